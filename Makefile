@@ -1,0 +1,43 @@
+# The course's commands. `make book` and `make test` set up .venv by themselves, once.
+
+PYTHON ?= $(shell command -v python3 || command -v python)
+RUN := .venv/bin/python
+
+# Programs that a tool calls by name must be the environment's own.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help environment book test lessons seeds bench lint lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+environment:
+	@test -n "$(PYTHON)" || { echo "No python3 on the PATH. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" tools/environment.py
+
+book: environment ## build the book into _build/html
+	@$(RUN) -m tools.book
+
+test: environment ## run every test and every notebook
+	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+
+lessons: environment ## execute the notebooks in place (LESSON=03 for one lesson)
+	@$(RUN) -m tools.lessons $(LESSON)
+
+seeds: environment ## execute the notebooks under GENLIB_SEED=0..4, keeping nothing
+	@$(RUN) -m tools.lessons --seeds 5 $(LESSON)
+
+bench: environment ## measure the kernels against their peers
+	@$(RUN) -m tests.benchmarks $(ARGS)
+
+lint: environment ## check style and formatting
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+lock: environment ## resolve pyproject.toml anew into requirements.lock
+	@$(RUN) -m tools.lock
+
+clean: ## remove what was built (not .venv)
+	rm -rf _build .pytest_cache .ruff_cache
+	find genlib lessons tests tools book -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,142 @@
+"""Sphinx extension: a line ``<!-- inventory -->`` becomes the table of what the course must contain.
+
+A row of ``book/inventory.yml`` is taught where a notebook cell carries the tag ``covers-F10``, and proved where a test
+carries ``@pytest.mark.covers("F10")``. It counts as done when it has both.
+"""
+
+import ast
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from sphinx.application import Sphinx
+
+PLACEHOLDER = "<!-- inventory -->"
+COLUMNS = ["Row", "What", "Source", "Lesson", "State"]
+TABLE = [":::{list-table}", ":header-rows: 1", ":widths: auto", ":class: inventory", ""]
+TAG = re.compile(r"covers-(.+)")
+
+
+@dataclass
+class Row:
+    """One thing that the course must contain."""
+
+    id: str
+    what: str
+    lesson: str
+    documents: str = ""
+    taught: list[Path] = field(default_factory=list)
+    proved: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        if self.taught and self.proved:
+            return "done"
+        return "taught, not yet proved" if self.taught else "proved, not yet taught" if self.proved else "planned"
+
+
+@dataclass
+class Part:
+    """A part of the course and its rows."""
+
+    title: str
+    rows: list[Row]
+
+
+def read(root: Path) -> list[Part]:
+    """The inventory of the course at ``root``, with the places that teach and prove each row.
+
+    Raises
+    ------
+    ValueError
+        A notebook or a test names a row that is not in the inventory, or the inventory names one twice.
+    """
+    content = yaml.safe_load((root / "book" / "inventory.yml").read_text(encoding="utf-8"))
+    parts = [Part(part["part"], [Row(**row) for row in part["rows"]]) for part in content]
+    rows = {row.id: row for part in parts for row in part.rows}
+    if len(rows) < sum(len(part.rows) for part in parts):
+        raise ValueError("book/inventory.yml has two rows of the same id.")
+    for id, notebooks in taught(root).items():
+        known(rows, id, notebooks).taught = notebooks
+    for id, tests in proved(root).items():
+        known(rows, id, tests).proved = tests
+    return parts
+
+
+def known(rows: dict[str, Row], id: str, places: list) -> Row:
+    if id not in rows:
+        raise ValueError(f"{places[0]} covers {id!r}, which is not a row of book/inventory.yml.")
+    return rows[id]
+
+
+def taught(root: Path) -> dict[str, list[Path]]:
+    """For each row, the notebooks that have a cell with its tag, as paths from ``root``."""
+    places = defaultdict(list)
+    for path in sorted(root.glob("lessons/*/*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        tags = (tag for cell in cells for tag in cell["metadata"].get("tags", []))
+        for match in filter(None, map(TAG.fullmatch, dict.fromkeys(tags))):
+            places[match[1]].append(path.relative_to(root))
+    return places
+
+
+def proved(root: Path) -> dict[str, list[str]]:
+    """For each row, the tests that carry its marker, as pytest names them."""
+    places = defaultdict(list)
+    for path in sorted(root.glob("tests/**/test_*.py")):
+        name = path.relative_to(root).as_posix()
+        for test, ids in marked(ast.parse(path.read_text(encoding="utf-8"))):
+            for id in ids:
+                places[id].append(f"{name}::{test}")
+    return places
+
+
+def marked(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Names of the tests and classes under ``tree`` that carry ``pytest.mark.covers``, and the rows it names."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            name = prefix + node.name
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.covers":
+                    yield name, [ast.literal_eval(argument) for argument in mark.args]
+            yield from marked(node, f"{name}::")
+
+
+def document(parts: list[Part], root: Path) -> str:
+    """The whole inventory as Markdown: how much is done, then a section for each part."""
+    rows = [row for part in parts for row in part.rows]
+    done = sum(row.state == "done" for row in rows)
+    summary = f"**{done} of {len(rows)} rows are taught in a lesson and proved by a test today.**"
+    return "\n\n".join([summary, *(section(part, root) for part in parts)])
+
+
+def section(part: Part, root: Path) -> str:
+    rows = [[row.id, row.what, row.documents or "★", home(row, root), state(row)] for row in part.rows]
+    lines = ["* - " + "\n  - ".join(cells) for cells in [COLUMNS, *rows]]
+    return "\n".join([f"## {part.title}", "", *TABLE, *lines, ":::"])
+
+
+def home(row: Row, root: Path) -> str:
+    """The number of the row's lesson, as a link where there is a page to link to."""
+    page = next(root.glob(f"lessons/{row.lesson}_*/lesson.ipynb"), None)
+    return f"[{row.lesson}](/{page.relative_to(root).as_posix()})" if page else row.lesson
+
+
+def state(row: Row) -> str:
+    count = f", {len(row.proved)} test{'s' * (len(row.proved) > 1)}" if row.proved else ""
+    return row.state + count
+
+
+def expand(app: Sphinx, page: str, source: list[str]) -> None:
+    if PLACEHOLDER in source[0]:
+        root = Path(app.srcdir)
+        source[0] = source[0].replace(PLACEHOLDER, document(read(root), root))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("source-read", expand)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,31 @@
+"""What all models share: the contract, fitting, checks, saving, seeds."""
+
+from genlib.core.fit import Player, TrainingDivergedError, WrongCheckpointError
+from genlib.core.history import History
+from genlib.core.model import (
+    CannotAnswerError,
+    Density,
+    EnergyModel,
+    Model,
+    NotFittedError,
+    binary_events,
+    load,
+)
+from genlib.core.random import seed
+from genlib.core.saving import DamagedFileError
+
+__all__ = [
+    "CannotAnswerError",
+    "DamagedFileError",
+    "Density",
+    "EnergyModel",
+    "History",
+    "Model",
+    "NotFittedError",
+    "Player",
+    "TrainingDivergedError",
+    "WrongCheckpointError",
+    "binary_events",
+    "load",
+    "seed",
+]

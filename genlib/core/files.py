@@ -1,0 +1,109 @@
+"""Files that are either written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a file so that nobody ever sees half of it.
+
+    The block writes to a temporary path in the same folder. When the block ends, the file is
+    flushed to the disk and takes the place of ``path`` in one step. When the block raises (a full
+    disk, an interrupt), the temporary file is removed and ``path`` keeps its old content, if it had
+    one. A writer that is killed leaves its temporary file behind; the next writer of the same path
+    on the same machine removes it. Of two writers at the same time, both complete and the later
+    one wins.
+
+    Parameters
+    ----------
+    path
+        The file to write. Its folder must exist. A symbolic link is followed.
+
+    Yields
+    ------
+    Path
+        Where to write: a name that does not exist yet and ends in the same suffix as ``path``,
+        because some writers choose the format by the suffix, or append it where it is missing.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist, or if the block ends without having written anything.
+    IsADirectoryError
+        If ``path`` is a folder.
+
+    Examples
+    --------
+    >>> with atomic_write("weights.bin") as temporary:
+    ...     temporary.write_bytes(content)
+    """
+    path = Path(path).resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"cannot write {path.name}: there is no folder {path.parent}; create it first."
+        )
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write a file at {path}: a folder of this name exists.")
+    _remove_stale(path)
+    writer = f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    temporary = path.with_name(f"{_prefix(path)}{writer}.tmp{path.suffix}")
+    try:
+        yield temporary
+        if not temporary.is_file():
+            raise FileNotFoundError(f"nothing was written for {path}, which stays as it was.")
+        _flush(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with suppress(OSError):  # not every system can flush a folder; the file itself is safe
+        _flush(path.parent)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove temporary files of ``path`` whose writers on this machine are dead."""
+    pattern = re.compile(
+        re.escape(f"{_prefix(path)}{_host()}-") + r"(\d+)-[0-9a-f]{8}\.tmp" + re.escape(path.suffix)
+    )
+    for entry in path.parent.iterdir():
+        match = pattern.fullmatch(entry.name)
+        if match and not _is_alive(int(match[1])):
+            entry.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.stem}."
+
+
+def _host() -> str:
+    """Return this machine's name: on a shared disk, a process id means nothing without it."""
+    return re.sub(r"\W", "_", platform.node())
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":  # elsewhere, signal 0 is not a question: it may end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, as somebody else
+        return True
+    return True
+
+
+def _flush(path: Path) -> None:
+    """Wait until ``path`` is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

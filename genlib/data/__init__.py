@@ -1,0 +1,33 @@
+"""Data: worlds whose truth is known, real data that come along, and benchmarks to download."""
+
+from genlib.data.bundled import colours, digits, faces, patches, photo, photos, text, textures
+from genlib.data.dataset import Dataset, Splits
+from genlib.data.download import binarized_mnist, mnist
+from genlib.data.patterns import bars_and_stripes
+from genlib.data.planar import checkerboard, grid, pinwheel, ring, spirals, two_moons
+from genlib.data.storage import DataUnavailableError
+from genlib.data.strokes import strokes
+
+__all__ = [
+    "DataUnavailableError",
+    "Dataset",
+    "Splits",
+    "bars_and_stripes",
+    "binarized_mnist",
+    "checkerboard",
+    "colours",
+    "digits",
+    "faces",
+    "grid",
+    "mnist",
+    "patches",
+    "photo",
+    "photos",
+    "pinwheel",
+    "ring",
+    "spirals",
+    "strokes",
+    "text",
+    "textures",
+    "two_moons",
+]

@@ -1,0 +1,298 @@
+"""Benchmark data that have to be fetched once, from their owners or a mirror.
+
+A file is looked for in ``$GENLIB_DATA``, then in genlib's cache, and is downloaded only if it is in
+neither. What is read is what was published: every file is compared with its checksum before use,
+wherever it lies.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from genlib.core.files import atomic_write
+from genlib.core.progress import progress_bar
+from genlib.core.saving import DamagedFileError
+from genlib.data.dataset import Dataset, Splits
+from genlib.data.storage import DataUnavailableError, cache_folder, check_sha256, data_folder
+
+_TIMEOUT = 30.0  # seconds without an answer, before the next mirror is tried
+
+_MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "http://yann.lecun.com/exdb/mnist/",
+)
+_MNIST_SHA256 = {  # of the files as published, each with .gz after its name
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+_MNIST_VALID = 10_000
+
+# The bits of each split, packed eight to a byte: the same whatever file format they came in.
+_BINARIZED_SHA256 = {
+    "train": "727146c35424b019f3e350e1e69faa05644a0abaf787e3f4e1a9632220a13906",
+    "valid": "a256ac44ae26be720fad8616a05ed6ecfd1619930d9a208379bb2a4405df5b6d",
+    "test": "9fcd8da6f0fdf09b2ba30fe63a0bb784042a0de82563172530229b983e294ff2",
+}
+_PACKED = "binarized_mnist_packed.npz"
+
+
+def mnist() -> Dataset:
+    """Return MNIST: 70,000 handwritten digits, (N, 1, 28, 28) with values k/255, labels 0 … 9.
+
+    Training has 50,000 images, validation the last 10,000 of the original training file, test the
+    original 10,000. The files are the original ``idx`` ones (Y. LeCun, C. Cortes, C. Burges).
+
+    Raises
+    ------
+    DataUnavailableError
+        If the files are not here and cannot be downloaded.
+    DamagedFileError
+        If a file in ``$GENLIB_DATA`` is truncated or altered.
+    """
+    parts = {name: torch.from_numpy(_read_idx(_mnist_file(name))) for name in _MNIST_SHA256}
+    images, labels, test_images, test_labels = parts.values()
+    images, test_images = (part.unsqueeze(1).float() / 255 for part in (images, test_images))
+    labels, test_labels = labels.long(), test_labels.long()
+    split = len(images) - _MNIST_VALID
+    return Dataset(
+        images[:split],
+        images[split:],
+        test_images,
+        labels=Splits(labels[:split], labels[split:], test_labels),
+        name="MNIST",
+        source="Y. LeCun, C. Cortes, C. Burges, from NIST Special Databases 1 and 3",
+        licence="CC BY-SA 3.0",
+    )
+
+
+def binarized_mnist() -> Dataset:
+    """Return the fixed binarisation of MNIST: (N, 1, 28, 28), 0 or 1, 50,000/10,000/10,000 rows.
+
+    Each pixel was drawn once, with its grey value as probability, by Salakhutdinov and Murray
+    (ICML 2008); H. Larochelle distributes the bits, on which log-likelihoods are compared. The rows
+    are not in MNIST's order, and there are no labels.
+
+    Raises
+    ------
+    DataUnavailableError
+        If the files are not here and cannot be downloaded.
+    DamagedFileError
+        If a file in ``$GENLIB_DATA`` is truncated or altered.
+    """
+    own = _own_folders("binarized_mnist")
+    bits = next((found for folder in own if (found := _bits_in(folder)) is not None), None)
+    if bits is None:
+        bits = _cached_bits(cache_folder() / "binarized_mnist", own)
+    return Dataset(
+        **{name: torch.from_numpy(part).float().view(-1, 1, 28, 28) for name, part in bits.items()},
+        name="binarised MNIST (Salakhutdinov and Murray's fixed sample)",
+        source="R. Salakhutdinov and I. Murray (ICML 2008), distributed by H. Larochelle",
+        licence="derived from MNIST, CC BY-SA 3.0",
+        binarization="fixed sample",
+    )
+
+
+# Finding and fetching files
+
+
+def _own_folders(name: str) -> list[Path]:
+    """Where in ``$GENLIB_DATA`` a data set may lie: in a folder of its own or at the top."""
+    top = data_folder()
+    return [] if top is None else [top / name, top]
+
+
+def _mnist_file(name: str) -> Path:
+    """Path of one of MNIST's files, its checksum seen to be right."""
+    file, expected = f"{name}.gz", _MNIST_SHA256[name]
+    own = _own_folders("mnist")
+    for folder in own:
+        if (folder / file).is_file():
+            check_sha256(folder / file, expected, "Remove it to have it downloaded.")
+            return folder / file
+    cached = cache_folder() / "mnist" / file
+    if cached.is_file():
+        try:
+            check_sha256(cached, expected, "It is downloaded again.")
+            return cached
+        except DamagedFileError as error:
+            warnings.warn(str(error), stacklevel=4)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for mirror in _MNIST_MIRRORS:
+        try:
+            with atomic_write(cached) as temporary:
+                _download(mirror + file, temporary)
+                check_sha256(temporary, expected)
+            return cached
+        except (DamagedFileError, _Unreachable) as error:
+            failures.append(f"{mirror} ({error})")
+    raise _unavailable("MNIST", file, [*own, cached.parent], failures)
+
+
+class _Unreachable(Exception):
+    """A server that did not deliver."""
+
+
+def _download(url: str, path: Path) -> None:
+    """Download ``url`` to ``path``, or raise `_Unreachable`. Errors of the disk pass through."""
+    try:
+        from pooch import HTTPDownloader
+        from requests import RequestException
+    except ImportError as error:
+        raise _Unreachable("downloading needs pooch: pip install pooch") from error
+    bar = progress_bar(1, url.rsplit("/", 1)[-1])
+    try:
+        fetch = HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=_TIMEOUT)
+        fetch(url, str(path), None)
+    except RequestException as error:
+        raise _Unreachable(f"{type(error).__name__}: {error}") from error
+    finally:
+        bar.close()
+
+
+def _unavailable(
+    what: str, files: str, folders: list[Path], failures: list[str]
+) -> DataUnavailableError:
+    return DataUnavailableError(
+        f"{what} is not on this machine and could not be downloaded: looked for {files} in "
+        f"{', '.join(map(str, folders))}, then tried {'; '.join(failures)}. "
+        "Without a network, copy the files into a folder and set GENLIB_DATA to its path."
+    )
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """Read an array of bytes from a gzipped idx file: magic number, sizes, values."""
+    compressed = path.read_bytes()
+    try:
+        content = gzip.decompress(compressed)
+        zeros, kind, dimensions = struct.unpack(">HBB", content[:4])
+        shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
+        if (zeros, kind) != (0, 8):
+            raise ValueError(f"expected magic number 000008.., found {content[:4].hex()}")
+        values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
+        return values.reshape(shape).copy()
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
+        raise DamagedFileError(f"{path}: cannot be read as an idx file: {error}") from error
+
+
+# The formats in which the binarised MNIST goes around. Each reader gives the bits, (N, 784).
+
+Bits = dict[str, np.ndarray]
+
+
+def _read_packed(folder: Path) -> Bits:
+    with np.load(folder / _PACKED, allow_pickle=False) as file:
+        return {name: np.unpackbits(file[name], axis=1) for name in _BINARIZED_SHA256}
+
+
+def _read_amat(folder: Path) -> Bits:
+    """Read Larochelle's files: a row of 784 digits, 0 or 1, on each line."""
+    bits = {}
+    for name in _BINARIZED_SHA256:
+        content = (folder / f"binarized_mnist_{name}.amat").read_bytes()
+        digits = np.frombuffer(content, np.uint8) - ord("0")
+        bits[name] = digits[digits < 2].reshape(-1, 784)
+    return bits
+
+
+def _read_float_npz(folder: Path) -> Bits:
+    """Read the file that M. Germain published with MADE (ICML 2015)."""
+    with np.load(folder / "binarized_mnist.npz", allow_pickle=False) as file:
+        return {
+            name: file[f"{name}_data"].astype(np.uint8).reshape(-1, 784)
+            for name in _BINARIZED_SHA256
+        }
+
+
+@dataclass(frozen=True)
+class _Format:
+    """Files that together hold the bits, how to read them, and where they are published."""
+
+    files: tuple[str, ...]
+    read: Callable[[Path], Bits]
+    url: str | None = None
+
+    def load(self, folder: Path) -> Bits:
+        """Read the bits and compare them with their checksums."""
+        path = folder / self.files[0]
+        try:
+            bits = self.read(folder)
+        except (ValueError, TypeError, KeyError, EOFError, zlib.error, BadZipFile) as error:
+            raise DamagedFileError(f"{path}: cannot be read, and is not used: {error}") from error
+        for name, expected in _BINARIZED_SHA256.items():
+            found = sha256(np.packbits(bits[name], axis=1).tobytes()).hexdigest()
+            if found != expected:
+                raise DamagedFileError(
+                    f"{path}: expected {name} bits with SHA-256 {expected}, found {found}; "
+                    "the file is truncated or altered and is not used."
+                )
+        return bits
+
+
+_FORMATS = (
+    _Format((_PACKED,), _read_packed),
+    _Format(
+        tuple(f"binarized_mnist_{name}.amat" for name in _BINARIZED_SHA256),
+        _read_amat,
+        "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
+    ),
+    _Format(
+        ("binarized_mnist.npz",),
+        _read_float_npz,
+        "https://github.com/mgermain/MADE/releases/download/ICML2015/",
+    ),
+)
+
+
+def _bits_in(folder: Path) -> Bits | None:
+    """Bits that lie in a folder in one of the formats; ``None`` if there are none."""
+    for form in _FORMATS:
+        if all((folder / file).is_file() for file in form.files):
+            return form.load(folder)
+    return None
+
+
+def _cached_bits(cache: Path, looked_in: list[Path]) -> Bits:
+    """Bits from the cache; before that, if need be, from the network into the cache."""
+    try:
+        bits = _bits_in(cache)
+        if bits is not None:
+            return bits
+    except DamagedFileError as error:
+        warnings.warn(f"{error} It is downloaded again.", stacklevel=3)
+    failures = []
+    for form in (form for form in _FORMATS if form.url is not None):
+        try:
+            bits = _downloaded_bits(form)
+        except (DamagedFileError, _Unreachable) as error:
+            failures.append(f"{form.url} ({error})")
+            continue
+        cache.mkdir(parents=True, exist_ok=True)
+        with atomic_write(cache / _PACKED) as temporary:
+            packed = {name: np.packbits(part, axis=1) for name, part in bits.items()}
+            np.savez_compressed(temporary, **packed)
+        return bits
+    files = " or ".join(", ".join(form.files) for form in _FORMATS)
+    raise _unavailable("The binarised MNIST", files, [*looked_in, cache], failures)
+
+
+def _downloaded_bits(form: _Format) -> Bits:
+    with tempfile.TemporaryDirectory() as folder:
+        for file in form.files:
+            _download(f"{form.url}{file}", Path(folder) / file)
+        return form.load(Path(folder))

@@ -1,0 +1,344 @@
+"""Densities on the plane that are known exactly and drawn from exactly.
+
+Each is a small object with ``log_prob(x)``, ``sample(n)`` and ``dataset(n)``: the truth against
+which a model of its samples can be judged, at every point. Log-densities are computed in float64
+inside and returned in the dtype of ``x``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.distributions import constraints
+
+from genlib.core.validation import check_count, check_positive, check_tensor
+from genlib.data.dataset import Dataset, Splits
+
+_ROWS_AT_ONCE = 4096  # bounds the memory of log_prob on a fine grid of points
+
+
+class PlanarDensity(ABC):
+    """A density p on the plane, in nats.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    components
+        The number of parts (modes, arms, squares) it is an even mixture of.
+    extent
+        The square [−extent, extent]² holds all but at most 1e-6 of the probability.
+    support
+        Where the density is positive.
+    """
+
+    event_shape: ClassVar[torch.Size] = torch.Size([2])
+    support: constraints.Constraint = constraints.independent(constraints.real, 1)
+
+    def __init__(self, name: str, components: int, extent: float) -> None:
+        self.name = name
+        self.components = components
+        self.extent = extent
+
+    def __repr__(self) -> str:
+        return f"{self.name}: density on the plane, {self.components} components"
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density of each row of ``x``, (N, 2) to (N,), in nats; −inf outside the support.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x`` is not a non-empty floating-point tensor of shape (N, 2), or holds NaN.
+        """
+        check_tensor(x)
+        if x.dim() != 2 or x.shape[1] != 2:
+            raise ValueError(f"x: expected shape (N, 2), got {tuple(x.shape)}.")
+        rows = x.double().split(_ROWS_AT_ONCE)
+        return torch.cat([self._log_prob(part) for part in rows]).to(x.dtype)
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """``n`` independent draws, (n, 2), in torch's default dtype."""
+        return self._draw(n, generator)[0]
+
+    def dataset(self, n: int = 10_000, seed: int = 0) -> Dataset:
+        """``n`` draws, split 80/10/10; labels tell the component that each came from.
+
+        Raises
+        ------
+        ValueError
+            If ``n`` is less than 10, so that a split would be empty.
+        """
+        check_count(n, minimum=10)
+        x, label = self._draw(n, torch.Generator().manual_seed(seed))
+        held_out = n // 10
+        sizes = [n - 2 * held_out, held_out, held_out]
+        return Dataset(
+            *x.split(sizes),
+            labels=Splits(*label.split(sizes)),
+            name=self.name,
+            source=f"drawn from an exactly known density, seed {seed}",
+        )
+
+    def _draw(self, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
+        """Draw a component for each of ``n`` points, then the points; return both."""
+        check_count(n)
+        label = torch.randint(self.components, (n,), generator=generator)
+        return self._sample(label, generator).to(torch.get_default_dtype()), label
+
+    @abstractmethod
+    def _log_prob(self, x: Tensor) -> Tensor:
+        """Log-density of float64 rows."""
+
+    @abstractmethod
+    def _sample(self, component: Tensor, generator: Generator | None) -> Tensor:
+        """One float64 point from each of the named components."""
+
+
+class Modes(PlanarDensity):
+    """Round Gaussians of standard deviation ``scale`` around ``centres`` (K, 2), equally likely."""
+
+    def __init__(self, name: str, centres: Tensor, scale: float) -> None:
+        check_positive(scale, "scale")
+        super().__init__(name, len(centres), centres.abs().max().item() + 6 * scale)
+        self.centres = centres
+        self.scale = scale
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        weights = torch.full_like(self.centres[:, 0], 1 / len(self.centres))
+        return _log_mixture(x, self.centres, weights, self.scale)
+
+    def _sample(self, component: Tensor, generator: Generator | None) -> Tensor:
+        noise = _normal(len(component), generator)
+        return self.centres.double()[component] + self.scale * noise
+
+
+class Curves(PlanarDensity):
+    """Gaussian noise of standard deviation ``scale`` around a point drawn on one of some curves.
+
+    The point travels a curve c with density k t^(k−1) at time t in [0, 1], where k = ``pace``:
+
+        p(x) = ∫₀¹ k t^(k−1) N(x; c(t), scale² I) dt, averaged over the curves.
+
+    The integral is taken by Gauss–Legendre quadrature with 16 nodes for each piece of curve no
+    longer than four times ``scale``: inside ``extent``, log p is off by less than
+    1e-9 × max(1, |log p|).
+
+    Parameters
+    ----------
+    curve
+        (component (n,), t (n,)) to points (n, 2): smooth in t, float64, all curves equally fast.
+    components
+        The number of curves.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        curve: Callable[[Tensor, Tensor], Tensor],
+        components: int,
+        scale: float,
+        pace: float = 1.0,
+    ) -> None:
+        check_positive(scale, "scale")
+        self.curve = curve
+        self.scale = scale
+        self.pace = pace
+        t = torch.linspace(0, 1, 2001, dtype=torch.float64)
+        path = torch.stack([curve(torch.full((len(t),), k), t) for k in range(components)])
+        super().__init__(name, components, path.abs().max().item() + 6 * scale)
+        top_speed = (path[0].diff(dim=0).norm(dim=1).max() / t[1]).item()
+        self._place_nodes(math.ceil(top_speed / (4 * scale)))
+
+    def _place_nodes(self, panels: int) -> None:
+        """Write the quadrature over the curves as an even finer mixture of Gaussians."""
+        nodes, weights = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(16))
+        t = ((torch.arange(panels)[:, None] + (nodes + 1) / 2) / panels).flatten()
+        speed = self.pace * t ** (self.pace - 1)
+        weights = weights.repeat(panels) / 2 / panels * speed / self.components
+        component = torch.arange(self.components).repeat_interleave(len(t))
+        self._nodes = self.curve(component, t.repeat(self.components))
+        self._weights = weights.repeat(self.components)
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        return _log_mixture(x, self._nodes, self._weights, self.scale)
+
+    def _sample(self, component: Tensor, generator: Generator | None) -> Tensor:
+        u = torch.rand(len(component), generator=generator, dtype=torch.float64)
+        points = self.curve(component, u ** (1 / self.pace))
+        return points + self.scale * _normal(len(component), generator)
+
+
+class Checkerboard(PlanarDensity):
+    """Uniform on the black squares, of side 2, of a board with ``squares`` × ``squares`` fields."""
+
+    def __init__(self, squares: int) -> None:
+        check_count(squares, "squares")
+        index = torch.arange(squares)
+        row, column = (index[:, None] + index[None, :]).remainder(2).eq(0).nonzero().T
+        # Whole numbers, so that the edges are exact in every dtype and no draw is rounded over one.
+        self.centres = 2.0 * torch.stack([column, row], 1) + 1 - squares
+        self.support = _OnSquares(self.centres)
+        super().__init__("checkerboard", len(self.centres), float(squares))
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        inside = self.support.check(x)
+        level = -math.log(4 * self.components)
+        return torch.full_like(x[:, 0], level).masked_fill(~inside, -math.inf)
+
+    def _sample(self, component: Tensor, generator: Generator | None) -> Tensor:
+        u = torch.rand(len(component), 2, generator=generator, dtype=torch.float64)
+        return self.centres.double()[component] + 2 * u - 1
+
+
+class _OnSquares(constraints.Constraint):
+    """Points on closed squares of side 2 around ``centres``."""
+
+    event_dim = 1
+
+    def __init__(self, centres: Tensor) -> None:
+        self.centres = centres
+
+    def __str__(self) -> str:
+        return "the black squares of the checkerboard"
+
+    def check(self, value: Tensor) -> Tensor:
+        offset = value.unsqueeze(-2) - self.centres.to(value)
+        return (offset.abs() <= 1).all(-1).any(-1)
+
+
+class Pinwheel(PlanarDensity):
+    """Arms of a wheel, each an oblong Gaussian that is twisted around the origin.
+
+    With f ~ N((radius, 0), diag(radial², tangential²)) and r = |f|, a draw from arm k is
+
+        x = R(2πk/K + rate · exp(r / radius)) f,    R(a) the rotation by the angle a.
+
+    A rotation whose angle depends on the radius alone keeps areas, and |x| = |f| undoes it, so
+    p(x) is the mean over the arms of the Gaussian at the untwisted point. (Johnson et al., 2016,
+    twist by the first coordinate of f instead of its length; the pictures are alike, but that
+    density has no closed form.)
+    """
+
+    def __init__(
+        self, arms: int, radius: float, radial: float, tangential: float, rate: float
+    ) -> None:
+        check_count(arms, "arms")
+        for name, value in {"radius": radius, "radial": radial, "tangential": tangential}.items():
+            check_positive(value, name)
+        self.radius = radius
+        self.rate = rate
+        self._scales = torch.tensor([radial, tangential], dtype=torch.float64)
+        self._centre = torch.tensor([radius, 0.0], dtype=torch.float64)
+        super().__init__("pinwheel", arms, radius + 6 * max(radial, tangential))
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        arm = torch.arange(self.components, device=x.device)
+        f = _rotate(x[:, None, :], -self._angle(arm, x.norm(dim=1)[:, None]))
+        z = (f - self._centre.to(x)) / self._scales.to(x)
+        log_density = (
+            -0.5 * (z**2).sum(-1) - self._scales.log().sum().item() - math.log(2 * math.pi)
+        )
+        return torch.logsumexp(log_density, 1) - math.log(self.components)
+
+    def _sample(self, component: Tensor, generator: Generator | None) -> Tensor:
+        f = self._centre + self._scales * _normal(len(component), generator)
+        return _rotate(f, self._angle(component, f.norm(dim=1)))
+
+    def _angle(self, arm: Tensor, r: Tensor) -> Tensor:
+        return 2 * math.pi * arm / self.components + self.rate * torch.exp(r / self.radius)
+
+
+def ring(modes: int = 8, radius: float = 2.0, scale: float = 0.1) -> Modes:
+    """``modes`` round Gaussians on a circle, the first one on the x-axis.
+
+    Eight of them with radius 2 and scale 0.02 are the ring on which Metz et al. (2017, *Unrolled
+    generative adversarial networks*) count the modes that a generator has lost.
+    """
+    check_count(modes, "modes")
+    check_positive(radius, "radius")
+    angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
+    return Modes("ring", radius * torch.stack([angle.cos(), angle.sin()], 1), scale)
+
+
+def grid(side: int = 5, spacing: float = 2.0, scale: float = 0.1) -> Modes:
+    """``side`` × ``side`` round Gaussians, ``spacing`` apart, centred at the origin.
+
+    The defaults with scale 0.05 are the grid of Srivastava et al. (2017, *VEEGAN*).
+    """
+    check_count(side, "side")
+    check_positive(spacing, "spacing")
+    line = spacing * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
+    return Modes("grid", torch.cartesian_prod(line, line), scale)
+
+
+def two_moons(scale: float = 0.1) -> Curves:
+    """Two interleaved half circles of radius 1 with Gaussian noise.
+
+    These are scikit-learn's ``make_moons``, moved so that their centre is the origin.
+    """
+
+    def curve(component: Tensor, t: Tensor) -> Tensor:
+        half_circle = torch.stack([torch.cos(math.pi * t) - 0.5, torch.sin(math.pi * t) - 0.25], 1)
+        return torch.where(component[:, None] == 0, half_circle, -half_circle)
+
+    return Curves("two moons", curve, 2, scale)
+
+
+def spirals(arms: int = 2, turns: float = 1.5, radius: float = 3.0, scale: float = 0.1) -> Curves:
+    """``arms`` Archimedean spirals that leave the origin, with Gaussian noise.
+
+    The pace grows with the radius, so that the points lie about equally dense along an arm.
+    """
+    check_count(arms, "arms")
+    check_positive(turns, "turns")
+    check_positive(radius, "radius")
+
+    def curve(component: Tensor, t: Tensor) -> Tensor:
+        angle = 2 * math.pi * (turns * t + component.to(t) / arms)
+        return radius * t[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
+
+    return Curves("spirals", curve, arms, scale, pace=2.0)
+
+
+def checkerboard(squares: int = 4) -> Checkerboard:
+    """Return the uniform density on the black squares of a board, each of side 2.
+
+    Edges belong to the black squares; off them the log-density is −inf.
+    """
+    return Checkerboard(squares)
+
+
+def pinwheel(
+    arms: int = 5,
+    radius: float = 2.0,
+    radial: float = 0.6,
+    tangential: float = 0.2,
+    rate: float = 0.25,
+) -> Pinwheel:
+    """Arms of a twisted wheel: oblong Gaussians around a circle, wound up by ``rate``."""
+    return Pinwheel(arms, radius, radial, tangential, rate)
+
+
+def _normal(n: int, generator: Generator | None) -> Tensor:
+    return torch.randn(n, 2, generator=generator, dtype=torch.float64)
+
+
+def _rotate(x: Tensor, angle: Tensor) -> Tensor:
+    """Rotate points (..., 2) by angles (...)."""
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], -1)
+
+
+def _log_mixture(x: Tensor, centres: Tensor, weights: Tensor, scale: float) -> Tensor:
+    """log Σ_k w_k N(x; c_k, scale² I) for float64 rows ``x``."""
+    centres, weights = centres.to(x), weights.to(x)
+    squared = (x**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * x @ centres.T
+    log_terms = weights.log() - squared / (2 * scale**2)
+    return torch.logsumexp(log_terms, 1) - math.log(2 * math.pi * scale**2)

@@ -1,0 +1,243 @@
+"""Figures that a reader can move, in a live notebook and on a page with no kernel behind it.
+
+An `Explorer` computes its curves for every position of its controls beforehand and carries them along as data, with a few
+lines of plain JavaScript that pick the right ones. It asks no server for anything, and its controls are the browser's own,
+so the keyboard works them. With a kernel at hand, `Explorer.live` recomputes instead of looking up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from genlib import plots
+from genlib.core.validation import check_tensor
+
+Frame = Callable[..., tuple[Mapping[str, Tensor], str]]
+
+# The drawing area, in the units of the SVG's own coordinate system.
+_WIDTH, _HEIGHT = 6400, 3000
+_LEFT, _RIGHT, _TOP, _BOTTOM = 620, 100, 100, 560
+_COLOURS = ("#2B8CCE", "#D55E00", "#009E73", "#CC79A7")
+_DASHES = ("", "160 80", "40 60", "160 60 40 60")
+
+
+class Explorer:
+    """Curves over ``x`` that change with controls.
+
+    Parameters
+    ----------
+    frame : callable
+        ``frame(**settings)`` returns named curves, each a tensor like ``x``, and a caption for this position.
+    x : Tensor, shape (N,)
+    controls : mapping
+        Values of each control. Numbers become a slider, strings a menu. Every combination is computed at once.
+    start : mapping, optional
+        Values to start from; by default the first of each control.
+    xlabel, ylabel : str
+    ylim : (float, float), optional
+        By default from zero, or the lowest value, to the highest. Values outside are drawn at the edge.
+    alt : str
+        What the figure shows, for those who cannot see it.
+
+    Examples
+    --------
+    >>> x = torch.linspace(0, 1, 50)
+    >>> explorer = Explorer(lambda power: ({"y": x**power}, f"power {power}"), x, {"power": [1, 2, 3]})
+    >>> len(explorer.frames)
+    3
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        x: Tensor,
+        controls: Mapping[str, Sequence[Any]],
+        start: Mapping[str, Any] | None = None,
+        *,
+        xlabel: str = "",
+        ylabel: str = "",
+        ylim: tuple[float, float] | None = None,
+        alt: str = "",
+    ) -> None:
+        check_tensor(x, "x")
+        for name, values in controls.items():
+            if not len(values):
+                raise ValueError(f"controls: expected at least one value for {name!r}, got none.")
+        self.frame, self.x, self.xlabel, self.ylabel, self.alt = frame, x.detach().cpu(), xlabel, ylabel, alt
+        self.controls = {name: list(values) for name, values in controls.items()}
+        self.start = {name: values[0] for name, values in self.controls.items()} | dict(start or {})
+        for name, value in self.start.items():
+            if value not in self.controls.get(name, []):
+                raise ValueError(f"start: expected {name!r} to be one of {self.controls.get(name)}, got {value!r}.")
+        self.frames = [
+            self.frame(**dict(zip(self.controls, values, strict=True))) for values in itertools.product(*self.controls.values())
+        ]
+        self.ylim = ylim or self._range()
+
+    def live(self) -> Any:
+        """A widget that recomputes ``frame`` in the kernel whenever a control moves (needs `ipywidgets`)."""
+        import ipywidgets
+
+        def show(**settings: Any) -> None:
+            curves, caption = self.frame(**settings)
+            ax = plots.curves(self.x, curves, xlabel=self.xlabel, ylabel=self.ylabel, title=caption)
+            ax.set_ylim(*self.ylim)
+            plt.show()
+
+        sliders = {
+            name: ipywidgets.SelectionSlider(options=values, value=self.start[name], continuous_update=False)
+            if _is_scale(values)
+            else ipywidgets.Dropdown(options=values, value=self.start[name])
+            for name, values in self.controls.items()
+        }
+        return ipywidgets.interactive(show, **sliders)
+
+    def _repr_html_(self) -> str:
+        paths = [{name: self._path(y) for name, y in curves.items()} for curves, _ in self.frames]
+        names = list(dict.fromkeys(name for frame in paths for name in frame))
+        moving = [name for name in names if len({frame[name] for frame in paths}) > 1]
+        data = json.dumps(
+            {
+                "sizes": [len(values) for values in self.controls.values()],
+                "x": self._places(self.x, *self._xlim(), _LEFT, _WIDTH - _RIGHT),
+                "curves": moving,
+                "y": [[self._heights(curves[name]) for name in moving] for curves, _ in self.frames],
+                "captions": [caption for _, caption in self.frames],
+            },
+            separators=(",", ":"),
+            ensure_ascii=False,
+        ).replace("</", "<\\/")
+        first = self._index(self.start)
+        key = "explorer-" + hashlib.sha256((data + self.alt).encode()).hexdigest()[:12]
+        curves = "".join(self._curve(i, name, paths[first][name]) for i, name in enumerate(names))
+        return _PAGE.format(
+            key=key,
+            alt=html.escape(self.alt, quote=True),
+            width=_WIDTH,
+            height=_HEIGHT,
+            axes=self._axes(),
+            curves=curves,
+            legend="".join(self._legend(i, name) for i, name in enumerate(names)),
+            controls="".join(self._control(key, name) for name in self.controls),
+            caption=html.escape(self.frames[first][1]),
+            data=data,
+        )
+
+    def _index(self, settings: Mapping[str, Any]) -> int:
+        index = 0
+        for name, values in self.controls.items():
+            index = index * len(values) + values.index(settings[name])
+        return index
+
+    def _xlim(self) -> tuple[float, float]:
+        return self.x.min().item(), self.x.max().item()
+
+    def _range(self) -> tuple[float, float]:
+        values = torch.cat([y[torch.isfinite(y)] for curves, _ in self.frames for y in curves.values()])
+        return min(0.0, values.min().item()), 1.05 * values.max().item()
+
+    @staticmethod
+    def _places(values: Tensor, low: float, high: float, start: int, end: int) -> list[int]:
+        scaled = start + (end - start) * (values.double().nan_to_num(high, high, low) - low) / (high - low)
+        return scaled.clamp(min(start, end), max(start, end)).round().long().tolist()
+
+    def _heights(self, y: Tensor) -> list[int]:
+        return self._places(torch.as_tensor(y).detach().cpu(), *self.ylim, _HEIGHT - _BOTTOM, _TOP)
+
+    def _path(self, y: Tensor) -> str:
+        across = self._places(self.x, *self._xlim(), _LEFT, _WIDTH - _RIGHT)
+        return "M" + "L".join(f"{a} {b}" for a, b in zip(across, self._heights(y), strict=True))
+
+    def _curve(self, i: int, name: str, path: str) -> str:
+        dashes = f' stroke-dasharray="{_DASHES[i % 4]}"' if i else ""
+        return (
+            f'<path data-curve="{html.escape(name, quote=True)}" d="{path}" fill="none" '
+            f'stroke="{_COLOURS[i % 4]}" stroke-width="28"{dashes}/>'
+        )
+
+    def _legend(self, i: int, name: str) -> str:
+        dashes = f' stroke-dasharray="{_DASHES[i % 4]}"' if i else ""
+        y = _TOP + 130 + 190 * i
+        return (
+            f'<path d="M{_WIDTH - 1900} {y}h400" stroke="{_COLOURS[i % 4]}" stroke-width="28"{dashes}/>'
+            f'<text x="{_WIDTH - 1420}" y="{y + 50}">{html.escape(name)}</text>'
+        )
+
+    def _axes(self) -> str:
+        parts = [f'<path d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}" fill="none" stroke="currentColor" stroke-width="12"/>']
+        for value in _ticks(*self._xlim()):
+            (place,) = self._places(torch.tensor([value]), *self._xlim(), _LEFT, _WIDTH - _RIGHT)
+            parts.append(f'<text x="{place}" y="{_HEIGHT - _BOTTOM + 200}" text-anchor="middle">{value:g}</text>')
+        for value in _ticks(*self.ylim):
+            (place,) = self._places(torch.tensor([value]), *self.ylim, _HEIGHT - _BOTTOM, _TOP)
+            parts.append(f'<text x="{_LEFT - 60}" y="{place + 50}" text-anchor="end">{value:g}</text>')
+        middle = (_TOP + _HEIGHT - _BOTTOM) // 2
+        parts.append(f'<text x="{_WIDTH // 2}" y="{_HEIGHT - 120}" text-anchor="middle">{html.escape(self.xlabel)}</text>')
+        parts.append(
+            f'<text transform="translate(150 {middle}) rotate(-90)" text-anchor="middle">{html.escape(self.ylabel)}</text>'
+        )
+        return "".join(parts)
+
+    def _control(self, key: str, name: str) -> str:
+        values, start = self.controls[name], self.controls[name].index(self.start[name])
+        label = html.escape(name)
+        if _is_scale(values):
+            shown = html.escape(json.dumps(values), quote=True)
+            return (
+                f'<label>{label} <input type="range" min="0" max="{len(values) - 1}" value="{start}" data-values="{shown}" '
+                f'aria-valuetext="{values[start]}"> <output>{values[start]}</output></label>'
+            )
+        options = "".join(
+            f'<option value="{i}"{" selected" if i == start else ""}>{html.escape(str(value))}</option>'
+            for i, value in enumerate(values)
+        )
+        return f"<label>{label} <select>{options}</select></label>"
+
+
+def _is_scale(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    return [tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]
+
+
+_PAGE = """<figure class="genlib-explorer" id="{key}" style="margin:1em 0;max-width:46em">
+<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}" style="width:100%;height:auto;font-size:150px;fill:currentColor">
+{axes}{curves}{legend}</svg>
+<div style="display:flex;flex-wrap:wrap;gap:.4em 1.6em;align-items:center">{controls}
+<span role="status" style="font-variant-numeric:tabular-nums">{caption}</span></div>
+<script type="application/json">{data}</script>
+<script>
+(function () {{
+  const figure = document.getElementById("{key}");
+  const data = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
+  const controls = [...figure.querySelectorAll("input, select")];
+  const paths = Object.fromEntries([...figure.querySelectorAll("path[data-curve]")].map((p) => [p.dataset.curve, p]));
+  function draw() {{
+    const index = controls.reduce((sum, control, i) => sum * data.sizes[i] + Number(control.value), 0);
+    data.curves.forEach((name, i) => {{
+      const y = data.y[index][i];
+      paths[name].setAttribute("d", "M" + data.x.map((x, k) => x + " " + y[k]).join("L"));
+    }});
+    for (const control of controls) {{
+      if (control.type !== "range") continue;
+      const value = JSON.parse(control.dataset.values)[control.value];
+      control.setAttribute("aria-valuetext", value);
+      control.parentElement.querySelector("output").textContent = value;
+    }}
+    figure.querySelector("[role=status]").textContent = data.captions[index];
+  }}
+  controls.forEach((control) => control.addEventListener("input", draw));
+}})();
+</script></figure>"""

@@ -1,0 +1,151 @@
+"""The built book: complete, sound in its links, and sufficient to itself, on paper and in a browser.
+
+All tests of the site stand in this file, so that it is built once.
+"""
+
+import functools
+import http.server
+import re
+import threading
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.book.browser import Browser, executable
+from tests.book.toc import entries
+from tools import book
+
+PAGES = [f"{entry}.html" for entry in entries()]
+PAGE_BYTES = 3_000_000
+LOADING = ("src", "srcset", "data", "poster")  # attributes whose address the browser fetches
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    return book.build(tmp_path_factory.mktemp("book"))
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    """Every HTML page that a reader can come to, parsed."""
+    paths = [path for path in site.rglob("*.html") if "_static" not in path.parts]
+    return {
+        path.relative_to(site).as_posix(): BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        for path in paths
+    }
+
+
+def elsewhere(address):
+    return bool(urlsplit(address).netloc)
+
+
+def test_every_page_of_the_table_of_contents_is_there(pages):
+    assert set(PAGES) <= set(pages)
+
+
+def test_no_page_loads_anything_from_another_server(pages):
+    loads = [
+        (page, address)
+        for page, soup in pages.items()
+        for tag in soup.find_all(True)
+        for address in [
+            *(tag[name] for name in LOADING if tag.has_attr(name)),
+            *([tag["href"]] if tag.name == "link" and tag.has_attr("href") else []),
+        ]
+    ]
+    assert [load for load in loads if elsewhere(load[1])] == []
+
+
+def test_no_style_sheet_loads_anything_from_another_server(site):
+    load = re.compile(r"""(?:@import\s+|url\()["']?((?:https?:)?//[^"')]+)""")
+    sheets = list(site.rglob("*.css"))
+    assert sheets
+    assert {sheet.name: load.findall(sheet.read_text("utf-8")) for sheet in sheets} == {
+        sheet.name: [] for sheet in sheets
+    }
+
+
+def test_every_internal_link_leads_somewhere(site, pages):
+    targets = {
+        page: {tag[name] for tag in soup.find_all(True) for name in ("id", "name") if tag.has_attr(name)}
+        for page, soup in pages.items()
+    }
+    broken = []
+    for page, soup in pages.items():
+        for link in soup.find_all("a", href=True):
+            address, anchor = urldefrag(link["href"])
+            if elsewhere(address) or address.startswith("mailto:"):
+                continue
+            target = (site / page).parent / unquote(urlsplit(address).path) if address else site / page
+            name = target.resolve().relative_to(site.resolve()).as_posix()
+            if not target.is_file() or (anchor and unquote(anchor) not in targets.get(name, ())):
+                broken.append((page, link["href"]))
+    assert broken == []
+
+
+def test_every_picture_says_in_words_what_it_shows(pages):
+    silent = [
+        (page, image.get("src"))
+        for page, soup in pages.items()
+        for image in soup.find_all("img")
+        if not re.search(r"\w+ \w+", image.get("alt", ""))
+    ]
+    assert silent == []
+
+
+def test_no_page_names_a_path_of_the_machine_that_built_it(site):
+    machine = re.compile(r"(?<![\w.])/(?:work|root|home|Users|tmp)/\w")
+    texts = [path for path in site.rglob("*") if path.suffix in (".html", ".txt", ".ipynb", ".md")]
+    texts = [path for path in texts if "_static" not in path.parts]
+    assert [path.name for path in texts if machine.search(path.read_text("utf-8"))] == []
+
+
+def test_pages_are_small(site):
+    assert [path.name for path in site.rglob("*.html") if path.stat().st_size > PAGE_BYTES] == []
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """The site served to this machine."""
+    handler = functools.partial(Quiet, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if executable() is None:
+        pytest.skip("no Chromium on this machine: install it to see the pages tested in a browser")
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_works_in_a_browser_without_network(browser, address, page):
+    for width, height in ((1280, 900), (390, 844)):
+        browser.open(f"{address}/{page}", width, height)
+        assert browser.errors == []
+        assert [url for url in browser.requests if not url.startswith((address, "data:"))] == []
+        assert browser.ask("document.documentElement.scrollWidth") <= width
+        mathematics, typeset = browser.ask(COUNT_MATHEMATICS)
+        assert typeset == mathematics
+        assert browser.ask(BROKEN_PICTURES) == []
+
+
+COUNT_MATHEMATICS = """
+    [".math", "mjx-container"].map(selector => document.querySelectorAll(selector).length)
+"""
+BROKEN_PICTURES = """
+    Promise.all([...document.images].map(image => {
+        image.loading = "eager";
+        return image.decode().then(() => null, () => image.src);
+    })).then(all => all.filter(Boolean))
+"""

@@ -1,0 +1,209 @@
+"""Planar densities: their mass by quadrature, their samples by counting, their values by peers."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from sklearn.datasets import make_moons
+from torch import distributions
+
+from genlib import data
+
+DENSITIES = {
+    "ring": data.ring(),
+    "ring of 3": data.ring(modes=3, radius=1.0, scale=0.3),
+    "grid": data.grid(),
+    "grid of 4": data.grid(side=2, spacing=1.0, scale=0.2),
+    "two moons": data.two_moons(),
+    "spirals": data.spirals(),
+    "3 spirals": data.spirals(arms=3, turns=0.7, radius=2.0, scale=0.15),
+    "checkerboard": data.checkerboard(),
+    "checkerboard of 3": data.checkerboard(squares=3),
+    "pinwheel": data.pinwheel(),
+    "pinwheel of 3": data.pinwheel(arms=3, radius=1.0, radial=0.3, tangential=0.15, rate=0.5),
+}
+
+
+def midpoints(density, cells):
+    """Centres of a fine grid over the density's extent, (cells², 2), and the area of a cell."""
+    side = 2 * density.extent / cells
+    line = -density.extent + side * (torch.arange(cells, dtype=torch.float64) + 0.5)
+    return torch.cartesian_prod(line, line), side**2
+
+
+def chi_square(x, density, cells=24, finer=10):
+    """Upper-tail p-value of counts in a grid of cells against the integral of the density."""
+    points, area = midpoints(density, cells * finer)
+    mass = density.log_prob(points).exp() * area
+    expected = mass.view(cells, finer, cells, finer).sum((1, 3)).flatten().numpy() * len(x)
+    edges = np.linspace(-density.extent, density.extent, cells + 1)
+    counts = np.histogram2d(*np.asarray(x.double()).T, bins=[edges, edges])[0].flatten()
+    large = expected >= 10
+    # What is too rare to count cell by cell is one cell more, with all that lies outside.
+    observed = np.append(counts[large], len(x) - counts[large].sum())
+    expected = np.append(expected[large], len(x) - expected[large].sum())
+    if expected[-1] < 10:
+        observed, expected = observed[:-1], expected[:-1]
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    return stats.chi2.sf(statistic, len(expected) - 1)
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+class TestAll:
+    def test_the_mass_inside_the_extent_is_one(self, name):
+        density = DENSITIES[name]
+        points, area = midpoints(density, 240)
+        assert density.log_prob(points).exp().sum() * area == pytest.approx(1, abs=1e-6)
+
+    def test_samples_follow_the_density(self, name):
+        # 11 densities at 9e-8: a false alarm in at most one run of a million.
+        density = DENSITIES[name]
+        x = density.sample(40_000, torch.Generator().manual_seed(1))
+        assert x.shape == (40_000, 2) and x.dtype == torch.float32
+        assert chi_square(x, density) > 9e-8
+
+    def test_draws_lie_in_the_support_and_are_repeatable(self, name):
+        density = DENSITIES[name]
+        torch.manual_seed(3)
+        x = density.sample(20_000)
+        torch.manual_seed(3)
+        assert torch.equal(x, density.sample(20_000))
+        assert density.support.check(x).all()
+        assert torch.isfinite(density.log_prob(x)).all()
+
+    def test_dataset_has_three_splits_and_the_components_as_labels(self, name):
+        density = DENSITIES[name]
+        drawn = density.dataset(2000, seed=5)
+        assert [len(part) for _, part in drawn.splits.items()] == [1600, 200, 200]
+        assert drawn.labels.train.unique().tolist() == list(range(density.components))
+        assert torch.equal(drawn.train, density.dataset(2000, seed=5).train)
+        assert not torch.equal(drawn.train, density.dataset(2000, seed=6).train)
+
+    def test_refusals(self, name):
+        density = DENSITIES[name]
+        with pytest.raises(ValueError, match=r"x: expected shape \(N, 2\), got \(4, 3\)"):
+            density.log_prob(torch.zeros(4, 3))
+        with pytest.raises(ValueError, match="finite"):
+            density.log_prob(torch.tensor([[0.0, float("nan")]]))
+        with pytest.raises(TypeError, match=r"torch.int64"):
+            density.log_prob(torch.zeros(4, 2, dtype=torch.int64))
+        with pytest.raises(ValueError, match="n: expected at least 1, got 0"):
+            density.sample(0)
+        with pytest.raises(ValueError, match="n: expected at least 10, got 9"):
+            density.dataset(9)
+
+    def test_the_dtype_of_x_is_kept(self, name):
+        x = DENSITIES[name].sample(10)
+        single, double = DENSITIES[name].log_prob(x), DENSITIES[name].log_prob(x.double())
+        assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
+        torch.testing.assert_close(single, double.float())
+
+
+@pytest.mark.parametrize("name", ["ring", "ring of 3", "grid", "grid of 4"])
+def test_modes_agree_with_torch_distributions(name):
+    density = DENSITIES[name]
+    peer = distributions.MixtureSameFamily(
+        distributions.Categorical(logits=torch.zeros(density.components)),
+        distributions.Independent(
+            distributions.Normal(density.centres, torch.tensor(density.scale)), 1
+        ),
+    )
+    x = midpoints(density, 20)[0]
+    torch.testing.assert_close(density.log_prob(x), peer.log_prob(x), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["ring", "grid"])
+def test_labels_are_the_nearest_centres(name):
+    density = DENSITIES[name]
+    drawn = density.dataset(1000)
+    assert torch.equal(
+        torch.cdist(drawn.train, density.centres.float()).argmin(1), drawn.labels.train
+    )
+
+
+@pytest.mark.parametrize("arms", [2, 3])
+def test_spirals_agree_with_adaptive_quadrature(arms):
+    density = data.spirals(arms=arms, turns=1.2, radius=2.0, scale=0.1)
+
+    def mean_density(x, y):
+        def integrand(u):  # uniform in u = t², the squared radius
+            r, total = 2.0 * math.sqrt(u), 0.0
+            for k in range(arms):
+                a = 2 * math.pi * (1.2 * math.sqrt(u) + k / arms)
+                squared = (x - r * math.cos(a)) ** 2 + (y - r * math.sin(a)) ** 2
+                total += math.exp(-squared / 0.02) / (2 * math.pi * 0.01)
+            return total / arms
+
+        return integrate.quad(integrand, 0, 1, limit=400, epsabs=1e-13, epsrel=1e-11)[0]
+
+    # Points near the arms, where plain (not logarithmic) quadrature is accurate.
+    x = density.sample(12, torch.Generator().manual_seed(0)).double()
+    expected = torch.tensor([math.log(mean_density(*row)) for row in x.tolist()]).double()
+    torch.testing.assert_close(density.log_prob(x), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.02, 0.1, 0.5])
+def test_quadrature_is_converged_everywhere_inside_the_extent(scale):
+    density, finer = data.two_moons(scale), data.two_moons(scale)
+    finer._place_nodes(8 * len(density._nodes))
+    x = midpoints(density, 30)[0]
+    a, b = density.log_prob(x), finer.log_prob(x)
+    assert ((a - b).abs() / b.abs().clamp(min=1)).max() < 1e-9
+
+
+def test_two_moons_are_scikit_learns():
+    # One chi-square test at 1e-6.
+    x, label = make_moons(40_000, noise=0.1, random_state=0)
+    density = data.two_moons(scale=0.1)
+    assert chi_square(torch.tensor(x - [0.5, 0.25]), density) > 1e-6
+    ours = density.dataset(40_000)
+    for k in (0, 1):
+        error = ours.train[ours.labels.train == k].mean(0) - (x[label == k] - [0.5, 0.25]).mean(0)
+        assert error.abs().max() < 6 * 0.75 / math.sqrt(16_000)  # 6 σ of the mean
+
+
+def test_pinwheel_is_the_change_of_variables():
+    density = data.pinwheel(arms=1)
+    f = torch.tensor([2.0, 0.0]) + torch.tensor([0.6, 0.2]) * torch.randn(
+        20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+
+    def twist(f):
+        angle = 0.25 * torch.exp(f.norm() / 2)
+        cos, sin = angle.cos(), angle.sin()
+        return torch.stack([cos * f[0] - sin * f[1], sin * f[0] + cos * f[1]])
+
+    base = distributions.Normal(
+        torch.tensor([2.0, 0.0]).double(), torch.tensor([0.6, 0.2]).double()
+    )
+    for row in f:
+        jacobian = torch.autograd.functional.jacobian(twist, row)
+        expected = base.log_prob(row).sum() - torch.linalg.slogdet(jacobian)[1]
+        torch.testing.assert_close(density.log_prob(twist(row)[None])[0], expected, atol=1e-6, rtol=0)
+
+
+def test_checkerboard_is_flat_on_the_black_squares_and_nothing_off_them():
+    density = data.checkerboard()
+    x = torch.tensor([[-3.0, -3.0], [3.0, 3.0], [-1.0, -1.0], [-3.0, -1.0], [5.0, 5.0], [-2, -2]])
+    expected = torch.tensor([1, 1, 1, 0, 0, 1]) / 32
+    torch.testing.assert_close(density.log_prob(x).exp(), expected)
+    assert str(density.support) == "the black squares of the checkerboard"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: data.ring(modes=0), "modes: expected at least 1, got 0"),
+        (lambda: data.ring(scale=0.0), "scale: expected a positive finite number, got 0"),
+        (lambda: data.grid(spacing=-1.0), "spacing: expected a positive"),
+        (lambda: data.two_moons(scale=float("inf")), "scale: expected a positive finite"),
+        (lambda: data.spirals(turns=0.0), "turns: expected a positive"),
+        (lambda: data.checkerboard(squares=0), "squares: expected at least 1"),
+        (lambda: data.pinwheel(tangential=-0.1), "tangential: expected a positive"),
+    ],
+)
+def test_parameters_out_of_range(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

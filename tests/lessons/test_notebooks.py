@@ -1,0 +1,70 @@
+"""The rules that every committed notebook keeps."""
+
+import base64
+import re
+
+import nbformat
+import pytest
+
+from tools import ROOT
+from tools.lessons import METADATA
+
+NOTEBOOKS = sorted(ROOT.glob("lessons/*/*.ipynb"))
+MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|tmp)/")
+FILE_BYTES = 3_000_000
+FIGURE_BYTES = 200_000
+CELL_LINES = 30
+
+notebooks = pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=[path.relative_to(ROOT / "lessons").as_posix() for path in NOTEBOOKS]
+)
+
+
+def code_cells(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def outputs(path):
+    return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+@notebooks
+def test_it_was_executed_top_to_bottom_in_a_fresh_kernel(path):
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1)), "run `make lessons`"
+    assert nbformat.read(path, as_version=4).metadata == METADATA, "run `make lessons`"
+
+
+@notebooks
+def test_no_stored_output_is_an_error_or_a_warning(path):
+    assert not [output for output in outputs(path) if output.output_type == "error"]
+    assert not [output.text for output in outputs(path) if output.get("name") == "stderr"]
+
+
+@notebooks
+def test_it_names_no_path_of_the_machine_that_ran_it(path):
+    assert not MACHINE_PATH.search(path.read_text(encoding="utf-8"))
+
+
+@notebooks
+def test_it_is_small(path):
+    assert path.stat().st_size <= FILE_BYTES
+    figures = [o.data["image/png"] for o in outputs(path) if "image/png" in o.get("data", {})]
+    assert all(len(base64.b64decode(figure)) <= FIGURE_BYTES for figure in figures)
+
+
+@notebooks
+def test_its_cells_are_short(path):
+    assert all(cell.source.count("\n") < CELL_LINES for cell in code_cells(path))
+
+
+@notebooks
+def test_every_figure_says_in_words_what_it_shows(path):
+    for cell in code_cells(path):
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            image = cell.metadata.get("mystnb", {}).get("image", {})
+            assert image.get("alt"), (
+                f"the figure of cell {cell.execution_count} has no alternative text: "
+                'add {"mystnb": {"image": {"alt": "what it shows"}}} to the cell\'s metadata'
+            )

@@ -1,0 +1,438 @@
+"""Density estimators against closed forms, quadrature, brute force and scikit-learn."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+from sklearn.neighbors import KernelDensity
+
+import genlib as gl
+
+ESTIMATORS = {
+    "gaussian": lambda: gl.Gaussian(),
+    "diagonal": lambda: gl.Gaussian(covariance="diagonal"),
+    "laplace": lambda: gl.Laplace(),
+    "histogram": lambda: gl.Histogram(bins=6),
+    "smoothed histogram": lambda: gl.Histogram(bins=6, smoothing=0.5),
+    "parzen": lambda: gl.Parzen(bandwidth=0.4),
+    "hypercube": lambda: gl.Parzen(kernel="hypercube", bandwidth=0.8),
+    "epanechnikov": lambda: gl.Parzen(kernel="epanechnikov", bandwidth=0.9),
+}
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    gl.seed(0)
+
+
+def cloud(n, d, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, generator=generator)
+    return x @ torch.randn(d, d, generator=generator) + torch.arange(d)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("d", [1, 2, 3])
+class TestContract:
+    def test_the_density_integrates_to_one_and_samples_follow_it(self, name, d):
+        model = ESTIMATORS[name]()
+        model.fit(cloud(200, d))
+        gl.verify.normalised(model, draws=30_000)
+        gl.verify.samples_match(model, draws=30_000, cells=12)
+
+    def test_saving_keeps_the_density(self, name, d, tmp_path):
+        model = ESTIMATORS[name]()
+        x = cloud(50, d)
+        model.fit(x)
+        model.save(tmp_path / "model")
+        assert torch.equal(gl.load(tmp_path / "model").log_prob(x), model.log_prob(x))
+
+    def test_float64_is_float64_throughout(self, name, d):
+        model = ESTIMATORS[name]().double()
+        x = cloud(50, d).double()
+        model.fit(x)
+        assert model.log_prob(x).dtype == model.sample(3).dtype == torch.float64
+        with pytest.raises(TypeError, match=r"torch.float64, got torch.float32"):
+            model.log_prob(x.float())
+
+
+@pytest.mark.parametrize("name", [*ESTIMATORS, "neighbours"])
+class TestDoor:
+    @pytest.fixture
+    def model(self, name):
+        return gl.KNearest(k=3) if name == "neighbours" else ESTIMATORS[name]()
+
+    def ask(self, model, x):
+        return model.unnormalised_log_prob(x) if isinstance(model, gl.KNearest) else model.log_prob(x)
+
+    def test_fit_wants_a_finite_float_matrix(self, model):
+        for x, error, words in [
+            (torch.zeros(0, 2), ValueError, "empty tensor"),
+            (torch.zeros(5), ValueError, r"matrix of shape \(N, d\), got \(5,\)"),
+            (torch.zeros(5, 1, 8, 8), ValueError, r"flatten with x.flatten\(1\)"),
+            (torch.zeros(5, 2, dtype=torch.uint8), TypeError, "got torch.uint8"),
+            (torch.full((5, 2), math.nan), ValueError, r"got nan at index \(0, 0\)"),
+            (torch.zeros(5, 2).double(), TypeError, "computes in torch.float32, got torch.float64"),
+            (np.zeros((5, 2), np.float32), TypeError, "got numpy.ndarray"),
+        ]:
+            with pytest.raises(error, match=words):
+                model.fit(x)
+        with pytest.raises(gl.NotFittedError):
+            self.ask(model, torch.zeros(1, 2))
+
+    def test_queries_want_the_fitted_number_of_columns(self, model):
+        model.fit(cloud(30, 2))
+        with pytest.raises(ValueError, match=r"expected shape \(N, 2\), got \(4, 3\)"):
+            self.ask(model, torch.zeros(4, 3))
+
+    def test_the_model_keeps_its_own_copy(self, model):
+        x = cloud(30, 2)
+        model.fit(x)
+        before = self.ask(model, x[:5] + 0.01)
+        at = x[:5] + 0.01
+        x.mul_(5)
+        assert torch.equal(self.ask(model, at), before)
+
+    def test_refitting_forgets(self, model):
+        model.fit(cloud(30, 2))
+        model.fit(cloud(40, 3))
+        assert model.event_shape == (3,)
+
+    def test_representation_is_refused_with_a_reason(self, model):
+        model.fit(cloud(30, 2))
+        with pytest.raises(gl.CannotAnswerError, match=r"no inner variable .*03_density_estimation"):
+            model.encode(torch.zeros(1, 2))
+
+
+class TestGaussian:
+    @pytest.mark.covers("F10")
+    def test_is_the_sample_s_mean_and_covariance(self):
+        x = cloud(200, 3)
+        model = gl.Gaussian()
+        model.fit(x)
+        peer = stats.multivariate_normal(x.double().mean(0), np.cov(x.double().T, bias=True))
+        np.testing.assert_allclose(model.log_prob(x), peer.logpdf(x), rtol=1e-5, atol=1e-4)
+
+    @pytest.mark.covers("F10")
+    def test_no_gaussian_fits_its_data_better(self):
+        """Moving any parameter either way lowers the likelihood: a maximum, not a formula."""
+        x = cloud(100, 2).double()
+        model = gl.Gaussian().double()
+        model.fit(x)
+        best = model.log_prob(x).mean()
+        for buffer, index in [("loc", (0,)), ("loc", (1,)), *(("scale_tril", i) for i in [(0, 0), (1, 0), (1, 1)])]:
+            for step in (-1e-2, 1e-2):
+                getattr(model, buffer)[index] += step
+                assert model.log_prob(x).mean() < best
+                getattr(model, buffer)[index] -= step
+
+    def test_diagonal_is_the_product_of_its_columns(self):
+        x = cloud(100, 3)
+        model = gl.Gaussian(covariance="diagonal")
+        model.fit(x)
+        peer = stats.norm(x.mean(0), x.std(0, correction=0)).logpdf(x).sum(1)
+        np.testing.assert_allclose(model.log_prob(x), peer, rtol=1e-4)
+
+    @pytest.mark.parametrize("x", [cloud(3, 3), torch.ones(10, 2), cloud(50, 2)[:, [0, 0]]], ids=["N=d", "constant", "copy"])
+    def test_a_singular_covariance_says_so(self, x):
+        with pytest.raises(ValueError, match=r"is singular .*ridge"):
+            gl.Gaussian().fit(x)
+        model = gl.Gaussian(ridge=1e-2)
+        model.fit(x)
+        assert torch.isfinite(model.log_prob(x)).all()
+
+    def test_far_from_the_origin(self):
+        x = cloud(100, 2) + 1e4
+        model = gl.Gaussian()
+        model.fit(x)
+        centred = gl.Gaussian().double()
+        centred.fit(x.double() - 1e4)
+        np.testing.assert_allclose(model.log_prob(x), centred.log_prob(x.double() - 1e4), atol=1e-2)
+
+    def test_bad_settings(self):
+        with pytest.raises(ValueError, match="covariance: expected"):
+            gl.Gaussian(covariance="spherical")
+        with pytest.raises(ValueError, match="ridge"):
+            gl.Gaussian(ridge=-1.0)
+
+
+class TestLaplace:
+    @pytest.mark.covers("F10")
+    def test_equals_scipy_s_maximum_likelihood(self):
+        x = cloud(101, 2)
+        model = gl.Laplace()
+        model.fit(x)
+        peer = sum(stats.laplace(*stats.laplace.fit(x[:, i].numpy())).logpdf(x[:, i]) for i in range(2))
+        np.testing.assert_allclose(model.log_prob(x), peer, rtol=1e-4)
+
+    def test_a_constant_column_is_named(self):
+        x = cloud(10, 3)
+        x[:, 1] = 4
+        with pytest.raises(ValueError, match="column 1 is constant"):
+            gl.Laplace().fit(x)
+
+
+class TestHistogram:
+    @pytest.mark.covers("F12")
+    @pytest.mark.parametrize("d", [1, 2, 3])
+    def test_equals_numpy_s(self, d):
+        x = cloud(500, d)
+        model = gl.Histogram(bins=5)
+        model.fit(x)
+        heights, edges = np.histogramdd(x.double().numpy(), bins=5, density=True)
+        for cell in itertools.product(range(5), repeat=d):
+            centre = [(edges[i][k] + edges[i][k + 1]) / 2 for i, k in enumerate(cell)]
+            found = model.log_prob(torch.tensor([centre], dtype=torch.float32)).exp().item()
+            assert found == pytest.approx(heights[cell], rel=1e-4, abs=1e-12)
+
+    @pytest.mark.covers("F11", "F12")
+    def test_is_k_over_nv(self):
+        x = torch.tensor([[0.1], [0.2], [0.3], [0.9]])
+        model = gl.Histogram(bins=4, low=0.0, high=2.0)
+        model.fit(x)
+        assert model.log_prob(torch.tensor([[0.25]])).exp().item() == pytest.approx(3 / (4 * 0.5))
+        assert model.log_prob(torch.tensor([[0.75]])).exp().item() == pytest.approx(1 / (4 * 0.5))
+
+    def test_outside_the_grid_the_density_is_zero(self):
+        model = gl.Histogram(bins=4, low=0.0, high=1.0)
+        model.fit(torch.rand(50, 2))
+        outside = torch.tensor([[1.1, 0.5], [0.5, -0.1], [9.0, 9.0]])
+        assert torch.equal(model.log_prob(outside), torch.full((3,), -math.inf))
+
+    def test_the_upper_edge_belongs_to_the_last_cell(self):
+        model = gl.Histogram(bins=[2, 3], low=0.0, high=1.0)
+        model.fit(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+        assert model.log_prob(torch.tensor([[1.0, 1.0], [0.0, 0.0]])).exp().tolist() == pytest.approx([3.0, 3.0])
+
+    def test_memory_follows_the_rows_not_the_cells(self):
+        x = torch.rand(100, 12)
+        model = gl.Histogram(bins=10)  # 10**12 cells
+        model.fit(x)
+        assert len(model.cells) <= 100
+        assert torch.isfinite(model.log_prob(x)).all()
+
+    def test_smoothing_is_a_count_in_every_cell(self):
+        model = gl.Histogram(bins=2, low=0.0, high=1.0, smoothing=1.0)
+        model.fit(torch.tensor([[0.1], [0.2]]))
+        assert model.log_prob(torch.tensor([[0.1], [0.9]])).exp().tolist() == pytest.approx([2 * 3 / 4, 2 * 1 / 4])
+
+    def test_scott_s_rule_chooses_the_width(self):
+        x = torch.randn(1000, 1)
+        model = gl.Histogram(bins="scott")
+        model.fit(x)
+        width = 3.49 * x.std(correction=0).item() / 10
+        assert model.shape.item() == math.ceil((x.max() - x.min()).item() / width)
+
+    @pytest.mark.parametrize(
+        ("settings", "x", "words"),
+        [
+            ({"bins": 0}, None, "bins: expected at least 1, got 0"),
+            ({"bins": "doane"}, None, "expected a count"),
+            ({"bins": [3, 3, 3]}, torch.rand(5, 2), "expected one number, or 2 of them"),
+            ({"bins": 10_000}, torch.rand(5, 6), "cannot be numbered"),
+            ({"low": 0.5}, torch.rand(50, 2), "lies outside the grid"),
+            ({"low": 1.0, "high": 0.0}, torch.rand(5, 2), "expected low < high"),
+            ({}, torch.ones(5, 2), "column 0 spans"),
+            ({"smoothing": -1.0}, None, "smoothing"),
+        ],
+    )
+    def test_bad_settings(self, settings, x, words):
+        with pytest.raises(ValueError, match=words):
+            gl.Histogram(**settings).fit(torch.rand(5, 2) if x is None else x)
+
+
+def brute_force(kernel, x, y, h, w):
+    """The definition, in float64 numpy, one pair at a time."""
+    x, y, h, w = (np.asarray(a, np.float64) for a in (x, y, h, w))
+    d = y.shape[1]
+    h = np.broadcast_to(h, d)
+    ball = math.pi ** (d / 2) / math.gamma(d / 2 + 1)
+
+    def window(u):
+        if kernel == "gaussian":
+            return math.exp(-0.5 * (u**2).sum()) / (2 * math.pi) ** (d / 2)
+        if kernel == "hypercube":
+            return float((abs(u) < 0.5).all())
+        return max(0.0, 1 - (u**2).sum()) * (d + 2) / (2 * ball)
+
+    return np.array([sum(b * window((a - c) / h) for b, c in zip(w, y, strict=True)) / h.prod() for a in x])
+
+
+class TestParzen:
+    @pytest.mark.covers("F12")
+    @pytest.mark.parametrize("kernel", ["gaussian", "hypercube", "epanechnikov"])
+    @pytest.mark.parametrize("h", [0.7, [0.9, 0.5, 1.3]])
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_equals_the_definition(self, kernel, h, weighted):
+        y, x = cloud(40, 3), cloud(25, 3, seed=1)
+        w = torch.rand(40) if weighted else torch.ones(40)
+        w = w / w.sum()
+        model = gl.Parzen(kernel=kernel, bandwidth=h)
+        model.fit(y, weights=w if weighted else None)
+        np.testing.assert_allclose(model.log_prob(x).exp(), brute_force(kernel, x, y, h, w), rtol=1e-4, atol=1e-7)
+
+    @pytest.mark.covers("F12")
+    @pytest.mark.parametrize("kernel", ["gaussian", "epanechnikov"])
+    def test_equals_scikit_learn_s(self, kernel):
+        y, x = cloud(200, 2), cloud(50, 2, seed=1)
+        model = gl.Parzen(kernel=kernel, bandwidth=0.8)
+        model.fit(y)
+        peer = KernelDensity(kernel=kernel, bandwidth=0.8, rtol=0, atol=0).fit(y.numpy())
+        # the library's log of zero is a large negative number
+        expected = np.maximum(peer.score_samples(x.numpy()), -700)
+        np.testing.assert_allclose(np.maximum(model.log_prob(x).numpy(), -700), expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("kernel", ["gaussian", "hypercube", "epanechnikov"])
+    def test_integrates_to_one_by_quadrature(self, kernel):
+        model = gl.Parzen(kernel=kernel, bandwidth=0.5).double()
+        y = cloud(5, 1).double()
+        model.fit(y)
+        breaks = np.sort(np.concatenate([y.numpy().ravel() + shift for shift in (-0.5, -0.25, 0, 0.25, 0.5)]))
+        grid = np.concatenate([[breaks[0] - 5], breaks, [breaks[-1] + 5]])
+        total = sum(
+            integrate.quad(lambda t: model.log_prob(torch.tensor([[t]]).double()).exp().item(), a, b)[0]
+            for a, b in itertools.pairwise(grid)
+        )
+        assert total == pytest.approx(1, abs=1e-6)
+
+    @pytest.mark.covers("F12")
+    @pytest.mark.parametrize("kernel", ["gaussian", "hypercube", "epanechnikov"])
+    def test_leave_one_out_leaves_one_out(self, kernel):
+        y = cloud(30, 2)
+        w = torch.rand(30)
+        w = w / w.sum()
+        model = gl.Parzen(kernel=kernel, bandwidth=1.5)
+        model.fit(y, weights=w)
+        expected = []
+        for i in range(30):
+            rest = torch.arange(30) != i
+            expected.append(brute_force(kernel, y[i : i + 1], y[rest], 1.5, w[rest] / w[rest].sum())[0])
+        np.testing.assert_allclose(model.leave_one_out_log_prob().exp(), expected, rtol=1e-3, atol=1e-9)
+
+    @pytest.mark.covers("F12")
+    def test_leave_one_out_search_finds_the_best_bandwidth(self):
+        """Against a fine one-dimensional search by brute force."""
+        y = torch.cat([torch.randn(60, 1), 6 + 0.3 * torch.randn(60, 1)])
+        model = gl.Parzen(bandwidth="leave-one-out")
+        history = model.fit(y)
+        differences = (y - y.T).double()
+
+        def score(h):
+            p = torch.exp(-0.5 * (differences / h) ** 2).fill_diagonal_(0).sum(1) / (119 * h * math.sqrt(2 * math.pi))
+            return p.log().mean().item()
+
+        grid = np.geomspace(0.05, 3, 400)
+        best = max(score(h) for h in grid)
+        assert score(model.h.item()) == pytest.approx(best, abs=2e-3)
+        assert -history.best("loss")["loss"] == pytest.approx(score(model.h.item()), abs=1e-4)
+
+    def test_held_out_search_prefers_what_the_held_out_rows_say(self):
+        y, valid = torch.randn(200, 2), torch.randn(200, 2)
+        chosen = gl.Parzen(bandwidth="held-out")
+        chosen.fit(y, valid=valid)
+        for factor in (0.5, 2.0):
+            other = gl.Parzen(bandwidth=(chosen.h * factor).tolist())
+            other.fit(y)
+            assert other.log_prob(valid).mean() < chosen.log_prob(valid).mean()
+
+    @pytest.mark.parametrize("kernel", ["gaussian", "hypercube", "epanechnikov"])
+    def test_rules_are_stated_for_the_window_s_standard_deviation(self, kernel):
+        """Draws around a single point have the rule's standard deviation; false-alarm rate 1e-6 (4.9 σ)."""
+        x = torch.randn(500, 2)
+        model = gl.Parzen(kernel=kernel, bandwidth="scott")
+        model.fit(x)
+        silverman = gl.Parzen(kernel=kernel, bandwidth="silverman")
+        silverman.fit(x)
+        assert torch.equal(model.h, silverman.h)  # at d = 2 the two rules agree
+        expected = x.std(0, correction=0) * 500 ** (-1 / 6)
+        model.points, model.weights = torch.zeros(1, 2), torch.ones(1)
+        spread = model.sample(20_000).std(0)
+        assert ((spread / expected - 1).abs() < 4.9 / math.sqrt(2 * 20_000)).all()
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"bandwidth": 0.0}, "bandwidth: expected a positive finite number, got 0.0"),
+            ({"bandwidth": -1.0}, "got -1.0"),
+            ({"bandwidth": math.nan}, "got nan"),
+            ({"bandwidth": [0.1, 0.0]}, "got 0.0"),
+            ({"bandwidth": "magic"}, "scott, silverman, leave-one-out, held-out"),
+            ({"kernel": "triangle"}, "gaussian, hypercube, epanechnikov"),
+        ],
+    )
+    def test_bad_settings(self, settings, words):
+        with pytest.raises(ValueError, match=words):
+            gl.Parzen(**settings)
+
+    @pytest.mark.parametrize(
+        ("w", "error", "words"),
+        [
+            (torch.ones(5), ValueError, "expected a sum of 1, got 5; divide"),
+            (torch.tensor([0.5, 0.5]), ValueError, "expected one a row, 5, got 2"),
+            (torch.tensor([1.5, -0.5, 0.0, 0.0, 0.0]), ValueError, "none negative, got -0.5 at index 1"),
+            (torch.full((5,), math.nan), ValueError, "got nan"),
+            (torch.ones(5, dtype=torch.int64), TypeError, "got torch.int64"),
+        ],
+    )
+    def test_bad_weights(self, w, error, words):
+        with pytest.raises(error, match=words):
+            gl.Parzen().fit(cloud(5, 2), weights=w)
+
+    def test_searches_say_what_they_need(self):
+        with pytest.raises(ValueError, match="pass valid="):
+            gl.Parzen(bandwidth="held-out").fit(cloud(5, 2))
+        with pytest.raises(ValueError, match="at least two rows"):
+            gl.Parzen(bandwidth="leave-one-out").fit(cloud(1, 2))
+        with pytest.raises(ValueError, match="column 0 is constant"):
+            gl.Parzen().fit(torch.ones(5, 2))
+        with pytest.raises(ValueError, match="expected one number, or 2 of them"):
+            gl.Parzen(bandwidth=[0.1, 0.2, 0.3]).fit(cloud(5, 2))
+
+
+class TestKNearest:
+    @pytest.mark.covers("F13")
+    @pytest.mark.parametrize("d", [1, 2, 5])
+    def test_is_k_over_nv_with_the_growing_ball(self, d):
+        y, x = cloud(100, d), cloud(20, d, seed=1)
+        model = gl.KNearest(k=7)
+        model.fit(y)
+        radius = np.sort(np.linalg.norm(x[:, None].numpy() - y[None].numpy(), axis=2), axis=1)[:, 6]
+        volume = math.pi ** (d / 2) / math.gamma(d / 2 + 1) * radius**d
+        np.testing.assert_allclose(model.unnormalised_log_prob(x), np.log(7 / (100 * volume)), rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.covers("F13")
+    def test_its_integral_grows_without_bound(self):
+        """In one dimension the mass between R and 10 R is (K/N) log 10 for every large R: the tail never ends."""
+        model = gl.KNearest(k=5).double()
+        model.fit(torch.randn(50, 1).double())
+        for far in (1e3, 1e5):
+            x = torch.linspace(math.log(far), math.log(10 * far), 20_001).double().exp()[:, None]
+            p = model.unnormalised_log_prob(x).exp()
+            mass = 2 * torch.trapezoid(p, x[:, 0]).item()
+            assert mass == pytest.approx(5 / 50 * math.log(10), rel=1e-2)
+
+    @pytest.mark.parametrize("query", ["log_prob", "sample"])
+    def test_refuses_what_it_cannot_answer_and_says_why(self, query):
+        model = gl.KNearest()
+        with pytest.raises(gl.CannotAnswerError, match=r"integral is infinite.*lesson 03"):
+            getattr(model, query)(3)
+        assert model.density is gl.Density.UNNORMALISED
+
+    def test_gradient_points_to_the_data(self):
+        model = gl.KNearest(k=1)
+        model.fit(torch.zeros(1, 2))
+        x = torch.tensor([[3.0, 4.0]], requires_grad=True)
+        model.unnormalised_log_prob(x).sum().backward()
+        torch.testing.assert_close(x.grad, -2 * x.detach() / 25)
+
+    @pytest.mark.parametrize(("k", "error"), [(0, ValueError), (2.5, TypeError)])
+    def test_k_is_a_count(self, k, error):
+        with pytest.raises(error, match="k: expected"):
+            gl.KNearest(k=k)
+
+    def test_more_neighbours_than_rows(self):
+        with pytest.raises(ValueError, match="at most the number of rows, 4, got 5"):
+            gl.KNearest(k=5).fit(torch.randn(4, 2))
