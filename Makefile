@@ -1,10 +1,9 @@
 # The course's commands. `make book` and `make test` set up .venv by themselves, once.
 
 PYTHON ?= $(shell command -v python3 || command -v python)
-RUN := .venv/bin/python
 
-# Programs that a tool calls by name must be the environment's own.
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Programs that a tool calls by name are the environment's own.
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help environment book test lessons seeds bench lint lock clean

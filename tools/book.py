@@ -1,6 +1,7 @@
 """Build the book into ``_build/html``, from the outputs stored in the notebooks.
 
-A warning is an error, and every build starts from nothing: pages kept from an earlier build would hide their warnings.
+A warning is an error, and every build starts from nothing: pages kept from an earlier build would
+hide their warnings.
 """
 
 import shutil

@@ -1,6 +1,7 @@
 """Make ``.venv`` what the lock says it should be. Nothing happens when it already is.
 
-Run by every target of the Makefile, with whatever Python 3 the machine has; needs only the standard library.
+Run by every target of the Makefile, with whatever Python 3 the machine has, so it needs only the
+standard library.
 """
 
 import fcntl
@@ -17,6 +18,8 @@ ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 STAMP = ENVIRONMENT / "stamp"  # written last: an environment without it is half-made
 LOCK = ROOT / "requirements.lock"
+
+BASE = getattr(sys, "_base_executable", sys.executable)  # not .venv's own, were it active
 
 OLDEST = (3, 11)
 NEWER_NAMES = ("python3.14", "python3.13", "python3.12", "python3.11")
@@ -49,7 +52,7 @@ def require_python():
 
 
 def is_current():
-    """Whether the environment was finished, from these very files, in this place, and still runs."""
+    """Whether the environment was finished, from these files, in this place, and still runs."""
     try:
         return STAMP.read_text() == fingerprint() and run(PYTHON, "-c", "import pip") == 0
     except OSError:
@@ -69,7 +72,7 @@ def rebuild():
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "-qq")
     steps = {
-        "Python could not create the environment": (sys.executable, "-m", "venv", ENVIRONMENT),
+        "Python could not create the environment": (BASE, "-m", "venv", ENVIRONMENT),
         "pip could not install requirements.lock": (*pip, "-r", LOCK),
         "pip could not add genlib to the environment": (
             *pip,

@@ -1,8 +1,8 @@
 """Execute the course's notebooks: in place, or under other seeds without keeping anything.
 
-A notebook runs from top to bottom in a fresh kernel of this Python, with one thread and without progress bars. It is written
-back, atomically, only if every cell passed; what is written depends on the notebook alone, so that differences
-between two runs are differences in results.
+A notebook runs from top to bottom in a fresh kernel of this Python, with one thread and without
+progress bars. It is written back, atomically, only if every cell passed; what is written depends on
+the notebook alone, so that differences between two runs are differences in results.
 """
 
 import argparse
@@ -37,7 +37,9 @@ WIDGET = "application/vnd.jupyter.widget-view+json"  # names a live kernel's obj
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make lessons")
     parser.add_argument("lesson", nargs="?", default="", help="number of one lesson, such as 03")
-    parser.add_argument("--seeds", type=int, help="run under GENLIB_SEED = 0 … SEEDS - 1, keep nothing")
+    parser.add_argument(
+        "--seeds", type=int, help="run under GENLIB_SEED = 0 … SEEDS - 1, keep nothing"
+    )
     arguments = parser.parse_args()
     notebooks = sorted(ROOT.glob(f"lessons/{arguments.lesson}*/*.ipynb"))
     if not notebooks:
@@ -91,7 +93,7 @@ def executed(path: Path, seed: int | None) -> tuple[NotebookNode, float]:
 
 
 def peak_memory(client: NotebookClient) -> float:
-    """The greatest resident memory of the kernel so far, in GiB, asked of the kernel in a passing cell."""
+    """The most memory that the kernel has held, in GiB, asked of it in a passing cell."""
     cells = client.nb.cells
     cells.append(nbformat.v4.new_code_cell("__import__('resource').getrusage(0).ru_maxrss"))
     client.execute_cell(cells[-1], len(cells) - 1)

@@ -1,6 +1,7 @@
 """Write ``requirements.lock``: every package that the course installs, at one version each.
 
-pip resolves the dependencies of ``pyproject.toml`` without installing anything; what it would install is the lock.
+pip resolves the dependencies of ``pyproject.toml`` without installing anything; what it would
+install is the lock.
 """
 
 import json
@@ -16,18 +17,18 @@ from tools import ROOT
 
 LOCK = ROOT / "requirements.lock"
 
-# torch's CUDA build demands one triton exactly, and its CPU build asks for none. The lock must serve both,
-# so the pair is chosen here and moves together.
+# torch's CUDA build demands one triton exactly, and its CPU build asks for none. The lock serves
+# both, so the pair is chosen here and moves together.
 CHOSEN = ("torch==2.13.0", "triton==3.7.1")
 
-# Parts of torch's CUDA build. Where pip takes that build it brings them along; elsewhere they are dead weight.
+# Parts of torch's CUDA build: pip adds them where it takes that build, and nobody else needs them.
 LEFT_OUT = ("nvidia-", "cuda-")
 
 # Resolved for the oldest Python that the course accepts, so that the versions suit every newer one.
 PYTHON = ("--python-version", "3.11.0", "--only-binary", ":all:", "--target", "unused")
 
 HEADER = """\
-# Every package of the course's environment, pinned. Written by `make lock` from pyproject.toml; do not edit.
+# Every package of the environment, pinned. Written by `make lock` from pyproject.toml: do not edit.
 """
 
 

@@ -18,6 +18,6 @@ CLEARED = ("GENLIB_SEED", "MPLBACKEND")
 
 
 def environment(seed: int | None = None) -> dict[str, str]:
-    """The variables of this process with the settings above, and ``GENLIB_SEED`` if there is a seed."""
+    """This process's variables with the settings above, and ``GENLIB_SEED`` if there is a seed."""
     inherited = {name: value for name, value in os.environ.items() if name not in CLEARED}
     return inherited | SETTINGS | ({} if seed is None else {"GENLIB_SEED": str(seed)})

@@ -1,4 +1,4 @@
-"""Sphinx extension: a line ``<!-- api genlib.models -->`` becomes the documentation of a module, or of a package's modules.
+"""Sphinx extension: ``<!-- api genlib.models -->`` becomes the documentation of its modules.
 
 Nothing is listed by hand: a module that is added to genlib is in the book.
 """
@@ -27,7 +27,7 @@ def documentation(name: str) -> str:
 
 
 def public_modules(name: str) -> list[str]:
-    """``name`` itself if it is a module, else the public modules of the package, in alphabetical order."""
+    """``name`` itself if it is a module, else the public modules of the package, by name."""
     package = importlib.import_module(name)
     if not hasattr(package, "__path__"):
         return [name]

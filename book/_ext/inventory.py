@@ -1,7 +1,7 @@
-"""Sphinx extension: a line ``<!-- inventory -->`` becomes the table of what the course must contain.
+"""Sphinx extension: ``<!-- inventory -->`` becomes the table of what the course must contain.
 
-A row of ``book/inventory.yml`` is taught where a notebook cell carries the tag ``covers-F10``, and proved where a test
-carries ``@pytest.mark.covers("F10")``. It counts as done when it has both.
+A row of ``book/inventory.yml`` is taught where a notebook cell carries the tag ``covers-F10``, and
+proved where a test carries ``@pytest.mark.covers("F10")``. It counts as done when it has both.
 """
 
 import ast
@@ -36,7 +36,13 @@ class Row:
     def state(self) -> str:
         if self.taught and self.proved:
             return "done"
-        return "taught, not yet proved" if self.taught else "proved, not yet taught" if self.proved else "planned"
+        return (
+            "taught, not yet proved"
+            if self.taught
+            else "proved, not yet taught"
+            if self.proved
+            else "planned"
+        )
 
 
 @dataclass
@@ -53,7 +59,7 @@ def read(root: Path) -> list[Part]:
     Raises
     ------
     ValueError
-        A notebook or a test names a row that is not in the inventory, or the inventory names one twice.
+        A notebook or a test names a row that the inventory lacks, or the inventory names one twice.
     """
     content = yaml.safe_load((root / "book" / "inventory.yml").read_text(encoding="utf-8"))
     parts = [Part(part["part"], [Row(**row) for row in part["rows"]]) for part in content]
@@ -96,7 +102,7 @@ def proved(root: Path) -> dict[str, list[str]]:
 
 
 def marked(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Names of the tests and classes under ``tree`` that carry ``pytest.mark.covers``, and the rows it names."""
+    """Tests and classes under ``tree`` that carry ``pytest.mark.covers``, and the rows it names."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             name = prefix + node.name
@@ -115,7 +121,9 @@ def document(parts: list[Part], root: Path) -> str:
 
 
 def section(part: Part, root: Path) -> str:
-    rows = [[row.id, row.what, row.documents or "★", home(row, root), state(row)] for row in part.rows]
+    rows = [
+        [row.id, row.what, row.documents or "★", home(row, root), state(row)] for row in part.rows
+    ]
     lines = ["* - " + "\n  - ".join(cells) for cells in [COLUMNS, *rows]]
     return "\n".join([f"## {part.title}", "", *TABLE, *lines, ":::"])
 

@@ -1,7 +1,8 @@
-"""Buttons that open a lesson in Binder or Colab, in a book that knows the address of its repository.
+"""Sphinx extension: buttons that open a lesson in Binder or Colab, where there is an address.
 
-The address is ``repository.url`` of ``_config.yml`` or, before it, the environment variable ``REPOSITORY``, which the
-workflow that publishes the book sets. Without an address there are no buttons, since they would lead nowhere.
+The address of the repository is the environment variable ``REPOSITORY``, which the workflow that
+publishes the book sets, or else ``repository.url`` of ``_config.yml``. Without one there are no
+buttons, since they would lead nowhere.
 """
 
 import os

@@ -196,8 +196,8 @@ Bits = dict[str, np.ndarray]
 
 
 def _read_packed(folder: Path) -> Bits:
-    with np.load(folder / _PACKED, allow_pickle=False) as file:
-        return {name: np.unpackbits(file[name], axis=1) for name in _BINARIZED_SHA256}
+    arrays = _read_npz(folder / _PACKED, "{}")
+    return {name: np.unpackbits(part, axis=1) for name, part in arrays.items()}
 
 
 def _read_amat(folder: Path) -> Bits:
@@ -212,11 +212,14 @@ def _read_amat(folder: Path) -> Bits:
 
 def _read_float_npz(folder: Path) -> Bits:
     """Read the file that M. Germain published with MADE (ICML 2015)."""
-    with np.load(folder / "binarized_mnist.npz", allow_pickle=False) as file:
-        return {
-            name: file[f"{name}_data"].astype(np.uint8).reshape(-1, 784)
-            for name in _BINARIZED_SHA256
-        }
+    arrays = _read_npz(folder / "binarized_mnist.npz", "{}_data")
+    return {name: part.astype(np.uint8).reshape(-1, 784) for name, part in arrays.items()}
+
+
+def _read_npz(path: Path, key: str) -> Bits:
+    # Opened here, because NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[key.format(name)] for name in _BINARIZED_SHA256}
 
 
 @dataclass(frozen=True)
@@ -229,14 +232,17 @@ class _Format:
 
     def load(self, folder: Path) -> Bits:
         """Read the bits and compare them with their checksums."""
-        path = folder / self.files[0]
         try:
             bits = self.read(folder)
         except (ValueError, TypeError, KeyError, EOFError, zlib.error, BadZipFile) as error:
-            raise DamagedFileError(f"{path}: cannot be read, and is not used: {error}") from error
-        for name, expected in _BINARIZED_SHA256.items():
+            files = ", ".join(self.files)
+            raise DamagedFileError(
+                f"{files} in {folder}: cannot be read, and is not used: {error}"
+            ) from error
+        for i, (name, expected) in enumerate(_BINARIZED_SHA256.items()):
             found = sha256(np.packbits(bits[name], axis=1).tobytes()).hexdigest()
             if found != expected:
+                path = folder / self.files[i % len(self.files)]  # one for all splits, or one each
                 raise DamagedFileError(
                     f"{path}: expected {name} bits with SHA-256 {expected}, found {found}; "
                     "the file is truncated or altered and is not used."

@@ -41,7 +41,9 @@ def data_folder() -> Path | None:
         return None
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
-        raise DataUnavailableError(f"GENLIB_DATA is set to {chosen}, which is not a folder.")
+        raise DataUnavailableError(
+            f"GENLIB_DATA is set to {chosen}, which is not a folder, seen from {Path.cwd()}."
+        )
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic that models share: one file an operation, with reference, CPU path, Triton kernels and public function."""
+"""Arithmetic that models share: one file an operation, with its reference, CPU path and Triton."""
 
 from genlib.kernels.kde import log_kernel_sum
 

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol: enough to open a page, ask it questions, and look at it."""
+"""A headless Chromium, driven over its DevTools protocol: open a page, question it, look at it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def executable() -> str | None:
 class Browser:
     """One page of one browser that can reach this machine and nothing else.
 
-    ``requests`` collects the addresses that the page asked for, ``errors`` what it wrote to the console as an error.
+    ``requests`` collects the addresses that the page asked for, ``errors`` what it wrote to the
+    console as an error.
     """
 
     def __init__(self, timeout: float = 30) -> None:
@@ -72,7 +73,7 @@ class Browser:
         self._profile.cleanup()
 
     def open(self, url: str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Load ``url`` in a window of that size and wait until the page and its mathematics are there."""
+        """Load ``url`` in a window of that size, and wait for the page and its mathematics."""
         self.requests.clear()
         self.errors.clear()
         self._events.clear()

@@ -1,4 +1,4 @@
-"""The page that says what is taught where: read from tags and markers, on a toy tree and on the real one."""
+"""The page that says what is taught where: read from tags and markers, on a toy tree and ours."""
 
 import json
 from textwrap import dedent

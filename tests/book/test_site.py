@@ -1,4 +1,4 @@
-"""The built book: complete, sound in its links, and sufficient to itself, on paper and in a browser.
+"""The built book: complete, sound in its links, sufficient to itself; as files and in a browser.
 
 All tests of the site stand in this file, so that it is built once.
 """
@@ -68,7 +68,12 @@ def test_no_style_sheet_loads_anything_from_another_server(site):
 
 def test_every_internal_link_leads_somewhere(site, pages):
     targets = {
-        page: {tag[name] for tag in soup.find_all(True) for name in ("id", "name") if tag.has_attr(name)}
+        page: {
+            tag[name]
+            for tag in soup.find_all(True)
+            for name in ("id", "name")
+            if tag.has_attr(name)
+        }
         for page, soup in pages.items()
     }
     broken = []
@@ -77,7 +82,9 @@ def test_every_internal_link_leads_somewhere(site, pages):
             address, anchor = urldefrag(link["href"])
             if elsewhere(address) or address.startswith("mailto:"):
                 continue
-            target = (site / page).parent / unquote(urlsplit(address).path) if address else site / page
+            target = (
+                (site / page).parent / unquote(urlsplit(address).path) if address else site / page
+            )
             name = target.resolve().relative_to(site.resolve()).as_posix()
             if not target.is_file() or (anchor and unquote(anchor) not in targets.get(name, ())):
                 broken.append((page, link["href"]))

@@ -52,7 +52,7 @@ class TestPhotos:
         assert image.dtype == torch.float32 and image.shape[0] in (1, 3)
         levels = image * 255
         assert torch.equal(image, levels.round() / 255)
-        assert 0 <= image.min() and image.max() <= 1
+        assert image.min() >= 0 and image.max() <= 1
         assert image.max() - image.min() > 0.4
 
     def test_the_pictures_the_course_uses_are_there(self):

@@ -174,7 +174,7 @@ class TestBinarising:
             binarise(torch.tensor([[5, 255]], dtype=torch.uint8))
         with pytest.raises(ValueError, match="0 and 1 already"):
             binarise(torch.tensor([[0.0, 1.0]]))
-        with pytest.raises(ValueError, match="0 and 1 already .*threshold"):
+        with pytest.raises(ValueError, match=r"0 and 1 already .*threshold"):
             getattr(toy().binarized(), method)()
 
 

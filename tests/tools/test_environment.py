@@ -74,9 +74,7 @@ def test_an_environment_that_was_moved_is_made_anew(commands, monkeypatch):
 
 def test_a_failed_installation_leaves_no_stamp(commands, monkeypatch):
     succeed = environment.run
-    monkeypatch.setattr(
-        environment, "run", lambda *command: "-r" in command or succeed(*command)
-    )
+    monkeypatch.setattr(environment, "run", lambda *command: "-r" in command or succeed(*command))
     with pytest.raises(SystemExit, match=r"pip could not install requirements\.lock"):
         environment.main()
     monkeypatch.setattr(environment, "run", succeed)

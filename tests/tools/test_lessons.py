@@ -30,7 +30,9 @@ def outputs(path):
 
 
 def test_outputs_are_written_and_do_not_change_from_run_to_run(write):
-    path = write("print('a'); print('b')", "x = 2\nx + 1", "import ipywidgets\nipywidgets.IntSlider()")
+    path = write(
+        "print('a'); print('b')", "x = 2\nx + 1", "import ipywidgets\nipywidgets.IntSlider()"
+    )
     assert lessons.run(path, seed=None)
     first = path.read_bytes()
     stream, result, widget = outputs(path)
@@ -72,7 +74,11 @@ def test_a_seed_reaches_the_notebook_and_nothing_is_kept(write, capsys):
 def test_metadata_of_editors_and_machines_are_dropped():
     cell = new_code_cell("1", metadata={"tags": ["covers-F10"], "scrolled": True, "execution": {}})
     kernel = {"name": "mine", "display_name": "Mine"}
-    metadata = {"kernelspec": kernel, "widgets": {}, "language_info": {"name": "python", "version": "3.99"}}
+    metadata = {
+        "kernelspec": kernel,
+        "widgets": {},
+        "language_info": {"name": "python", "version": "3.99"},
+    }
     notebook = lessons.normalised(new_notebook(cells=[cell], metadata=metadata))
     assert notebook.metadata == lessons.METADATA
     assert notebook.cells[0].metadata == {"tags": ["covers-F10"]}
