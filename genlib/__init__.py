@@ -1,4 +1,4 @@
-"""genlib: the working models of the course, one class a model, one question sheet for all of them."""
+"""genlib: the working models of the course, one class a model, one question sheet for all."""
 
 from genlib import data, plots, verify, widgets
 from genlib.core import *  # noqa: F403

@@ -1,7 +1,8 @@
-"""Figures in one style: legible in print and on a dark page, in colours that colour-blind readers can tell apart.
+"""Figures in one style: legible in print and on a dark page, in colours that colour-blind readers
+can tell apart.
 
-Every function draws on ``ax`` if one is given, else on a new figure, and returns the axes. Models are seen only through
-their queries.
+Every function draws on ``ax`` if one is given, else on a new figure, and returns the axes. Models
+are seen only through their queries.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def use_style() -> None:
     mpl.rcParams.update(STYLE)
 
 
-def images(x: Tensor, columns: int | None = None, *, ax: Axes | None = None, title: str = "") -> Axes:
+def images(
+    x: Tensor, columns: int | None = None, *, ax: Axes | None = None, title: str = ""
+) -> Axes:
     """Draw a batch of images in a grid, row by row.
 
     Parameters
@@ -67,27 +70,37 @@ def images(x: Tensor, columns: int | None = None, *, ax: Axes | None = None, tit
     x = x.detach().cpu()
     x = x[:, None] if x.dim() == 3 else x
     if x.dim() != 4 or x.shape[1] not in (1, 3):
-        raise ValueError(f"x: expected images of shape (N, 1 or 3, H, W) or (N, H, W), got {tuple(x.shape)}.")
+        raise ValueError(
+            f"x: expected images of shape (N, 1 or 3, H, W) or (N, H, W), got {tuple(x.shape)}."
+        )
     if x.min() < 0 or x.max() > 1:
         raise ValueError(f"x: expected values in [0, 1], got [{x.min():g}, {x.max():g}].")
     columns = columns or min(len(x), math.ceil(math.sqrt(2 * len(x))))
     check_count(columns, "columns")
     tiled = _tile(x, columns)
     ax = _axes(ax, figsize=(6.4, 6.4 * tiled.shape[0] / tiled.shape[1]))
-    ax.imshow(tiled.squeeze(-1), cmap="gray", vmin=0, vmax=1)
+    ax.imshow(tiled.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()
     ax.set_title(title)
     return ax
 
 
 def curves(
-    x: Tensor, ys: Mapping[str, Tensor], *, ax: Axes | None = None, xlabel: str = "", ylabel: str = "", title: str = ""
+    x: Tensor,
+    ys: Mapping[str, Tensor],
+    *,
+    ax: Axes | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
 ) -> Axes:
     """Draw named curves over ``x``, shape (N,), in colours and dashes that also differ in print."""
     ax = _axes(ax)
     dashes = ["-", "--", "-.", ":"]
     for i, (name, y) in enumerate(ys.items()):
-        ax.plot(x.detach().cpu(), torch.as_tensor(y).detach().cpu(), dashes[i % len(dashes)], label=name)
+        ax.plot(
+            x.detach().cpu(), torch.as_tensor(y).detach().cpu(), dashes[i % len(dashes)], label=name
+        )
     if len(ys) > 1:
         ax.legend()
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -106,21 +119,29 @@ def density(
 ) -> AxesImage:
     """Draw exp(log_prob) over the rectangle from ``low`` to ``high``, each two numbers, as a map.
 
-    ``log_prob`` maps points (N, 2) to (N,) nats: a model's method, or any function. Returns the image, for a colour bar.
+    ``log_prob`` maps points (N, 2) to (N,) nats: a model's method, or any function. Returns the
+    image, for a colour bar.
     """
     check_count(resolution, "resolution")
     ax = _axes(ax, figsize=(4, 4))
     with torch.no_grad():
-        values = log_prob(grid(low, high, resolution)).exp().reshape(resolution, resolution).cpu()
+        values = log_prob(grid(low, high, resolution)).exp().reshape(resolution, resolution)
     picture = ax.imshow(
-        values, origin="lower", extent=(low[0], high[0], low[1], high[1]), vmin=0, vmax=vmax, aspect="auto"
+        values.cpu().numpy(),
+        origin="lower",
+        extent=(low[0], high[0], low[1], high[1]),
+        vmin=0,
+        vmax=vmax,
+        aspect="auto",
     )
     ax.set_title(title)
     return picture
 
 
 def grid(low: Sequence[float], high: Sequence[float], resolution: int) -> Tensor:
-    """Centres of a resolution × resolution grid of cells, shape (resolution², 2), first coordinate fastest."""
+    """Centres of a resolution × resolution grid of cells, shape (resolution², 2), first coordinate
+    fastest.
+    """
     steps = (torch.arange(resolution) + 0.5) / resolution
     horizontal, vertical = (low[i] + (high[i] - low[i]) * steps for i in range(2))
     return torch.cartesian_prod(vertical, horizontal).flip(1)
@@ -140,7 +161,9 @@ def points(x: Tensor, *, ax: Axes | None = None, title: str = "", **settings: ob
 def history(record: History, *, ax: Axes | None = None, ylabel: str = "loss (nats)") -> Axes:
     """Draw the losses of a fit against the epoch."""
     names = [name for name in record.names if name not in ("epoch", "seconds")]
-    ax = curves(torch.tensor(record["epoch"]), {name: torch.tensor(record[name]) for name in names}, ax=ax)
+    ax = curves(
+        torch.tensor(record["epoch"]), {name: torch.tensor(record[name]) for name in names}, ax=ax
+    )
     ax.set(xlabel="epoch", ylabel=ylabel)
     return ax
 
@@ -148,7 +171,8 @@ def history(record: History, *, ax: Axes | None = None, ylabel: str = "loss (nat
 def as_jpeg(figure: Figure | None = None, quality: int = 85) -> Image:
     """Show a figure that is mostly photograph as JPEG, a fraction of the size of the usual PNG.
 
-    Renders ``figure``, by default the current one, closes it, and returns an object that a notebook displays.
+    Renders ``figure``, by default the current one, closes it, and returns an object that a notebook
+    displays.
     """
     from IPython.display import Image
 

@@ -1,8 +1,9 @@
 """Properties that a model must have, as checks that anybody can call.
 
-Each check returns nothing and raises `VerificationError`, with the first index at which the property fails and a sentence on
-the likely cause. Checks on random samples state their false-alarm rate: `FALSE_ALARM` is the probability, over all the
-comparisons of one call, that a correct model fails.
+Each check returns nothing and raises `VerificationError`, with the first index at which the
+property fails and a sentence on the likely cause. Checks on random samples state their false-alarm
+rate: `FALSE_ALARM` is the probability, over all the comparisons of one call, that a correct model
+fails.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ class VerificationError(AssertionError):
 
 @torch.no_grad()
 def causal(model: Model, rows: int = 2, generator: Generator | None = None) -> None:
-    """Check that each conditional looks only at the values before it: every output against every input.
+    """Check that each conditional looks only at the values before it: every output against every
+    input.
 
-    Changes one input after another, and looks for outputs at the same place or earlier that notice. Outputs are
-    ``model.conditionals(x)``, the parameters of p(x_i | x_<i), shape (N, \\*event_shape, ...); the order is ``model.order``,
-    a permutation of the flattened event, or reading order where the model has none.
+    Changes one input after another, and looks for outputs at the same place or earlier that notice.
+    Outputs are ``model.conditionals(x)``, the parameters of p(x_i | x_<i), shape (N,
+    \\*event_shape, ...); the order is ``model.order``, a permutation of the flattened event, or
+    reading order where the model has none.
 
     Parameters
     ----------
@@ -64,9 +67,11 @@ def causal(model: Model, rows: int = 2, generator: Generator | None = None) -> N
         if leaks.any():
             (output,) = first_index(leaks)
             cause = (
-                "the mask lets an output see its own input (type A belongs in the first layer, type B after it)"
+                "the mask lets an output see its own input (type A belongs in the first layer, "
+                "type B after it)"
                 if output == i
-                else "an output sees its future: look at the direction of a mask, a shift, or the order itself"
+                else "an output sees its future: look at the direction of a mask, a shift, or "
+                "the order itself"
             )
             raise VerificationError(
                 f"output {output} depends on input {i}, at place {rank[i]} of the order, "
@@ -79,12 +84,16 @@ def causal(model: Model, rows: int = 2, generator: Generator | None = None) -> N
 
 @torch.no_grad()
 def normalised(
-    model: Model, draws: int = 50_000, around: Tensor | None = None, generator: Generator | None = None
+    model: Model,
+    draws: int = 50_000,
+    around: Tensor | None = None,
+    generator: Generator | None = None,
 ) -> None:
     """Check that probabilities sum, or a density integrates, to one.
 
-    Binary events of at most 20 values are listed. Elsewhere the integral is estimated by importance sampling from a broad
-    mixture around the model's own samples (or around the rows of ``around``), and tested against one at `FALSE_ALARM`.
+    Binary events of at most 20 values are listed. Elsewhere the integral is estimated by importance
+    sampling from a broad mixture around the model's own samples (or around the rows of ``around``),
+    and tested against one at `FALSE_ALARM`.
 
     Raises
     ------
@@ -95,15 +104,16 @@ def normalised(
         total = model.log_prob(_all_events(model)).exp().sum().item()
         if abs(total - 1) > 1e-4:
             raise VerificationError(
-                f"probabilities of all {2 ** model.event_shape.numel()} events sum to {total:.6g}, not to 1; "
-                + _normaliser_hint(total)
+                f"probabilities of all {2 ** model.event_shape.numel()} events sum to "
+                f"{total:.6g}, not to 1; " + _normaliser_hint(total)
             )
         return
     weights = _Proposal(model, around, generator).weights(draws)[1]
     mean, error = weights.mean().item(), weights.std().item() / math.sqrt(draws)
     if abs(mean - 1) > stats.norm.isf(FALSE_ALARM / 2) * error + 1e-4:
         raise VerificationError(
-            f"the density integrates to {mean:.6g} ± {error:.2g} (standard error), not to 1; " + _normaliser_hint(mean)
+            f"the density integrates to {mean:.6g} ± {error:.2g} (standard error), not to 1; "
+            + _normaliser_hint(mean)
         )
 
 
@@ -113,9 +123,10 @@ def samples_match(
 ) -> None:
     """Check that ``sample`` draws from the density that ``log_prob`` states.
 
-    Binary events of at most 20 values are counted one by one. Elsewhere space is cut into ``cells`` nearest-point cells
-    around samples, and the share of samples in each is compared with the density's integral over it, estimated by
-    importance sampling. Both are tests at `FALSE_ALARM` over all events or cells.
+    Binary events of at most 20 values are counted one by one. Elsewhere space is cut into ``cells``
+    nearest-point cells around samples, and the share of samples in each is compared with the
+    density's integral over it, estimated by importance sampling. Both are tests at `FALSE_ALARM`
+    over all events or cells.
 
     Raises
     ------
@@ -130,15 +141,22 @@ def samples_match(
     centres, x = x[:cells], x[cells:]
     proposed, weights = _Proposal(model, None, generator).weights(draws)
     share = torch.bincount(_nearest(x, centres), minlength=cells) / len(x)
-    inside = torch.nn.functional.one_hot(_nearest(proposed.flatten(1), centres), cells) * weights[:, None]
+    inside = (
+        torch.nn.functional.one_hot(_nearest(proposed.flatten(1), centres), cells)
+        * weights[:, None]
+    )
     stated, variance = inside.mean(0), inside.var(0) / draws
-    z = (share - stated) / (variance + stated * (1 - stated).clamp_min(0) / len(x)).sqrt().clamp_min(1e-12)
+    z = (share - stated) / (
+        variance + stated * (1 - stated).clamp_min(0) / len(x)
+    ).sqrt().clamp_min(1e-12)
     wrong = z.abs() > stats.norm.isf(FALSE_ALARM / cells / 2)
     if wrong.any():
         (cell,) = first_index(wrong)
         raise VerificationError(
-            f"the cell around {_row(centres[cell])} holds {share[cell]:.4f} of the samples, and {stated[cell]:.4f} "
-            f"of the density (z = {z[cell]:.1f}): sample and log_prob describe different distributions."
+            f"the cell around {_row(centres[cell])} holds {share[cell]:.4f} of the samples, and "
+            f"{stated[cell]:.4f} "
+            f"of the density (z = {z[cell]:.1f}): sample and log_prob describe different "
+            "distributions."
         )
 
 
@@ -159,7 +177,8 @@ def gradient(
         Maps (N, \\*event_shape) to (N,), each row on its own: an energy, a log density.
     x : Tensor, shape (N, \\*event_shape)
     claimed : callable, optional
-        Maps ``x`` to the gradient, of the shape of ``x``; autograd's gradient of ``function`` by default.
+        Maps ``x`` to the gradient, of the shape of ``x``; autograd's gradient of ``function`` by
+        default.
     tolerance : float
         Largest difference, relative to 1 + the size of the gradient.
 
@@ -175,25 +194,32 @@ def gradient(
     else:
         found = claimed(x)
     if found.shape != x.shape:
-        raise VerificationError(f"expected a gradient of shape {tuple(x.shape)}, got {tuple(found.shape)}.")
+        raise VerificationError(
+            f"expected a gradient of shape {tuple(x.shape)}, got {tuple(found.shape)}."
+        )
     expected = _central_differences(function, x)
     wrong = ~((found - expected).abs() <= tolerance * (1 + expected.abs()))
     if wrong.any():
         index = first_index(wrong)
         raise VerificationError(
-            f"at index {index} the gradient is {found[index]:.6g}, central differences give {expected[index]:.6g}; "
-            + _gradient_hint(found, expected)
+            f"at index {index} the gradient is {found[index]:.6g}, central differences give "
+            f"{expected[index]:.6g}; " + _gradient_hint(found, expected)
         )
 
 
 @torch.no_grad()
 def detailed_balance(
-    step: Callable[[Tensor], Tensor], log_prob: Callable[[Tensor], Tensor], states: Tensor, draws: int = 4_000
+    step: Callable[[Tensor], Tensor],
+    log_prob: Callable[[Tensor], Tensor],
+    states: Tensor,
+    draws: int = 4_000,
 ) -> None:
-    """Check that a Markov chain is reversible: π(i) T(i → j) = π(j) T(j → i) for every pair of states.
+    """Check that a Markov chain is reversible: π(i) T(i → j) = π(j) T(j → i) for every pair of
+    states.
 
-    Takes ``draws`` steps from each state and counts where they lead. Given the sum of the counts i → j and j → i, the first
-    is binomial with a share decided by π alone; each pair is tested so, at `FALSE_ALARM` over all pairs.
+    Takes ``draws`` steps from each state and counts where they lead. Given the sum of the counts i
+    → j and j → i, the first is binomial with a share decided by π alone; each pair is tested so, at
+    `FALSE_ALARM` over all pairs.
 
     Parameters
     ----------
@@ -215,18 +241,28 @@ def detailed_balance(
         reached = step(states[i].expand(draws, -1).clone())
         match = (reached[:, None] == states[None]).all(-1)
         if not match.any(1).all():
-            raise VerificationError(f"from state {i} the chain reaches {_row(reached[~match.any(1)][0])}, not in states.")
+            raise VerificationError(
+                f"from state {i} the chain reaches {_row(reached[~match.any(1)][0])}, not in "
+                "states."
+            )
         counts[i] = torch.bincount(match.int().argmax(1), minlength=count)
     log_pi = log_prob(states).double()
     pairs = count * (count - 1) // 2
     for i in range(count):
         for j in range(i + 1, count):
             there, back = counts[i, j].item(), counts[j, i].item()
-            share = torch.sigmoid(log_pi[j] - log_pi[i]).item()  # T(i→j) / (T(i→j) + T(j→i)) under balance
-            if there + back and stats.binomtest(there, there + back, share).pvalue < FALSE_ALARM / pairs:
+            share = torch.sigmoid(
+                log_pi[j] - log_pi[i]
+            ).item()  # T(i→j) / (T(i→j) + T(j→i)) under balance
+            if (
+                there + back
+                and stats.binomtest(there, there + back, share).pvalue < FALSE_ALARM / pairs
+            ):
                 raise VerificationError(
-                    f"states ({i}, {j}): {there} steps there and {back} back in {draws} from each, where balance wants a "
-                    f"share of {share:.3f} there; look at the acceptance ratio, or at a sweep whose order is fixed."
+                    f"states ({i}, {j}): {there} steps there and {back} back in {draws} from "
+                    "each, where balance wants a "
+                    f"share of {share:.3f} there; look at the acceptance ratio, or at a sweep "
+                    "whose order is fixed."
                 )
 
 
@@ -253,7 +289,9 @@ def _arbitrary(model: Model, rows: int, generator: Generator | None) -> Tensor:
         low, high = model.support.lower_bound, model.support.upper_bound
         x = low + (high - low) * torch.rand(shape, generator=generator)
     else:
-        raise ValueError(f"expected a support of reals, {{0, 1}} or an interval, got {describe(model.support)}.")
+        raise ValueError(
+            f"expected a support of reals, {{0, 1}} or an interval, got {describe(model.support)}."
+        )
     return x.to(device=model.device, dtype=model.dtype)
 
 
@@ -261,7 +299,9 @@ def _another_value(x: Tensor, support: constraints.Constraint) -> Tensor:
     """A value of the support that differs from ``x`` everywhere."""
     if support is constraints.real:
         return x + 1
-    low, high = (0, 1) if support is constraints.boolean else (support.lower_bound, support.upper_bound)
+    low, high = (
+        (0, 1) if support is constraints.boolean else (support.lower_bound, support.upper_bound)
+    )
     return torch.where(x - low > 0.5 * (high - low), low, high).to(x)
 
 
@@ -280,13 +320,15 @@ def _counts_match(model: Model, x: Tensor) -> None:
     if wrong.any():
         (event,) = first_index(wrong)
         raise VerificationError(
-            f"event {event:0{size}b} is drawn {counts[event]} times in {n}, where log_prob makes one expect "
+            f"event {event:0{size}b} is drawn {counts[event]} times in {n}, where log_prob "
+            "makes one expect "
             f"{n * stated[event]:.1f}: sample and log_prob describe different distributions."
         )
 
 
 class _Proposal:
-    """A broad density around reference points: each point carries a Student t of its own and a share of a wide one.
+    """A broad density around reference points: each point carries a Student t of its own and a
+    share of a wide one.
 
     Heavy tails keep importance weights p/q bounded wherever p's tails are Gaussian or lighter.
     """
@@ -313,17 +355,26 @@ class _Proposal:
         chi2 = 2 * torch._standard_gamma(halves, generator=self.generator)
         x = self.points[origin] + self.scales[wide] * normal / (chi2 / self.freedom).sqrt()
         events = x.to(self.model.dtype)
-        log_p = self.model._log_prob(events.reshape(-1, *self.model.event_shape).to(self.model.device)).cpu().double()
+        log_p = (
+            self.model._log_prob(events.reshape(-1, *self.model.event_shape).to(self.model.device))
+            .cpu()
+            .double()
+        )
         return events, (log_p - self._log_density(events.double())).exp()
 
     def _log_density(self, x: Tensor) -> Tensor:
         nu, dim = self.freedom, self.points.shape[1]
         constant = (
-            math.lgamma((nu + dim) / 2) - math.lgamma(nu / 2) - dim / 2 * math.log(nu * math.pi) - math.log(len(self.points))
+            math.lgamma((nu + dim) / 2)
+            - math.lgamma(nu / 2)
+            - dim / 2 * math.log(nu * math.pi)
+            - math.log(len(self.points))
         )
         parts = []
         for scale, share in zip(self.scales, self.shares, strict=True):
-            squares = torch.cat([torch.cdist(part / scale, self.points / scale) ** 2 for part in x.split(4096)])
+            squares = torch.cat(
+                [torch.cdist(part / scale, self.points / scale) ** 2 for part in x.split(4096)]
+            )
             log_t = -(nu + dim) / 2 * torch.log1p(squares / nu)
             parts.append(share.log() + constant - scale.log().sum() + torch.logsumexp(log_t, 1))
         return torch.logsumexp(torch.stack(parts), 0)
@@ -340,7 +391,10 @@ def _central_differences(function: Callable[[Tensor], Tensor], x: Tensor) -> Ten
     for i in range(flat.shape[1]):
         shift = torch.zeros_like(flat)
         shift[:, i] = step[:, i]
-        up, down = function((flat + shift).reshape(x.shape)), function((flat - shift).reshape(x.shape))
+        up, down = (
+            function((flat + shift).reshape(x.shape)),
+            function((flat - shift).reshape(x.shape)),
+        )
         result[:, i] = ((up - down) / (2 * step[:, i])).detach()
     return result.reshape(x.shape)
 
@@ -348,7 +402,10 @@ def _central_differences(function: Callable[[Tensor], Tensor], x: Tensor) -> Ten
 def _normaliser_hint(total: float) -> str:
     if not math.isfinite(total):
         return "a probability is infinite or not a number."
-    return f"the normalising constant is off by a factor of {total:.4g} (log {math.log(max(total, 1e-300)):+.4f} nats)."
+    return (
+        f"the normalising constant is off by a factor of {total:.4g} (log "
+        f"{math.log(max(total, 1e-300)):+.4f} nats)."
+    )
 
 
 def _gradient_hint(found: Tensor, expected: Tensor) -> str:
@@ -361,4 +418,8 @@ def _gradient_hint(found: Tensor, expected: Tensor) -> str:
 
 
 def _row(x: Tensor) -> str:
-    return "(" + ", ".join(f"{value:.3g}" for value in x[:6].tolist()) + (", …)" if len(x) > 6 else ")")
+    return (
+        "("
+        + ", ".join(f"{value:.3g}" for value in x[:6].tolist())
+        + (", …)" if len(x) > 6 else ")")
+    )

@@ -1,8 +1,9 @@
 """Figures that a reader can move, in a live notebook and on a page with no kernel behind it.
 
-An `Explorer` computes its curves for every position of its controls beforehand and carries them along as data, with a few
-lines of plain JavaScript that pick the right ones. It asks no server for anything, and its controls are the browser's own,
-so the keyboard works them. With a kernel at hand, `Explorer.live` recomputes instead of looking up.
+An `Explorer` computes its curves for every position of its controls beforehand and carries them
+along as data, with a few lines of plain JavaScript that pick the right ones. It asks no server for
+anything, and its controls are the browser's own, so the keyboard works them. With a kernel at hand,
+`Explorer.live` recomputes instead of looking up.
 """
 
 from __future__ import annotations
@@ -37,22 +38,25 @@ class Explorer:
     Parameters
     ----------
     frame : callable
-        ``frame(**settings)`` returns named curves, each a tensor like ``x``, and a caption for this position.
+        ``frame(**settings)`` returns named curves, each a tensor like ``x``, and a caption for this
+        position.
     x : Tensor, shape (N,)
     controls : mapping
-        Values of each control. Numbers become a slider, strings a menu. Every combination is computed at once.
+        Values of each control. Numbers become a slider, strings a menu. Every combination is
+        computed at once.
     start : mapping, optional
         Values to start from; by default the first of each control.
     xlabel, ylabel : str
     ylim : (float, float), optional
-        By default from zero, or the lowest value, to the highest. Values outside are drawn at the edge.
+        By default from zero, or the lowest value, to the highest. Values outside are drawn at the
+        edge.
     alt : str
         What the figure shows, for those who cannot see it.
 
     Examples
     --------
     >>> x = torch.linspace(0, 1, 50)
-    >>> explorer = Explorer(lambda power: ({"y": x**power}, f"power {power}"), x, {"power": [1, 2, 3]})
+    >>> explorer = Explorer(lambda power: ({"y": x**power}, "a power"), x, {"power": [1, 2, 3]})
     >>> len(explorer.frames)
     3
     """
@@ -73,19 +77,31 @@ class Explorer:
         for name, values in controls.items():
             if not len(values):
                 raise ValueError(f"controls: expected at least one value for {name!r}, got none.")
-        self.frame, self.x, self.xlabel, self.ylabel, self.alt = frame, x.detach().cpu(), xlabel, ylabel, alt
+        self.frame, self.x, self.xlabel, self.ylabel, self.alt = (
+            frame,
+            x.detach().cpu(),
+            xlabel,
+            ylabel,
+            alt,
+        )
         self.controls = {name: list(values) for name, values in controls.items()}
         self.start = {name: values[0] for name, values in self.controls.items()} | dict(start or {})
         for name, value in self.start.items():
             if value not in self.controls.get(name, []):
-                raise ValueError(f"start: expected {name!r} to be one of {self.controls.get(name)}, got {value!r}.")
+                raise ValueError(
+                    f"start: expected {name!r} to be one of {self.controls.get(name)}, got "
+                    f"{value!r}."
+                )
         self.frames = [
-            self.frame(**dict(zip(self.controls, values, strict=True))) for values in itertools.product(*self.controls.values())
+            self.frame(**dict(zip(self.controls, values, strict=True)))
+            for values in itertools.product(*self.controls.values())
         ]
         self.ylim = ylim or self._range()
 
     def live(self) -> Any:
-        """A widget that recomputes ``frame`` in the kernel whenever a control moves (needs `ipywidgets`)."""
+        """A widget that recomputes ``frame`` in the kernel whenever a control moves (needs
+        `ipywidgets`).
+        """
         import ipywidgets
 
         def show(**settings: Any) -> None:
@@ -95,7 +111,9 @@ class Explorer:
             plt.show()
 
         sliders = {
-            name: ipywidgets.SelectionSlider(options=values, value=self.start[name], continuous_update=False)
+            name: ipywidgets.SelectionSlider(
+                options=values, value=self.start[name], continuous_update=False
+            )
             if _is_scale(values)
             else ipywidgets.Dropdown(options=values, value=self.start[name])
             for name, values in self.controls.items()
@@ -111,7 +129,9 @@ class Explorer:
                 "sizes": [len(values) for values in self.controls.values()],
                 "x": self._places(self.x, *self._xlim(), _LEFT, _WIDTH - _RIGHT),
                 "curves": moving,
-                "y": [[self._heights(curves[name]) for name in moving] for curves, _ in self.frames],
+                "y": [
+                    [self._heights(curves[name]) for name in moving] for curves, _ in self.frames
+                ],
                 "captions": [caption for _, caption in self.frames],
             },
             separators=(",", ":"),
@@ -128,7 +148,7 @@ class Explorer:
             axes=self._axes(),
             curves=curves,
             legend="".join(self._legend(i, name) for i, name in enumerate(names)),
-            controls="".join(self._control(key, name) for name in self.controls),
+            controls="".join(self._control(name) for name in self.controls),
             caption=html.escape(self.frames[first][1]),
             data=data,
         )
@@ -143,12 +163,16 @@ class Explorer:
         return self.x.min().item(), self.x.max().item()
 
     def _range(self) -> tuple[float, float]:
-        values = torch.cat([y[torch.isfinite(y)] for curves, _ in self.frames for y in curves.values()])
+        values = torch.cat(
+            [y[torch.isfinite(y)] for curves, _ in self.frames for y in curves.values()]
+        )
         return min(0.0, values.min().item()), 1.05 * values.max().item()
 
     @staticmethod
     def _places(values: Tensor, low: float, high: float, start: int, end: int) -> list[int]:
-        scaled = start + (end - start) * (values.double().nan_to_num(high, high, low) - low) / (high - low)
+        scaled = start + (end - start) * (values.double().nan_to_num(high, high, low) - low) / (
+            high - low
+        )
         return scaled.clamp(min(start, end), max(start, end)).round().long().tolist()
 
     def _heights(self, y: Tensor) -> list[int]:
@@ -159,49 +183,60 @@ class Explorer:
         return "M" + "L".join(f"{a} {b}" for a, b in zip(across, self._heights(y), strict=True))
 
     def _curve(self, i: int, name: str, path: str) -> str:
-        dashes = f' stroke-dasharray="{_DASHES[i % 4]}"' if i else ""
-        return (
-            f'<path data-curve="{html.escape(name, quote=True)}" d="{path}" fill="none" '
-            f'stroke="{_COLOURS[i % 4]}" stroke-width="28"{dashes}/>'
-        )
+        return _stroke(i, path, f'data-curve="{html.escape(name, quote=True)}"')
 
     def _legend(self, i: int, name: str) -> str:
-        dashes = f' stroke-dasharray="{_DASHES[i % 4]}"' if i else ""
         y = _TOP + 130 + 190 * i
-        return (
-            f'<path d="M{_WIDTH - 1900} {y}h400" stroke="{_COLOURS[i % 4]}" stroke-width="28"{dashes}/>'
-            f'<text x="{_WIDTH - 1420}" y="{y + 50}">{html.escape(name)}</text>'
-        )
+        line = _stroke(i, f"M{_WIDTH - 1900} {y}h400")
+        return line + _text(_WIDTH - 1420, y + 50, name, "start")
 
     def _axes(self) -> str:
-        parts = [f'<path d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}" fill="none" stroke="currentColor" stroke-width="12"/>']
+        left, right, bottom = _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+        parts = [
+            f'<path d="M{left} {_TOP}V{bottom}H{right}" fill="none" stroke="currentColor" '
+            'stroke-width="12"/>'
+        ]
         for value in _ticks(*self._xlim()):
-            (place,) = self._places(torch.tensor([value]), *self._xlim(), _LEFT, _WIDTH - _RIGHT)
-            parts.append(f'<text x="{place}" y="{_HEIGHT - _BOTTOM + 200}" text-anchor="middle">{value:g}</text>')
+            (place,) = self._places(torch.tensor([value]), *self._xlim(), left, right)
+            parts.append(_text(place, bottom + 200, f"{value:g}"))
         for value in _ticks(*self.ylim):
-            (place,) = self._places(torch.tensor([value]), *self.ylim, _HEIGHT - _BOTTOM, _TOP)
-            parts.append(f'<text x="{_LEFT - 60}" y="{place + 50}" text-anchor="end">{value:g}</text>')
-        middle = (_TOP + _HEIGHT - _BOTTOM) // 2
-        parts.append(f'<text x="{_WIDTH // 2}" y="{_HEIGHT - 120}" text-anchor="middle">{html.escape(self.xlabel)}</text>')
-        parts.append(
-            f'<text transform="translate(150 {middle}) rotate(-90)" text-anchor="middle">{html.escape(self.ylabel)}</text>'
-        )
-        return "".join(parts)
+            (place,) = self._places(torch.tensor([value]), *self.ylim, bottom, _TOP)
+            parts.append(_text(left - 60, place + 50, f"{value:g}", "end"))
+        parts.append(_text(_WIDTH // 2, _HEIGHT - 120, self.xlabel))
+        turned = f'<g transform="translate(150 {(_TOP + bottom) // 2}) rotate(-90)">'
+        return "".join(parts) + turned + _text(0, 0, self.ylabel) + "</g>"
 
-    def _control(self, key: str, name: str) -> str:
-        values, start = self.controls[name], self.controls[name].index(self.start[name])
-        label = html.escape(name)
+    def _control(self, name: str) -> str:
+        values = self.controls[name]
+        start = values.index(self.start[name])
         if _is_scale(values):
             shown = html.escape(json.dumps(values), quote=True)
-            return (
-                f'<label>{label} <input type="range" min="0" max="{len(values) - 1}" value="{start}" data-values="{shown}" '
-                f'aria-valuetext="{values[start]}"> <output>{values[start]}</output></label>'
+            inner = (
+                f'<input type="range" min="0" max="{len(values) - 1}" value="{start}" '
+                f'data-values="{shown}" aria-valuetext="{values[start]}"> '
+                f"<output>{values[start]}</output>"
             )
-        options = "".join(
-            f'<option value="{i}"{" selected" if i == start else ""}>{html.escape(str(value))}</option>'
-            for i, value in enumerate(values)
-        )
-        return f"<label>{label} <select>{options}</select></label>"
+        else:
+            names = [html.escape(str(value)) for value in values]
+            options = [
+                f'<option value="{i}"{" selected" * (i == start)}>{name}</option>'
+                for i, name in enumerate(names)
+            ]
+            inner = f"<select>{''.join(options)}</select>"
+        return f"<label>{html.escape(name)} {inner}</label>"
+
+
+def _stroke(i: int, path: str, attributes: str = "") -> str:
+    """The i-th line's colour and dashes along a path."""
+    dashes = f' stroke-dasharray="{_DASHES[i % 4]}"' if i else ""
+    return (
+        f'<path {attributes} d="{path}" fill="none" stroke="{_COLOURS[i % 4]}" '
+        f'stroke-width="28"{dashes}/>'
+    )
+
+
+def _text(x: int, y: int, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
 
 
 def _is_scale(values: Sequence[Any]) -> bool:
@@ -213,7 +248,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 _PAGE = """<figure class="genlib-explorer" id="{key}" style="margin:1em 0;max-width:46em">
-<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}" style="width:100%;height:auto;font-size:150px;fill:currentColor">
+<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}"
+ style="width:100%;height:auto;font-size:150px;fill:currentColor">
 {axes}{curves}{legend}</svg>
 <div style="display:flex;flex-wrap:wrap;gap:.4em 1.6em;align-items:center">{controls}
 <span role="status" style="font-variant-numeric:tabular-nums">{caption}</span></div>
@@ -223,9 +259,10 @@ _PAGE = """<figure class="genlib-explorer" id="{key}" style="margin:1em 0;max-wi
   const figure = document.getElementById("{key}");
   const data = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
   const controls = [...figure.querySelectorAll("input, select")];
-  const paths = Object.fromEntries([...figure.querySelectorAll("path[data-curve]")].map((p) => [p.dataset.curve, p]));
+  const paths = {{}};
+  figure.querySelectorAll("path[data-curve]").forEach((p) => (paths[p.dataset.curve] = p));
   function draw() {{
-    const index = controls.reduce((sum, control, i) => sum * data.sizes[i] + Number(control.value), 0);
+    const index = controls.reduce((sum, c, i) => sum * data.sizes[i] + Number(c.value), 0);
     data.curves.forEach((name, i) => {{
       const y = data.y[index][i];
       paths[name].setAttribute("d", "M" + data.x.map((x, k) => x + " " + y[k]).join("L"));

@@ -13,7 +13,9 @@ from tests.core.toys import IsingRing, TrainedGaussian
 
 
 class Autoregressive(gl.Model):
-    """Binary logits from a weight matrix: causal where it is strictly lower triangular in the order."""
+    """Binary logits from a weight matrix: causal where it is strictly lower triangular in the
+    order.
+    """
 
     density = gl.Density.EXACT
     support = constraints.boolean
@@ -54,13 +56,15 @@ class TestCausal:
     def test_finds_every_leak_from_the_future(self, output, given):
         model = Autoregressive()
         model.weight.data[output, given] = 0.01
-        with pytest.raises(VerificationError, match=f"output {output} depends on input {given}.*sees its future"):
+        with pytest.raises(
+            VerificationError, match=f"output {output} depends on input {given}.*sees its future"
+        ):
             gl.verify.causal(model)
 
     def test_finds_an_output_that_sees_itself(self):
         model = Autoregressive()
         model.weight.data[3, 3] = -0.2
-        with pytest.raises(VerificationError, match="output 3 depends on input 3.*type A"):
+        with pytest.raises(VerificationError, match=r"output 3 depends on input 3.*type A"):
             gl.verify.causal(model)
 
     def test_the_order_is_the_model_s(self):
@@ -76,7 +80,9 @@ class TestCausal:
             shift = 1
 
             def conditionals(self, x):
-                return x.flatten(1).cumsum(1).roll(self.shift, 1).reshape(x.shape) * (torch.arange(9) > 0).reshape(1, 3, 3)
+                return x.flatten(1).cumsum(1).roll(self.shift, 1).reshape(x.shape) * (
+                    torch.arange(9) > 0
+                ).reshape(1, 3, 3)
 
         model = Picture()
         model.support = support
@@ -105,12 +111,16 @@ class TestNormalised:
     def test_finds_a_constant_off(self, shift):
         model = Scaled(3)
         model.shift = shift
-        with pytest.raises(VerificationError, match=r"integrates to .* not to 1; the normalising constant"):
+        with pytest.raises(
+            VerificationError, match=r"integrates to .* not to 1; the normalising constant"
+        ):
             gl.verify.normalised(model)
 
     def test_finds_a_mass_that_does_not_sum(self):
         model = Autoregressive()
-        model.weight.data[0, 5] = 1.0  # a cycle: the product of conditionals is no longer a distribution
+        model.weight.data[0, 5] = (
+            1.0  # a cycle: the product of conditionals is no longer a distribution
+        )
         with pytest.raises(VerificationError, match="probabilities of all 64 events sum to"):
             gl.verify.normalised(model)
 
@@ -170,8 +180,14 @@ class TestGradient:
             (lambda x: -TestGradient.exact(x), "every sign is reversed"),
             (lambda x: TestGradient.exact(x) / 2, "off by a factor of 0.5"),
             (lambda x: 4 * x**3, r"at index \(0, 0\)"),
-            (lambda x: TestGradient.exact(x)[:, :2], r"expected a gradient of shape \(4, 3\), got \(4, 2\)"),
-            (lambda x: TestGradient.exact(x) * float("nan"), r"at index \(0, 0\) the gradient is nan"),
+            (
+                lambda x: TestGradient.exact(x)[:, :2],
+                r"expected a gradient of shape \(4, 3\), got \(4, 2\)",
+            ),
+            (
+                lambda x: TestGradient.exact(x) * float("nan"),
+                r"at index \(0, 0\) the gradient is nan",
+            ),
         ],
     )
     def test_finds_what_is_wrong(self, claimed, words):
@@ -189,15 +205,21 @@ class TestDetailedBalance:
     def metropolis(self, x, temperature=1.0):
         flip = torch.nn.functional.one_hot(torch.randint(2, (len(x),)), 2)
         proposal = (x - flip).abs()
-        accept = torch.rand(len(x)).log() < (self.log_prob(proposal) - self.log_prob(x)) / temperature
+        accept = (
+            torch.rand(len(x)).log() < (self.log_prob(proposal) - self.log_prob(x)) / temperature
+        )
         return torch.where(accept[:, None], proposal, x)
 
     def test_passes_metropolis(self):
         gl.verify.detailed_balance(self.metropolis, self.log_prob, self.states)
 
     def test_finds_a_wrong_acceptance_ratio(self):
-        with pytest.raises(VerificationError, match=r"states \(0, 1\).*look at the acceptance ratio"):
-            gl.verify.detailed_balance(lambda x: self.metropolis(x, 2.0), self.log_prob, self.states)
+        with pytest.raises(
+            VerificationError, match=r"states \(0, 1\).*look at the acceptance ratio"
+        ):
+            gl.verify.detailed_balance(
+                lambda x: self.metropolis(x, 2.0), self.log_prob, self.states
+            )
 
     def test_finds_a_one_way_street(self):
         def rotate(x):

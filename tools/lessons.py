@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
@@ -30,7 +29,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
-CELL_METADATA = ("tags", "nbgrader", "mystnb")
+KEPT = ("tags", "nbgrader", "mystnb")
 WIDGET = "application/vnd.jupyter.widget-view+json"  # names a live kernel's object: nothing to keep
 
 
@@ -103,16 +102,12 @@ def peak_memory(client: NotebookClient) -> float:
 
 def normalised(notebook: NotebookNode) -> NotebookNode:
     """The notebook without what differs between machines and editors."""
-    notebook.metadata = METADATA | only(notebook.metadata, ("celltoolbar",))
+    notebook.metadata = METADATA
     for cell in notebook.cells:
-        cell.metadata = only(cell.metadata, CELL_METADATA)
+        cell.metadata = {name: cell.metadata[name] for name in KEPT if name in cell.metadata}
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)
     return nbformat.from_dict(notebook)
-
-
-def only(metadata: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: metadata[name] for name in names if name in metadata}
 
 
 def write(notebook: NotebookNode, path: Path) -> None:

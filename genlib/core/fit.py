@@ -1,8 +1,9 @@
-"""The training loop. It knows nothing of any model beyond ``players``, ``validation_loss`` and its weights.
+"""The training loop, which knows nothing of a model but its players, weights and validation loss.
 
-A *player* owns some of the parameters and minimises a loss of its own over them. An ordinary model is one player; a game
-is several, who move in turn. One *round* draws as many minibatches as the busiest player has steps, and lets every player
-in turn take its steps on the first of them; one *epoch* passes over the data once.
+A *player* owns some of the parameters and minimises a loss of its own over them. An ordinary model
+is one player; a game is several, who move in turn. One *round* draws as many minibatches as the
+busiest player has steps, and lets every player in turn take its steps on the first of them; one
+*epoch* passes over the data once.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Batch = tuple[Tensor, ...]
 
 
 class TrainingDivergedError(ArithmeticError):
-    """A loss or a gradient stopped being finite; the weights are those before the step that did it."""
+    """A loss or gradient stopped being finite; the weights are those before that step."""
 
 
 class WrongCheckpointError(ValueError):
@@ -39,7 +40,7 @@ class WrongCheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Player:
-    """One side of a game: ``loss(*batch)``, minimised over ``parameters`` by ``steps`` steps a round."""
+    """One side of a game: minimises ``loss`` over ``parameters``, ``steps`` times a round."""
 
     name: str
     parameters: Sequence[nn.Parameter]
@@ -63,16 +64,27 @@ def fit(
     resume: bool = False,
     progress: bool | None = None,
 ) -> History:
-    """Train ``model`` on ``data``, a tuple of tensors with one row an example; see `genlib.Model.fit`."""
+    """Train ``model`` on ``data``, tensors with one row an example; see `genlib.Model.fit`."""
     for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
         check_count(value, name)
     check_positive(lr, "lr")
     if patience is not None:
         check_count(patience, "patience")
         if valid is None:
-            raise ValueError("patience: early stopping watches the validation loss; pass valid= as well.")
-    run = _Run(model, optimizer or (lambda parameters: Adam(parameters, lr=lr)), math.inf if clip_norm is None else clip_norm)
-    identity = {"model": type(model).__qualname__, "arguments": model.arguments, "rows": len(data[0]), "batch": batch_size}
+            raise ValueError(
+                "patience: early stopping watches the validation loss; pass valid= as well."
+            )
+    run = _Run(
+        model,
+        optimizer or (lambda parameters: Adam(parameters, lr=lr)),
+        math.inf if clip_norm is None else clip_norm,
+    )
+    identity = {
+        "model": type(model).__qualname__,
+        "arguments": model.arguments,
+        "rows": len(data[0]),
+        "batch": batch_size,
+    }
     if checkpoint is not None:
         _open_checkpoint(Path(checkpoint), run, identity, resume)
 
@@ -83,7 +95,9 @@ def fit(
             row = run.epoch(data, batch_size)
             if valid is not None:
                 row["valid"] = run.validate(valid, batch_size)
-            run.history.append(epoch=len(run.history) + 1, seconds=time.perf_counter() - started, **row)
+            run.history.append(
+                epoch=len(run.history) + 1, seconds=time.perf_counter() - started, **row
+            )
             run.keep_best(patience)
             if checkpoint is not None:
                 write_tree(checkpoint, {"identity": identity, "run": run.state()})
@@ -101,7 +115,9 @@ class _Run:
     def __init__(self, model: Model, optimizer: Callable[..., Optimizer], clip_norm: float) -> None:
         self.model = model
         self.players = list(model.players())
-        self.optimizers = [(player.optimizer or optimizer)(player.parameters) for player in self.players]
+        self.optimizers = [
+            (player.optimizer or optimizer)(player.parameters) for player in self.players
+        ]
         self.clip_norm = clip_norm
         self.history = History()
         self.best_weights: dict[str, Tensor] | None = None
@@ -123,14 +139,17 @@ class _Run:
         player, optimizer = self.players[i], self.optimizers[i]
         optimizer.zero_grad(set_to_none=True)
         loss = player.loss(*batch)
-        # Only this player's parameters receive a gradient, although the loss may run through the other's.
+        # Only this player's parameters receive a gradient, although the loss may run through the
+        # other's.
         loss.backward(inputs=list(player.parameters))
         norm = nn.utils.clip_grad_norm_(player.parameters, self.clip_norm)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
             what, value = ("loss", loss) if not torch.isfinite(loss) else ("gradient norm", norm)
             raise TrainingDivergedError(
-                f"the {what} of player {player.name!r} became {value.item()} in epoch {len(self.history) + 1}. "
-                "The weights are those before this step. A smaller lr or clip_norm=1.0 often helps; "
+                f"the {what} of player {player.name!r} became {value.item()} in epoch "
+                f"{len(self.history) + 1}. "
+                "The weights are those before this step. A smaller lr or clip_norm=1.0 often "
+                "helps; "
                 "look also for a logarithm or a division that can meet zero."
             )
         optimizer.step()
@@ -145,9 +164,11 @@ class _Run:
         return total / len(data[0])
 
     def keep_best(self, patience: int | None) -> None:
-        """Remember the weights of the best epoch so far, where early stopping may want them back."""
+        """Remember the weights of the best epoch so far: early stopping may want them back."""
         if patience is not None and self.history.best() is self.history.last:
-            self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.best_weights = {
+                name: value.clone() for name, value in self.model.state_dict().items()
+            }
 
     def stopped(self, patience: int | None) -> bool:
         """Whether the validation loss has not improved for ``patience`` epochs."""
@@ -179,7 +200,9 @@ class _Run:
 
 
 def _rounds(data: Batch, batch_size: int, batches: int) -> Iterator[list[Batch]]:
-    """Shuffle the rows and deal them out, ``batches`` minibatches a round (the last round may be short)."""
+    """Shuffle the rows and deal them out, ``batches`` minibatches a round (the last round may be
+    short).
+    """
     order = torch.randperm(len(data[0])).to(data[0].device)
     for chunk in order.split(batch_size * batches):
         yield [tuple(part[rows] for part in data) for rows in chunk.split(batch_size)]
@@ -189,14 +212,20 @@ def _open_checkpoint(path: Path, run: _Run, identity: dict[str, Any], resume: bo
     if not path.exists():
         return
     if not resume:
-        raise FileExistsError(f"{path} exists: pass resume=True to go on from it, or remove it to start afresh.")
+        raise FileExistsError(
+            f"{path} exists: pass resume=True to go on from it, or remove it to start afresh."
+        )
     saved = read_tree(path)
     found = saved.get("identity") if isinstance(saved, dict) else None
     if found is None:
-        raise WrongCheckpointError(f"{path}: expected a checkpoint of a fit, found another kind of file.")
+        raise WrongCheckpointError(
+            f"{path}: expected a checkpoint of a fit, found another kind of file."
+        )
     for name, expected in identity.items():
         if not _equal(found[name], expected):
-            raise WrongCheckpointError(f"{path}: expected a checkpoint with {name} = {expected}, found {found[name]}.")
+            raise WrongCheckpointError(
+                f"{path}: expected a checkpoint with {name} = {expected}, found {found[name]}."
+            )
     run.restore(saved["run"])
 
 

@@ -11,8 +11,9 @@ from typing import Any
 class History:
     """One row a step of the fit: an epoch, an EM iteration, a bandwidth tried.
 
-    A row maps names to numbers. The training loop writes ``epoch``, ``seconds``, one loss a player (``loss`` where there
-    is only one player) and, where there is validation data, ``valid``. Losses of models with a density are in nats.
+    A row maps names to numbers. The training loop writes ``epoch``, ``seconds``, one loss a player
+    (``loss`` where there is only one player) and, where there is validation data, ``valid``. Losses
+    of models with a density are in nats.
 
     Examples
     --------
@@ -48,7 +49,9 @@ class History:
     def __getitem__(self, name: str) -> list[Any]:
         """Column ``name``: one value for each row that has it."""
         if name not in self.names:
-            raise KeyError(f"the history has no column {name!r}; it has {', '.join(self.names) or 'none'}")
+            raise KeyError(
+                f"the history has no column {name!r}; it has {', '.join(self.names) or 'none'}"
+            )
         return [row[name] for row in self.rows if name in row]
 
     def __len__(self) -> int:

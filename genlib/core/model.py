@@ -1,6 +1,7 @@
 """The contract of a model: one question sheet for all of them.
 
-Every model of the course answers three queries with three methods, named as in `torch.distributions`:
+Every model of the course answers three queries with three methods, named as in
+`torch.distributions`:
 
 ==================  ==========================================  ======================
 query               method                                      answer
@@ -10,9 +11,10 @@ sampling            ``sample(n)``                               (n, \\*event_sha
 representation      ``encode(x)``                               (N, d)
 ==================  ==========================================  ======================
 
-A model writes ``_log_prob``, ``_sample``, ``_encode`` for what it can answer, and one sentence in ``cannot`` for what it
-cannot. The public methods check the input, once, and raise the sentence where there is no answer. The class also declares
-*how* it answers the density query; the taxonomy of the course is drawn from these declarations.
+A model writes ``_log_prob``, ``_sample``, ``_encode`` for what it can answer, and one sentence in
+``cannot`` for what it cannot. The public methods check the input, once, and raise the sentence
+where there is no answer. The class also declares *how* it answers the density query; the taxonomy
+of the course is drawn from these declarations.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Density(enum.Enum):
 
 
 class CannotAnswerError(NotImplementedError):
-    """A query that this kind of model cannot answer; the message says why, and which lesson explains it."""
+    """A query that this kind of model cannot answer; the message says why, and which lesson
+    explains it.
+    """
 
 
 class NotFittedError(RuntimeError):
@@ -62,7 +66,8 @@ class Model(nn.Module):
     density : Density
         How the class answers the density query.
     support : torch.distributions.constraints.Constraint
-        Where single values of an event may lie. ``log_prob`` is a log mass where it is discrete, else a log density.
+        Where single values of an event may lie. ``log_prob`` is a log mass where it is discrete,
+        else a log density.
     event_shape : torch.Size or None
         Shape of one event. ``None`` until ``fit`` where the data decide it.
     classes : int or None
@@ -70,7 +75,8 @@ class Model(nn.Module):
     lesson : str
         Folder of the lesson that teaches the model.
     cannot : mapping
-        For each query that the model cannot answer (``"log_prob"``, ``"sample"``, ``"encode"``), the reason.
+        For each query that the model cannot answer (``"log_prob"``, ``"sample"``, ``"encode"``),
+        the reason.
     """
 
     density: ClassVar[Density] = Density.NONE
@@ -96,19 +102,23 @@ class Model(nn.Module):
         self = super().__new__(cls)
         bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
         bound.apply_defaults()
-        object.__setattr__(self, "arguments", dict(itertools.islice(bound.arguments.items(), 1, None)))
+        object.__setattr__(
+            self, "arguments", dict(itertools.islice(bound.arguments.items(), 1, None))
+        )
         return self
 
     # ------------------------------------------------------------------ the three queries
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Log density (log mass on discrete support) of each row of ``x``, given ``y`` where labels are given.
+        """Log density (log mass on discrete support) of each row of ``x``, given ``y`` where labels
+        are given.
 
         Parameters
         ----------
         x : Tensor, shape (N, \\*event_shape)
         y : Tensor of int64, shape (N,), optional
-            Labels to condition on, for models that have labels. Without them the answer is the marginal.
+            Labels to condition on, for models that have labels. Without them the answer is the
+            marginal.
 
         Returns
         -------
@@ -129,7 +139,9 @@ class Model(nn.Module):
         return self._log_prob(x, **self._labels(y, len(x)))
 
     @torch.no_grad()
-    def sample(self, n: int, y: Tensor | None = None, *, generator: Generator | None = None) -> Tensor:
+    def sample(
+        self, n: int, y: Tensor | None = None, *, generator: Generator | None = None
+    ) -> Tensor:
         """Draw ``n`` independent events, of classes ``y`` where labels are given.
 
         Parameters
@@ -164,7 +176,9 @@ class Model(nn.Module):
 
     @classmethod
     def answers(cls, query: str) -> bool:
-        """Whether models of this class answer ``query``: ``"log_prob"``, ``"sample"`` or ``"encode"``."""
+        """Whether models of this class answer ``query``: ``"log_prob"``, ``"sample"`` or
+        ``"encode"``.
+        """
         return getattr(cls, f"_{query}") is not getattr(Model, f"_{query}")
 
     # ------------------------------------------------------------------ fitting
@@ -193,20 +207,24 @@ class Model(nn.Module):
         y : Tensor of int64, shape (N,), optional
             Labels, for models that have them.
         valid : Tensor or (Tensor, Tensor), optional
-            Held-out rows (with their labels), on which `validation_loss` is recorded after each epoch.
+            Held-out rows (with their labels), on which `validation_loss` is recorded after each
+            epoch.
         epochs, batch_size : int
         lr : float
             Learning rate of Adam, the default optimiser.
         optimizer : callable, optional
-            Makes another optimiser out of parameters, as in ``functools.partial(torch.optim.SGD, lr=0.1)``.
+            Makes another optimiser out of parameters, as in ``functools.partial(torch.optim.SGD,
+            lr=0.1)``.
         clip_norm : float, optional
             Largest norm of a gradient; longer ones are shortened to it.
         patience : int, optional
-            Stop after so many epochs without a better validation loss, and go back to the best weights.
+            Stop after so many epochs without a better validation loss, and go back to the best
+            weights.
         checkpoint : path, optional
             File to write after every epoch, atomically.
         resume : bool
-            Go on from ``checkpoint`` if it exists. On a CPU the numbers are those of the uninterrupted run, bit for bit.
+            Go on from ``checkpoint`` if it exists. On a CPU the numbers are those of the
+            uninterrupted run, bit for bit.
         progress : bool, optional
             Show a progress bar; by default where somebody can watch it.
 
@@ -220,7 +238,8 @@ class Model(nn.Module):
         TrainingDivergedError
             A loss or gradient stopped being finite.
         FileExistsError, WrongCheckpointError, DamagedFileError
-            ``checkpoint`` exists and ``resume`` is false; it belongs to another run; it cannot be read.
+            ``checkpoint`` exists and ``resume`` is false; it belongs to another run; it cannot be
+            read.
         """
         valid_rows = valid if isinstance(valid, tuple) else (valid, None)
         return fit(
@@ -239,9 +258,13 @@ class Model(nn.Module):
         )
 
     def loss(self, x: Tensor) -> Tensor:
-        """Quantity that training minimises on a batch: the mean negative log-likelihood where there is one, in nats."""
+        """Quantity that training minimises on a batch: the mean negative log-likelihood where there
+        is one, in nats.
+        """
         if not self.answers("log_prob"):
-            raise NotImplementedError(f"{type(self).__name__} has no log_prob to maximise and defines no loss of its own.")
+            raise NotImplementedError(
+                f"{type(self).__name__} has no log_prob to maximise and defines no loss of its own."
+            )
         return -self._log_prob(x).mean()
 
     def validation_loss(self, *batch: Tensor) -> Tensor:
@@ -256,7 +279,14 @@ class Model(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write the constructor's arguments and the weights to one safetensors file, atomically."""
-        write_tree(path, {"model": type(self).__qualname__, "arguments": self.arguments, "weights": self.state_dict()})
+        write_tree(
+            path,
+            {
+                "model": type(self).__qualname__,
+                "arguments": self.arguments,
+                "weights": self.state_dict(),
+            },
+        )
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         for name in self.fitted_buffers:
@@ -273,7 +303,7 @@ class Model(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype in which the model computes: that of its first floating-point parameter or buffer."""
+        """Dtype of the model: that of its first floating-point parameter or buffer."""
         return torch.get_default_dtype() if self._state is None else self._state.dtype
 
     @property
@@ -282,22 +312,32 @@ class Model(nn.Module):
         return torch.device("cpu") if self._state is None else self._state.device
 
     def check(self, x: Tensor, name: str = "x") -> None:
-        """Raise unless ``x`` is a batch of events of this model; see `genlib.core.validation.check_event`."""
-        check_event(x, self.event_shape, self.support, dtype=self.dtype, device=self.device, name=name)
+        """Raise unless ``x`` is a batch of events of this model; see
+        `genlib.core.validation.check_event`.
+        """
+        check_event(
+            x, self.event_shape, self.support, dtype=self.dtype, device=self.device, name=name
+        )
 
     def _require(self, query: str) -> None:
         if not self.answers(query):
             reason = self.cannot.get(query, "the model defines no answer to this query.")
             lesson = f" (lesson {self.lesson})" if self.lesson else ""
-            raise CannotAnswerError(f"{type(self).__name__} cannot answer {query}: {reason}{lesson}")
+            raise CannotAnswerError(
+                f"{type(self).__name__} cannot answer {query}: {reason}{lesson}"
+            )
         self._require_data(query)
 
     def _require_data(self, method: str) -> None:
         if self.event_shape is None:
-            raise NotFittedError(f"{type(self).__name__} has seen no data yet: call fit(x) before {method}.")
+            raise NotFittedError(
+                f"{type(self).__name__} has seen no data yet: call fit(x) before {method}."
+            )
 
     def _labels(self, y: Tensor | None, count: int) -> dict[str, Tensor]:
-        """Checked labels as a keyword argument for the private queries; nothing where there are none."""
+        """Checked labels as a keyword argument for the private queries; nothing where there are
+        none.
+        """
         if y is None:
             return {}
         if self.classes is None:
@@ -314,8 +354,8 @@ class Model(nn.Module):
 class EnergyModel(Model):
     """A density known up to a constant: p(x) = exp(−E(x)) / Z.
 
-    A subclass writes ``_energy(x) -> (N,)``. Where events are few enough to list, log Z is a sum, and ``log_prob`` exact;
-    elsewhere it raises, and lessons show what can be done instead.
+    A subclass writes ``_energy(x) -> (N,)``. Where events are few enough to list, log Z is a sum,
+    and ``log_prob`` exact; elsewhere it raises, and lessons show what can be done instead.
     """
 
     density = Density.ENERGY
@@ -341,18 +381,25 @@ class EnergyModel(Model):
         if self.support is not constraints.boolean or size > self.largest_enumeration:
             raise CannotAnswerError(
                 f"{type(self).__name__} cannot list its events to find log Z: expected at most "
-                f"{self.largest_enumeration} binary values an event, got {size} values in {self.support}. "
+                f"{self.largest_enumeration} binary values an event, got {size} values in "
+                f"{self.support}. "
                 "Estimate it by annealed importance sampling instead."
             )
-        events = binary_events(size, dtype=self.dtype, device=self.device).reshape(-1, *self.event_shape)
+        events = binary_events(size, dtype=self.dtype, device=self.device).reshape(
+            -1, *self.event_shape
+        )
         return torch.logsumexp(torch.cat([-self._energy(part) for part in events.split(2**14)]), 0)
 
     def _log_prob(self, x: Tensor) -> Tensor:
         return -self._energy(x) - self.log_partition()
 
 
-def binary_events(size: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
-    """All 2**size binary vectors, shape (2**size, size), counting upwards with the last column fastest."""
+def binary_events(
+    size: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Tensor:
+    """All 2**size binary vectors, shape (2**size, size), counting upwards with the last column
+    fastest.
+    """
     check_count(size, "size")
     codes = torch.arange(2**size, device=device)[:, None]
     return ((codes >> torch.arange(size - 1, -1, -1, device=device)) & 1).to(dtype)
@@ -372,7 +419,10 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     if not (isinstance(saved, dict) and saved.keys() == {"model", "arguments", "weights"}):
         raise DamagedFileError(f"{path}: expected a saved model, found another kind of file.")
     if saved["model"] not in Model.registry:
-        raise ValueError(f"{path}: holds a {saved['model']}, which is not defined; import the module that defines it.")
+        raise ValueError(
+            f"{path}: holds a {saved['model']}, which is not defined; import the module that "
+            "defines it."
+        )
     model = Model.registry[saved["model"]](**saved["arguments"])
     dtypes = {value.dtype for value in saved["weights"].values() if value.is_floating_point()}
     for dtype in dtypes:

@@ -1,9 +1,10 @@
 """Trees of tensors and plain values on disk, without pickle.
 
-A *tree* is a nest of dictionaries, lists and tuples over tensors, numbers, strings, booleans and ``None``: a model's
-weights, an optimiser's state, a training history. It is stored as one safetensors file, the tensors in its body and the
-nest around them as JSON in its header, so that reading a file never runs code from it. Files are written whole or not
-at all, and carry a checksum: a damaged file is reported, not used.
+A *tree* is a nest of dictionaries, lists and tuples over tensors, numbers, strings, booleans and
+``None``: a model's weights, an optimiser's state, a training history. It is stored as one
+safetensors file, the tensors in its body and the nest around them as JSON in its header, so that
+reading a file never runs code from it. Files are written whole or not at all, and carry a checksum:
+a damaged file is reported, not used.
 """
 
 from __future__ import annotations
@@ -29,9 +30,15 @@ class DamagedFileError(ValueError):
 
 
 def write_tree(path: str | Path, tree: Any) -> None:
-    """Write ``tree`` to ``path`` atomically: on any failure the old file, if there was one, is untouched."""
+    """Write ``tree`` to ``path`` atomically: on any failure the old file, if there was one, is
+    untouched.
+    """
     tensors: dict[str, Tensor] = {}
-    header = {"format": _FORMAT, "tree": json.dumps(_pack(tree, tensors)), "sha256": _checksum(tensors)}
+    header = {
+        "format": _FORMAT,
+        "tree": json.dumps(_pack(tree, tensors)),
+        "sha256": _checksum(tensors),
+    }
     payload = safetensors.torch.save(tensors, metadata=header)
     with atomic_write(path) as temporary:
         temporary.write_bytes(payload)
@@ -55,13 +62,18 @@ def read_tree(path: str | Path) -> Any:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
     except (SafetensorError, OSError) as error:
-        raise DamagedFileError(f"{path}: expected a safetensors file, and cannot read it: {error}") from error
+        raise DamagedFileError(
+            f"{path}: expected a safetensors file, and cannot read it: {error}"
+        ) from error
     if header.get("format") != _FORMAT:
-        raise DamagedFileError(f"{path}: expected format {_FORMAT}, found {header.get('format', 'none named')}.")
+        raise DamagedFileError(
+            f"{path}: expected format {_FORMAT}, found {header.get('format', 'none named')}."
+        )
     found = _checksum(tensors)
     if found != header["sha256"]:
         raise DamagedFileError(
-            f"{path}: expected tensors with checksum {header['sha256'][:12]}…, found {found[:12]}…; "
+            f"{path}: expected tensors with checksum {header['sha256'][:12]}…, found "
+            f"{found[:12]}…; "
             "the file was altered after it was written."
         )
     return _unpack(json.loads(header["tree"]), tensors)
@@ -74,7 +86,9 @@ def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
         tensors[key] = node.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": key}
     if isinstance(node, Mapping):
-        return {"items": [[_pack(key, tensors), _pack(value, tensors)] for key, value in node.items()]}
+        return {
+            "items": [[_pack(key, tensors), _pack(value, tensors)] for key, value in node.items()]
+        }
     if isinstance(node, tuple):
         return {"tuple": [_pack(value, tensors) for value in node]}
     if isinstance(node, list):
@@ -82,7 +96,8 @@ def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
     if node is None or isinstance(node, bool | int | float | str):
         return node
     raise TypeError(
-        f"cannot save a {type(node).__qualname__}: expected tensors, numbers, strings, None, and dictionaries, "
+        f"cannot save a {type(node).__qualname__}: expected tensors, numbers, strings, None, "
+        "and dictionaries, "
         "lists or tuples of them."
     )
 

@@ -1,8 +1,10 @@
-"""Checks at the door: every public method of a model looks at its input here, once, and says what is wrong with it.
+"""Checks at the door: every public method of a model looks at its input here, once, and says what
+is wrong with it.
 
-A check returns nothing and raises `TypeError` for a wrong kind of thing (not a tensor, wrong dtype) and `ValueError`
-for a wrong value of the right kind (shape, device, NaN, range, nothing at all). The message names what was expected,
-what came, and the way to mend it. Nothing is cast, clipped or broadcast on the caller's behalf.
+A check returns nothing and raises `TypeError` for a wrong kind of thing (not a tensor, wrong dtype)
+and `ValueError` for a wrong value of the right kind (shape, device, NaN, range, nothing at all).
+The message names what was expected, what came, and the way to mend it. Nothing is cast, clipped or
+broadcast on the caller's behalf.
 """
 
 from __future__ import annotations
@@ -19,13 +21,18 @@ def check_tensor(x: object, name: str = "x") -> None:
     if not isinstance(x, Tensor):
         kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
         raise TypeError(
-            f"{name}: expected a torch.Tensor, got {kind}; convert it with torch.as_tensor({name}).float()."
+            f"{name}: expected a torch.Tensor, got {kind}; convert it with "
+            f"torch.as_tensor({name}).float()."
         )
     if not x.is_floating_point():
         mend = f"{name}.float() / 255" if x.dtype == torch.uint8 else f"{name}.float()"
-        raise TypeError(f"{name}: expected floating-point values, got {x.dtype}; convert with {mend}.")
+        raise TypeError(
+            f"{name}: expected floating-point values, got {x.dtype}; convert with {mend}."
+        )
     if x.numel() == 0:
-        raise ValueError(f"{name}: expected at least one value, got an empty tensor of shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"{name}: expected at least one value, got an empty tensor of shape {tuple(x.shape)}."
+        )
     if not torch.isfinite(x).all():
         index = first_index(~torch.isfinite(x))
         raise ValueError(f"{name}: expected finite values, got {x[index].item()} at index {index}.")
@@ -42,8 +49,8 @@ def check_event(
 ) -> None:
     """Raise unless ``x`` is a batch ``(N, *event_shape)`` of events that lie in ``support``.
 
-    ``dtype`` and ``device`` are those of the model that is about to read the batch; ``event_shape`` is ``None`` where the
-    data are still to decide it.
+    ``dtype`` and ``device`` are those of the model that is about to read the batch; ``event_shape``
+    is ``None`` where the data are still to decide it.
     """
     if isinstance(x, Tensor) and x.device != torch.device(device):
         raise ValueError(
@@ -52,14 +59,18 @@ def check_event(
         )
     check_tensor(x, name)
     if x.dtype != dtype:
-        raise TypeError(f"{name}: the model computes in {dtype}, got {x.dtype}; convert with {name}.to({dtype}).")
+        raise TypeError(
+            f"{name}: the model computes in {dtype}, got {x.dtype}; convert with "
+            f"{name}.to({dtype})."
+        )
     if event_shape is not None and x.shape[1:] != event_shape:
         raise ValueError(_shape_message(x, event_shape, name))
     inside = support.check(x)
     if not inside.all():
         index = first_index(~inside)
         raise ValueError(
-            f"{name}: expected values in {describe(support)}, got {_show(x[index])} at index {index}."
+            f"{name}: expected values in {describe(support)}, got {_show(x[index])} at index "
+            f"{index}."
         )
 
 
@@ -116,7 +127,10 @@ def _shape_message(x: Tensor, event_shape: torch.Size, name: str) -> str:
     if x.shape == event_shape:
         return f"{message}; a single event needs a batch dimension: {name}.unsqueeze(0)."
     if x.dim() > 1 and x[0].numel() == event_shape.numel():
-        return f"{message}; the sizes agree, so reshape with {name}.reshape(-1, {', '.join(map(str, event_shape))})."
+        return (
+            f"{message}; the sizes agree, so reshape with {name}.reshape(-1, "
+            f"{', '.join(map(str, event_shape))})."
+        )
     return f"{message}."
 
 

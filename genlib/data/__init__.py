@@ -6,7 +6,7 @@ from genlib.data.download import binarized_mnist, mnist
 from genlib.data.patterns import bars_and_stripes
 from genlib.data.planar import checkerboard, grid, pinwheel, ring, spirals, two_moons
 from genlib.data.storage import DataUnavailableError
-from genlib.data.strokes import strokes
+from genlib.data.stroke_digits import strokes
 
 __all__ = [
     "DataUnavailableError",

@@ -164,8 +164,9 @@ class Dataset:
         Examples
         --------
         >>> for epoch in range(50):
-        ...     x = grey.dynamically_binarized()
-        ...     model.fit(x.train, valid=x.valid, epochs=1)
+        ...     x = grey.dynamically_binarized(generator)
+        ...     train_for_one_epoch(model, x.train)
+        ...     scores.append(model.log_prob(x.valid).mean())
         """
         return replace(
             self.stochastically_binarized(seed),

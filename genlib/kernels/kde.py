@@ -179,8 +179,8 @@ class _Products:
         """Bound on the error of f_i, (n,).
 
         Let a = ‖x_i‖, and b ≤ a + √(2 energy) the mean ‖y_j‖ that counts. A sum of K products alike
-        ‖x‖² and ‖y‖² loses one of (a + b)², and placing the points one of ‖x − y‖(a + b).
-        ‖x‖² and ‖y‖² loses a rounding of (a + b)², placing the points one of ‖x − y‖(a + b).
+        loses at most K/2 roundings of ab; so does the sum of chunks, of 16 dimensions or more.
+        Adding ‖x‖² and ‖y‖² loses one of (a + b)², and placing the points one of ‖x − y‖(a + b).
         """
         a = (2 * LN_2 * x_half).sqrt()
         reach = (2 * energy).sqrt()
@@ -288,18 +288,28 @@ def _tiled_log_sum(
     total = torch.zeros_like(x_half, dtype=torch.float64)
     settled = False  # then every row has had a term at its reference: what underflows cannot count
     for columns, t, (scratch,) in _tiles(form, len(x_half), 1):
-        of_column = log_w[columns] - form.y_half[columns]
-        form.write_exponents(t, scratch, x, columns, -x_half - reference, of_column)
-        if skip is not None:
-            _leave_out(t, columns, skip)
-        top = t.amax(1)
-        if not settled or top.max() > _HEADROOM:
-            begun = total >= 1
-            rise = top.where((~begun | (top > _HEADROOM)) & (top > -torch.inf), 0)
-            t.sub_(rise[:, None])
+
+        def write(t=t, scratch=scratch, columns=columns) -> Tensor:
+            of_column = log_w[columns] - form.y_half[columns]
+            form.write_exponents(t, scratch, x, columns, -x_half - reference, of_column)
+            if skip is not None:
+                _leave_out(t, columns, skip)
+            return t.amax(1)
+
+        top = write()
+        if not settled:
+            new = (total < 1) & (top > -torch.inf)
+            rise = top.where(new, 0)
             reference += rise
-            total = (total * torch.exp2(-rise.double())).where(begun, 0)
-            settled = bool((begun | (top > -torch.inf)).all())
+            t.sub_(rise[:, None])
+            top -= rise
+            total.masked_fill_(new, 0)
+            settled = bool((new | (total >= 1)).all())
+        while top.max() > _HEADROOM:  # written again: against a low reference, small s were rounded
+            low = reference.double()
+            reference += top.where(top > _HEADROOM, 0)
+            total *= torch.exp2(low - reference)
+            top = write()
         # Torch's exp2 is several times slower on a vector in which anything underflows.
         total += t.clamp_(min=least).exp2_().sum(1)
     return (reference + total.log2()).where(total >= 1, -torch.inf)

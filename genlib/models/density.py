@@ -1,8 +1,8 @@
 """Density estimation: parametric maximum likelihood, histogram, Parzen windows, nearest neighbours.
 
-Every estimator here is fitted in one go to the rows of a matrix ``x`` of shape (N, d), without a learning rate or an epoch,
-and all but one answer the density query exactly. Source: the density-estimation part of document U; Bishop (2006), §2.5;
-Silverman (1986); Scott (1992).
+Every estimator here is fitted in one go to the rows of a matrix ``x`` of shape (N, d), without a
+learning rate or an epoch, and all but one answer the density query exactly. Source: the
+density-estimation part of document U; Bishop (2006), §2.5; Silverman (1986); Scott (1992).
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ _TILE = 2**22  # pairs of rows looked at together where a kernel has no tiled op
 class DensityEstimator(Model):
     """A model that ``fit`` computes in one step from rows of shape (N, d).
 
-    A subclass names its fitted buffers, the first with d as its last dimension, and fills them in ``_estimate``.
+    A subclass names its fitted buffers, the first with d as its last dimension, and fills them in
+    ``_estimate``.
     """
 
     density = Density.EXACT
     lesson = "03_density_estimation"
     cannot: ClassVar[dict[str, str]] = {
-        "encode": "it describes where data lie, and has no inner variable that would describe a single point.",
+        "encode": "it describes where data lie, and has no inner variable that would describe a "
+        "single point.",
     }
 
     def __init__(self) -> None:
@@ -61,7 +63,10 @@ class DensityEstimator(Model):
         """
         check_event(x, None, self.support, dtype=self.dtype, device=self.device)
         if x.dim() != 2:
-            raise ValueError(f"x: expected a matrix of shape (N, d), got {tuple(x.shape)}; flatten with x.flatten(1).")
+            raise ValueError(
+                f"x: expected a matrix of shape (N, d), got {tuple(x.shape)}; flatten with "
+                "x.flatten(1)."
+            )
         if valid is not None:
             check_event(valid, x.shape[1:], dtype=self.dtype, device=self.device, name="valid")
         history = self._estimate(x.detach().clone(), valid, **settings)
@@ -76,14 +81,17 @@ class DensityEstimator(Model):
 
 
 class Gaussian(DensityEstimator):
-    """Normal density N(μ, Σ), fitted by maximum likelihood: the sample's mean and covariance (divided by N).
+    """Normal density N(μ, Σ), fitted by maximum likelihood: the sample's mean and covariance
+    (divided by N).
 
     Parameters
     ----------
     covariance : {"full", "diagonal"}
-        A diagonal Σ has d parameters where a full one has d(d+1)/2, and takes the columns to be independent.
+        A diagonal Σ has d parameters where a full one has d(d+1)/2, and takes the columns to be
+        independent.
     ridge : float
-        Added to the variances. Zero is the maximum-likelihood estimate, which is singular where N ≤ d.
+        Added to the variances. Zero is the maximum-likelihood estimate, which is singular where N ≤
+        d.
 
     Examples
     --------
@@ -113,8 +121,10 @@ class Gaussian(DensityEstimator):
         scale_tril, failed = torch.linalg.cholesky_ex(sigma)
         if failed or (scale_tril.diagonal() ** 2 <= 1e-12 * sigma.diagonal()).any():
             raise ValueError(
-                f"x: the covariance of these {len(x)} rows in {x.shape[1]} dimensions is singular (a constant column, a "
-                'column that others determine, or N ≤ d); use ridge=1e-3, or covariance="diagonal" for the last two.'
+                f"x: the covariance of these {len(x)} rows in {x.shape[1]} dimensions is "
+                "singular (a constant column, a "
+                "column that others determine, or N ≤ d); use ridge=1e-3, or "
+                'covariance="diagonal" for the last two.'
             )
         self.loc, self.scale_tril = x.double().mean(0).to(x), scale_tril.to(x)
         return History()
@@ -130,10 +140,12 @@ class Gaussian(DensityEstimator):
 
 
 class Laplace(DensityEstimator):
-    """Independent Laplace densities, Π_i exp(−|x_i − m_i| / b_i) / (2 b_i), fitted by maximum likelihood.
+    """Independent Laplace densities, Π_i exp(−|x_i − m_i| / b_i) / (2 b_i), fitted by maximum
+    likelihood.
 
-    The estimate is each column's median and mean absolute deviation from it. The course uses it as the family that is *not*
-    the data's: maximum likelihood then finds the best of a poor choice, without a word of warning.
+    The estimate is each column's median and mean absolute deviation from it. The course uses it as
+    the family that is *not* the data's: maximum likelihood then finds the best of a poor choice,
+    without a word of warning.
     """
 
     fitted_buffers = ("loc", "scale")
@@ -142,7 +154,10 @@ class Laplace(DensityEstimator):
         loc = x.median(0).values
         scale = (x - loc).abs().mean(0)
         if (scale == 0).any():
-            raise ValueError(f"x: column {first_index(scale == 0)[0]} is constant, so its best density is infinite; leave it out.")
+            raise ValueError(
+                f"x: column {first_index(scale == 0)[0]} is constant, so its best density is "
+                "infinite; leave it out."
+            )
         self.loc, self.scale = loc, scale
         return History()
 
@@ -157,8 +172,9 @@ class Laplace(DensityEstimator):
 class Histogram(DensityEstimator):
     """Piecewise constant density over a grid of equal cells in d dimensions: p(x) = K / (N V).
 
-    K is the number of the N rows that fall into the cell of x, V the cell's volume; outside the grid the density is zero.
-    Only cells that hold data are stored, so memory grows with N and not with the number of cells.
+    K is the number of the N rows that fall into the cell of x, V the cell's volume; outside the
+    grid the density is zero. Only cells that hold data are stored, so memory grows with N and not
+    with the number of cells.
 
     Parameters
     ----------
@@ -167,7 +183,8 @@ class Histogram(DensityEstimator):
     low, high : float or sequence of float, optional
         Edges of the grid; by default the smallest and largest value of each column.
     smoothing : float
-        Count added to every cell. With zero, an empty cell makes a held-out row infinitely unlikely.
+        Count added to every cell. With zero, an empty cell makes a held-out row infinitely
+        unlikely.
     """
 
     fitted_buffers = ("low", "high", "shape", "cells", "counts")
@@ -198,10 +215,16 @@ class Histogram(DensityEstimator):
         )
         if (high <= low).any():
             column = first_index(high <= low)[0]
-            raise ValueError(f"x: column {column} spans [{low[column]:g}, {high[column]:g}]; expected low < high.")
+            raise ValueError(
+                f"x: column {column} spans [{low[column]:g}, {high[column]:g}]; expected low < "
+                "high."
+            )
         outside = ((x < low) | (x > high)).any(1)
         if outside.any():
-            raise ValueError(f"x: row {first_index(outside)[0]} lies outside the grid from low to high; widen the grid.")
+            raise ValueError(
+                f"x: row {first_index(outside)[0]} lies outside the grid from low to high; "
+                "widen the grid."
+            )
         shape = self._grid(x, low, high)
         self.low, self.high, self.shape = low, high, shape
         self.cells, self.counts = self._keys(x).unique(return_counts=True)
@@ -216,12 +239,19 @@ class Histogram(DensityEstimator):
         else:
             shape = _per_column(self.bins, x.new_empty(1, d, dtype=torch.int64), "bins")
         if math.prod(shape.tolist()) >= 2**62:
-            raise ValueError(f"bins: a grid of {' × '.join(map(str, shape.tolist()))} cells cannot be numbered; use fewer.")
+            raise ValueError(
+                f"bins: a grid of {' × '.join(map(str, shape.tolist()))} cells cannot be "
+                "numbered; use fewer."
+            )
         return shape
 
     def _keys(self, x: Tensor) -> Tensor:
-        """Number of the cell of each row; rows must lie inside the grid, whose upper edges belong to the last cells."""
-        place = ((x - self.low) / (self.high - self.low) * self.shape).long().clamp_max(self.shape - 1)
+        """Number of the cell of each row; rows must lie inside the grid, whose upper edges belong
+        to the last cells.
+        """
+        place = (
+            ((x - self.low) / (self.high - self.low) * self.shape).long().clamp_max(self.shape - 1)
+        )
         return (place * self._strides()).sum(1)
 
     def _strides(self) -> Tensor:
@@ -235,7 +265,9 @@ class Histogram(DensityEstimator):
         inside = ((x >= self.low) & (x <= self.high)).all(1)
         keys = self._keys(torch.where(inside[:, None], x, self.low))
         slot = torch.searchsorted(self.cells, keys).clamp_max(len(self.cells) - 1)
-        count = torch.where(self.cells[slot] == keys, self.counts[slot], 0).double() + self.smoothing
+        count = (
+            torch.where(self.cells[slot] == keys, self.counts[slot], 0).double() + self.smoothing
+        )
         log_volume = ((self.high - self.low) / self.shape).double().log().sum()
         log_p = count.log() - math.log(self._mass()) - log_volume
         return torch.where(inside, log_p, -math.inf).to(self.dtype)
@@ -245,46 +277,65 @@ class Histogram(DensityEstimator):
         key = self.cells[torch.searchsorted(self.counts.cumsum(0), row, right=True)]
         place = key[:, None] // self._strides() % self.shape
         if self.smoothing:  # a share of the mass is spread evenly over all cells
-            evenly = torch.rand(n, 1, generator=generator).to(self.low) > self.counts.sum().item() / self._mass()
+            evenly = (
+                torch.rand(n, 1, generator=generator).to(self.low)
+                > self.counts.sum().item() / self._mass()
+            )
             anywhere = torch.rand(n, len(self.shape), generator=generator).to(self.low) * self.shape
             place = torch.where(evenly, anywhere.long(), place)
-        return self.low + (place + torch.rand(place.shape, generator=generator).to(self.low)) * (self.high - self.low) / self.shape
+        return (
+            self.low
+            + (place + torch.rand(place.shape, generator=generator).to(self.low))
+            * (self.high - self.low)
+            / self.shape
+        )
 
 
 class Parzen(DensityEstimator):
-    """Kernel density estimate (Parzen windows): p(x) = Σ_j w_j K((x − y_j) / h) / Π_i h_i over the training rows y_j.
+    """Kernel density estimate (Parzen windows): p(x) = Σ_j w_j K((x − y_j) / h) / Π_i h_i over the
+    training rows y_j.
 
     Parameters
     ----------
     kernel : {"gaussian", "hypercube", "epanechnikov"}
-        ``"hypercube"`` is document U's: one where every |x_i − y_i| < h/2, so h is the *side* of a cube. For
-        ``"gaussian"`` h is a standard deviation. ``"epanechnikov"`` is 1 − ‖u‖² inside the unit ball, so h is a radius.
+        ``"hypercube"`` is document U's: one where every |x_i − y_i| < h/2, so h is the *side* of a
+        cube. For ``"gaussian"`` h is a standard deviation. ``"epanechnikov"`` is 1 − ‖u‖² inside
+        the unit ball, so h is a radius.
     bandwidth : float, sequence of float, or str
-        h, for all columns or for each. ``"scott"`` and ``"silverman"`` are the rules for Gaussian data, stated for the
-        kernel's standard deviation. ``"leave-one-out"`` and ``"held-out"`` search for the multiple of Scott's bandwidth that
-        makes training rows, each predicted from the others, or the rows of ``valid``, most likely.
+        h, for all columns or for each. ``"scott"`` and ``"silverman"`` are the rules for Gaussian
+        data, stated for the kernel's standard deviation. ``"leave-one-out"`` and ``"held-out"``
+        search for the multiple of Scott's bandwidth that makes training rows, each predicted from
+        the others, or the rows of ``valid``, most likely.
 
     References
     ----------
-    Rosenblatt (1956); Parzen (1962); Silverman (1986), §3.4 and §4.3 for the rules, §3.4.4 for leave-one-out likelihood.
+    Rosenblatt (1956); Parzen (1962); Silverman (1986), §3.4 and §4.3 for the rules, §3.4.4 for
+    leave-one-out likelihood.
     """
 
     fitted_buffers = ("points", "weights", "h")
     rules: ClassVar[tuple[str, ...]] = ("scott", "silverman", "leave-one-out", "held-out")
 
-    def __init__(self, kernel: str = "gaussian", bandwidth: float | Sequence[float] | str = "scott") -> None:
+    def __init__(
+        self, kernel: str = "gaussian", bandwidth: float | Sequence[float] | str = "scott"
+    ) -> None:
         super().__init__()
         if kernel not in _KERNELS:
             raise ValueError(f"kernel: expected one of {', '.join(_KERNELS)}, got {kernel!r}.")
         if isinstance(bandwidth, str):
             if bandwidth not in self.rules:
-                raise ValueError(f"bandwidth: expected a positive number or one of {', '.join(self.rules)}, got {bandwidth!r}.")
+                raise ValueError(
+                    f"bandwidth: expected a positive number or one of {', '.join(self.rules)}, "
+                    f"got {bandwidth!r}."
+                )
         else:
             for h in bandwidth if isinstance(bandwidth, Sequence) else [bandwidth]:
                 check_positive(h, "bandwidth")
         self.kernel, self.bandwidth = kernel, bandwidth
 
-    def fit(self, x: Tensor, *, weights: Tensor | None = None, valid: Tensor | None = None) -> History:
+    def fit(
+        self, x: Tensor, *, weights: Tensor | None = None, valid: Tensor | None = None
+    ) -> History:
         """Keep the rows of ``x`` and choose the bandwidth.
 
         Parameters
@@ -298,23 +349,37 @@ class Parzen(DensityEstimator):
         Returns
         -------
         History
-            For a searched bandwidth one row a candidate: ``factor`` (times Scott's bandwidth) and ``loss``, the mean negative
-            log-likelihood in nats, infinite where some row has density zero.
+            For a searched bandwidth one row a candidate: ``factor`` (times Scott's bandwidth) and
+            ``loss``, the mean negative log-likelihood in nats, infinite where some row has density
+            zero.
         """
         return super().fit(x, valid=valid, weights=weights)
 
     def _estimate(self, x: Tensor, valid: Tensor | None, weights: Tensor | None) -> History:
-        weights = x.new_full((len(x),), 1 / len(x)) if weights is None else _checked_weights(weights, x).clone()
+        weights = (
+            x.new_full((len(x),), 1 / len(x))
+            if weights is None
+            else _checked_weights(weights, x).clone()
+        )
         if not isinstance(self.bandwidth, str):
-            self.points, self.weights, self.h = x, weights, _per_column(self.bandwidth, x, "bandwidth")
+            self.points, self.weights, self.h = (
+                x,
+                weights,
+                _per_column(self.bandwidth, x, "bandwidth"),
+            )
             return History()
         if self.bandwidth == "held-out" and valid is None:
-            raise ValueError('bandwidth="held-out": expected held-out rows to judge by; pass valid=.')
+            raise ValueError(
+                'bandwidth="held-out": expected held-out rows to judge by; pass valid=.'
+            )
         if self.bandwidth == "leave-one-out" and len(x) < 2:
             raise ValueError('bandwidth="leave-one-out": expected at least two rows, got one.')
         scott = self._scott(x)
         if (scott == 0).any():
-            raise ValueError(f"x: column {first_index(scott == 0)[0]} is constant; give its bandwidth as a number.")
+            raise ValueError(
+                f"x: column {first_index(scott == 0)[0]} is constant; give its bandwidth as a "
+                "number."
+            )
         self.points, self.weights, self.h = x, weights, scott
         if self.bandwidth == "scott":
             return History()
@@ -328,21 +393,33 @@ class Parzen(DensityEstimator):
     def _scott(self, x: Tensor) -> Tensor:
         """σ N^(−1/(d+4)), in the kernel's own units."""
         d = x.shape[1]
-        return x.std(0, correction=0) * len(x) ** (-1 / (d + 4)) * _KERNELS[self.kernel].per_deviation(d)
+        return (
+            x.std(0, correction=0)
+            * len(x) ** (-1 / (d + 4))
+            * _KERNELS[self.kernel].per_deviation(d)
+        )
 
     @torch.no_grad()
     def _score(self, h: Tensor, valid: Tensor | None) -> float:
         self.h = h
-        log_p = self._leave_one_out() if self.bandwidth == "leave-one-out" else self._log_prob(valid)
+        log_p = (
+            self._leave_one_out() if self.bandwidth == "leave-one-out" else self._log_prob(valid)
+        )
         return log_p.mean().item()
 
     def leave_one_out_log_prob(self) -> Tensor:
-        """Log density of each training row under the estimate from all the others, shape (N,), in nats."""
+        """Log density of each training row under the estimate from all the others, shape (N,), in
+        nats.
+        """
         self._require("log_prob")
         return self._leave_one_out()
 
     def _leave_one_out(self) -> Tensor:
-        return self._log_sum(self.points, leave_one_out=True) - torch.log1p(-self.weights) - self._log_volume()
+        return (
+            self._log_sum(self.points, leave_one_out=True)
+            - torch.log1p(-self.weights)
+            - self._log_volume()
+        )
 
     def _log_prob(self, x: Tensor) -> Tensor:
         return self._log_sum(x) - self._log_volume()
@@ -358,14 +435,18 @@ class Parzen(DensityEstimator):
         total = self.weights.double().cumsum(0)
         u = torch.rand(n, generator=generator, dtype=torch.float64).to(total.device) * total[-1]
         origin = torch.searchsorted(total, u, right=True).clamp_max(len(total) - 1)
-        return self.points[origin] + self.h * _KERNELS[self.kernel].draw(n, len(self.h), generator).to(self.h)
+        return self.points[origin] + self.h * _KERNELS[self.kernel].draw(
+            n, len(self.h), generator
+        ).to(self.h)
 
 
 class KNearest(DensityEstimator):
-    """Nearest-neighbour density: p(x) ≈ K / (N V), with V the ball around x that just holds K of the N rows.
+    """Nearest-neighbour density: p(x) ≈ K / (N V), with V the ball around x that just holds K of
+    the N rows.
 
-    Where a histogram fixes V and counts K, this fixes K and lets V grow. The result is no density: far away V grows like
-    ‖x‖^d, so p falls like ‖x‖^(−d), and its integral diverges for every K and N.
+    Where a histogram fixes V and counts K, this fixes K and lets V grow. The result is no density:
+    far away V grows like ‖x‖^d, so p falls like ‖x‖^(−d), and its integral diverges for every K and
+    N.
 
     Parameters
     ----------
@@ -379,7 +460,8 @@ class KNearest(DensityEstimator):
 
     density = Density.UNNORMALISED
     cannot: ClassVar[dict[str, str]] = {
-        "log_prob": "its estimate K/(NV) falls like ‖x‖^(−d), so its integral is infinite and nothing can normalise it; "
+        "log_prob": "its estimate K/(NV) falls like ‖x‖^(−d), so its integral is infinite and "
+        "nothing can normalise it; "
         "unnormalised_log_prob gives the estimate itself.",
         "sample": "nothing can be drawn from an estimate whose integral is infinite.",
         "encode": DensityEstimator.cannot["encode"],
@@ -402,11 +484,14 @@ class KNearest(DensityEstimator):
         return History()
 
     def unnormalised_log_prob(self, x: Tensor) -> Tensor:
-        """log(K / (N V)) at each row of ``x``, shape (N,); infinite where K training rows coincide with ``x``."""
+        """log(K / (N V)) at each row of ``x``, shape (N,); infinite where K training rows coincide
+        with ``x``.
+        """
         self._require_data("unnormalised_log_prob")
         self.check(x)
         d = x.shape[1]
-        # The library finds who the k-th neighbour is; the distance is ours, so that it is exact and has a gradient.
+        # The library finds who the k-th neighbour is; the distance is ours, so that it is exact and
+        # has a gradient.
         search = NearestNeighbors(n_neighbors=self.k).fit(self.points.detach().cpu().numpy())
         index = search.kneighbors(x.detach().cpu().numpy(), return_distance=False)[:, -1]
         radius = (x - self.points[torch.as_tensor(index, device=x.device)]).norm(dim=1)
@@ -489,7 +574,8 @@ class _EpanechnikovKernel(_CompactKernel):
         return _log_unit_ball(d) + math.log(2 / (d + 2))
 
     def draw(self, n: int, d: int, generator: Generator | None) -> Tensor:
-        # d coordinates of a uniform point on the sphere in d + 4 dimensions have exactly this density.
+        # d coordinates of a uniform point on the sphere in d + 4 dimensions have exactly this
+        # density.
         sphere = torch.randn(n, d + 4, generator=generator)
         return sphere[:, :d] / sphere.norm(dim=1, keepdim=True)
 
@@ -505,7 +591,12 @@ _KERNELS: dict[str, _Kernel] = {
 
 
 def _tiled_log_sum(
-    window: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, y: Tensor, h: Tensor, w: Tensor, leave_one_out: bool
+    window: Callable[[Tensor, Tensor, Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    h: Tensor,
+    w: Tensor,
+    leave_one_out: bool,
 ) -> Tensor:
     """log Σ_j w_j K((x_i − y_j) / h) in tiles of rows, so that the (N, M) matrix is never whole."""
     sums, start = [], 0
@@ -523,7 +614,9 @@ def _tiled_log_sum(
 
 
 def _search(score: Callable[[float], float]) -> tuple[History, float]:
-    """The multiple of a bandwidth that maximises ``score``: a coarse grid, then a finer one around its best."""
+    """The multiple of a bandwidth that maximises ``score``: a coarse grid, then a finer one around
+    its best.
+    """
     history = History()
 
     def best_of(exponents: Tensor) -> float:
@@ -535,7 +628,10 @@ def _search(score: Callable[[float], float]) -> tuple[History, float]:
     best_of(centre + torch.linspace(-0.4, 0.4, 9))
     best = history.best("loss")
     if not math.isfinite(best["loss"]):
-        raise ValueError("bandwidth: every candidate gives some row density zero; use the Gaussian kernel or a number.")
+        raise ValueError(
+            "bandwidth: every candidate gives some row density zero; use the Gaussian kernel or "
+            "a number."
+        )
     return history, best["factor"]
 
 
@@ -543,7 +639,9 @@ def _per_column(value: float | Sequence[float], x: Tensor, name: str) -> Tensor:
     """One value a column of ``x``, of the dtype of ``x``, from a number or one number a column."""
     given = torch.as_tensor(value, dtype=x.dtype, device=x.device)
     if given.dim() and given.shape != x.shape[1:]:
-        raise ValueError(f"{name}: expected one number, or {x.shape[1]} of them, got shape {tuple(given.shape)}.")
+        raise ValueError(
+            f"{name}: expected one number, or {x.shape[1]} of them, got shape {tuple(given.shape)}."
+        )
     return given.expand(x.shape[1]).clone()
 
 
@@ -553,10 +651,14 @@ def _checked_weights(weights: Tensor, x: Tensor) -> Tensor:
         raise ValueError(f"weights: expected one a row, {len(x)}, got {len(weights)}.")
     if (weights < 0).any():
         index = first_index(weights < 0)[0]
-        raise ValueError(f"weights: expected none negative, got {weights[index]:g} at index {index}.")
+        raise ValueError(
+            f"weights: expected none negative, got {weights[index]:g} at index {index}."
+        )
     total = weights.double().sum().item()
     if abs(total - 1) > 1e-4:
-        raise ValueError(f"weights: expected a sum of 1, got {total:g}; divide with weights / weights.sum().")
+        raise ValueError(
+            f"weights: expected a sum of 1, got {total:g}; divide with weights / weights.sum()."
+        )
     return weights
 
 

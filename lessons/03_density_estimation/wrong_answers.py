@@ -1,7 +1,8 @@
 """Answers to the exercises of lesson 03 that graders must tell apart.
 
-``WRONG`` holds what students really write, each under the misconception behind it, and ``RIGHT`` what is right though written
-otherwise than in the notebook. Each replaces the whole solution cell of its exercise.
+``WRONG`` holds what students really write, each under the misconception behind it, and ``RIGHT``
+what is right though written otherwise than in the notebook. Each replaces the whole solution cell
+of its exercise.
 """
 
 _HISTOGRAM = """
@@ -51,7 +52,8 @@ def expected_estimate(x, h, w, m, s):
     total = 0
     for weight, mean, deviation in zip(w, m, s):
         wide = {wide}
-        total = total + {weight} * torch.exp(-0.5 * ((x - mean) / wide) ** 2) / (wide * math.sqrt(2 * math.pi))
+        shape = torch.exp(-0.5 * ((x - mean) / wide) ** 2)
+        total = total + {weight} * shape / (wide * math.sqrt(2 * math.pi))
     return total
 """
 _WIDE = "torch.sqrt(deviation**2 + h**2)"
@@ -68,7 +70,9 @@ WRONG = {
     "histogram": {
         "a share is not a density": _HISTOGRAM.format(outside=_OUTSIDE, divisor="n"),
         "the volume of one side only": _HISTOGRAM.format(outside=_OUTSIDE, divisor="(n * width)"),
-        "outside counts as the nearest cell": _HISTOGRAM.format(outside="pass", divisor="(n * width**d)"),
+        "outside counts as the nearest cell": _HISTOGRAM.format(
+            outside="pass", divisor="(n * width**d)"
+        ),
         "the upper edge has a cell of its own": """
 def histogram_log_prob(train, x, bins, low, high):
     n, d = train.shape
@@ -80,8 +84,12 @@ def histogram_log_prob(train, x, bins, low, high):
 """,
     },
     "leave_one_out": {
-        "each row still sees itself": _LEAVE_ONE_OUT.format(volume=_VOLUME, leave_out="pass", count="n"),
-        "divides by N": _LOG_LEAVE_ONE_OUT.format(leave_out=_DIAGONAL, count="n", volume=_LOG_VOLUME),
+        "each row still sees itself": _LEAVE_ONE_OUT.format(
+            volume=_VOLUME, leave_out="pass", count="n"
+        ),
+        "divides by N": _LOG_LEAVE_ONE_OUT.format(
+            leave_out=_DIAGONAL, count="n", volume=_LOG_VOLUME
+        ),
         "the volume is h, not h to the d": _LOG_LEAVE_ONE_OUT.format(
             leave_out=_DIAGONAL, count="n - 1", volume="math.log(h) - d / 2 * math.log(2 * math.pi)"
         ),
@@ -89,7 +97,9 @@ def histogram_log_prob(train, x, bins, low, high):
             volume=_VOLUME, leave_out="kernel.fill_diagonal_(0)", count="(n - 1)"
         ),
         "everything at distance zero is left out": _LOG_LEAVE_ONE_OUT.format(
-            leave_out="exponent = exponent.masked_fill(exponent == 0, -1e4)", count="n - 1", volume=_LOG_VOLUME
+            leave_out="exponent = exponent.masked_fill(exponent == 0, -1e4)",
+            count="n - 1",
+            volume=_LOG_VOLUME,
         ),
     },
     "neighbours": {
@@ -97,25 +107,39 @@ def histogram_log_prob(train, x, bins, low, high):
         "only the neighbour is mended": _NEIGHBOURS.format(place="k - 1", ball="math.log(2.0)"),
         "only the ball is mended": _NEIGHBOURS.format(place="k if k < n else k - 1", ball=_BALL),
         "a cube instead of a ball": _NEIGHBOURS.format(place="k - 1", ball="d * math.log(2.0)"),
-        "a disc in every dimension": _NEIGHBOURS.format(place="k - 1", ball="math.log(2.0) if d == 1 else math.log(math.pi)"),
+        "a disc in every dimension": _NEIGHBOURS.format(
+            place="k - 1", ball="math.log(2.0) if d == 1 else math.log(math.pi)"
+        ),
     },
     "expected": {
         "the estimate is unbiased": _EXPECTED.format(wide="deviation", weight="weight"),
         "standard deviations add": _EXPECTED.format(wide="deviation + h", weight="weight"),
-        "the kernel alone": _EXPECTED.format(wide="torch.as_tensor(h * math.sqrt(2))", weight="weight"),
+        "the kernel alone": _EXPECTED.format(
+            wide="torch.as_tensor(h * math.sqrt(2))", weight="weight"
+        ),
         "the weights are forgotten": _EXPECTED.format(wide=_WIDE, weight="1.0"),
     },
     "sampling": {
-        "a training row is a draw": _SAMPLE.format(chosen=_CHOSEN, noise="torch.zeros(n, train.shape[1])"),
+        "a training row is a draw": _SAMPLE.format(
+            chosen=_CHOSEN, noise="torch.zeros(n, train.shape[1])"
+        ),
         "h is a variance": _SAMPLE.format(chosen=_CHOSEN, noise=_NOISE.replace("h *", "h**0.5 *")),
-        "one noise for all coordinates": _SAMPLE.format(chosen=_CHOSEN, noise="h * torch.randn(n, 1, generator=generator)"),
-        "the generator is ignored": _SAMPLE.format(chosen=_CHOSEN, noise="h * torch.randn(n, train.shape[1])"),
+        "one noise for all coordinates": _SAMPLE.format(
+            chosen=_CHOSEN, noise="h * torch.randn(n, 1, generator=generator)"
+        ),
+        "the generator is ignored": _SAMPLE.format(
+            chosen=_CHOSEN, noise="h * torch.randn(n, train.shape[1])"
+        ),
         "only the first rows": _SAMPLE.format(chosen="torch.arange(n) % 2", noise=_NOISE),
     },
 }
 
 RIGHT = {
-    "histogram": {"a comparison of cells instead of counts": _HISTOGRAM.format(outside=_OUTSIDE, divisor="(n * width**d)")},
+    "histogram": {
+        "a comparison of cells instead of counts": _HISTOGRAM.format(
+            outside=_OUTSIDE, divisor="(n * width**d)"
+        )
+    },
     "leave_one_out": {
         "one row at a time, in double precision": """
 def leave_one_out(x, h):

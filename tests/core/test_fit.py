@@ -1,4 +1,4 @@
-"""The training loop: it reaches closed forms, plays games, stops, and resumes to the same numbers."""
+"""The training loop reaches closed forms, plays games, stops, and resumes to the same numbers."""
 
 import functools
 import io
@@ -42,7 +42,9 @@ class TestReachesTheAnswer:
         history = model.fit(data, epochs=300, batch_size=600, lr=0.05)
         torch.testing.assert_close(model.loc.detach(), data.mean(0), atol=1e-3, rtol=0)
         covariance = model.scale_tril() @ model.scale_tril().T
-        torch.testing.assert_close(covariance.detach(), torch.cov(data.T, correction=0), atol=1e-2, rtol=0)
+        torch.testing.assert_close(
+            covariance.detach(), torch.cov(data.T, correction=0), atol=1e-2, rtol=0
+        )
         assert history["loss"][-1] < history["loss"][0]
 
     def test_energy_model_reaches_matched_moments(self):
@@ -53,25 +55,33 @@ class TestReachesTheAnswer:
         model.fit(x, epochs=200, batch_size=400, lr=0.05)
         model.zero_grad()
         model.loss(x).backward()
-        assert model.coupling.grad.abs() < 1e-3  # at the maximum, observed and expected statistics agree
+        assert (
+            model.coupling.grad.abs() < 1e-3
+        )  # at the maximum, observed and expected statistics agree
 
     def test_game_reaches_its_saddle_point(self):
         x = torch.full((64, 1), 3.0)
         model = TugOfWar()
-        history = model.fit(x, epochs=200, batch_size=16, optimizer=functools.partial(torch.optim.SGD, lr=0.1))
+        history = model.fit(
+            x, epochs=200, batch_size=16, optimizer=functools.partial(torch.optim.SGD, lr=0.1)
+        )
         assert model.u.item() == pytest.approx(1.5, abs=1e-3)
         assert model.v.item() == pytest.approx(1.5, abs=1e-3)
         assert history.names == ["epoch", "seconds", "critic", "actor"]
 
-    @pytest.mark.parametrize(("rows", "critic_moves", "actor_moves"), [(90, 9, 3), (100, 10, 4), (10, 1, 1)])
+    @pytest.mark.parametrize(
+        ("rows", "critic_moves", "actor_moves"), [(90, 9, 3), (100, 10, 4), (10, 1, 1)]
+    )
     def test_an_epoch_passes_over_the_data_once(self, rows, critic_moves, actor_moves):
-        """Three critic steps an actor step; batches of ten: the busiest player sees every row once."""
+        """Three critic steps an actor step: the busiest player sees every row once."""
         seen = {"critic": [], "actor": []}
 
         class Counting(TugOfWar):
             def players(self):
                 return [
-                    gl.Player(p.name, p.parameters, functools.partial(self.note, p.name, p.loss), p.steps)
+                    gl.Player(
+                        p.name, p.parameters, functools.partial(self.note, p.name, p.loss), p.steps
+                    )
                     for p in super().players()
                 ]
 
@@ -87,7 +97,10 @@ class TestReachesTheAnswer:
         model = TugOfWar()
         still = functools.partial(torch.optim.SGD, lr=0.0)
         players = model.players()
-        model.players = lambda: [players[0], gl.Player("actor", [model.u], model.value, optimizer=still)]
+        model.players = lambda: [
+            players[0],
+            gl.Player("actor", [model.u], model.value, optimizer=still),
+        ]
         model.fit(torch.ones(8, 1), epochs=3)
         assert model.u.item() == 2.0 and model.v.item() != -1.0
 
@@ -96,7 +109,9 @@ class TestValidation:
     def test_validation_is_the_mean_over_rows(self, data):
         model = TrainedGaussian(2)
         history = model.fit(data[:500], valid=data[500:], epochs=2, batch_size=64)
-        assert history.last["valid"] == pytest.approx(-model.log_prob(data[500:]).mean().item(), rel=1e-5)
+        assert history.last["valid"] == pytest.approx(
+            -model.log_prob(data[500:]).mean().item(), rel=1e-5
+        )
 
     def test_early_stopping_goes_back_to_the_best_weights(self, data):
         model = TrainedGaussian(2)
@@ -115,7 +130,12 @@ class TestValidation:
 
     @pytest.mark.parametrize(
         ("setting", "error"),
-        [({"epochs": 0}, ValueError), ({"batch_size": 1.5}, TypeError), ({"lr": -1.0}, ValueError), ({"lr": "fast"}, TypeError)],
+        [
+            ({"epochs": 0}, ValueError),
+            ({"batch_size": 1.5}, TypeError),
+            ({"lr": -1.0}, ValueError),
+            ({"lr": "fast"}, TypeError),
+        ],
     )
     def test_settings_are_checked(self, data, setting, error):
         with pytest.raises(error, match=next(iter(setting))):
@@ -129,7 +149,9 @@ class TestDivergence:
                 return super().loss(x) + torch.log(1.0 - 10 * self.loc[0])
 
         model = Cliff(2)
-        with pytest.raises(gl.TrainingDivergedError, match=r"loss of player 'model' became .* in epoch 1"):
+        with pytest.raises(
+            gl.TrainingDivergedError, match=r"loss of player 'model' became .* in epoch 1"
+        ):
             model.fit(data, lr=0.1)
         assert all(torch.isfinite(value).all() for value in model.state_dict().values())
 
@@ -165,7 +187,9 @@ class TestCheckpoints:
             gl.seed(5)
             model = kind(2)
             for epochs in pieces:
-                history = model.fit(data, valid=data[:50], epochs=epochs, checkpoint=path, resume=True, patience=50)
+                history = model.fit(
+                    data, valid=data[:50], epochs=epochs, checkpoint=path, resume=True, patience=50
+                )
                 if epochs != pieces[-1]:
                     gl.seed(999)  # whatever happens between the two sittings must not matter
                     model = kind(2)
@@ -211,10 +235,15 @@ class TestCheckpoints:
             (TrainedGaussian(2), None, {"batch_size": 7}, "batch = 7, found 128"),
         ],
     )
-    def test_a_checkpoint_of_another_run_is_refused(self, data, tmp_path, model, rows, settings, words):
+    def test_a_checkpoint_of_another_run_is_refused(
+        self, data, tmp_path, model, rows, settings, words
+    ):
         TrainedGaussian(2).fit(data, epochs=1, checkpoint=tmp_path / "c")
-        x = (torch.zeros(600, *model.event_shape) if not isinstance(model, TrainedGaussian) else
-             torch.randn(rows or 600, *model.event_shape))
+        x = (
+            torch.zeros(600, *model.event_shape)
+            if not isinstance(model, TrainedGaussian)
+            else torch.randn(rows or 600, *model.event_shape)
+        )
         before = weights(model)
         with pytest.raises(gl.WrongCheckpointError, match=words):
             model.fit(x, epochs=2, checkpoint=tmp_path / "c", resume=True, **settings)
@@ -237,7 +266,9 @@ class TestCheckpoints:
             TrainedGaussian(2).fit(data, epochs=2, checkpoint=path, resume=True)
 
     def test_a_killed_run_resumes_to_the_same_numbers(self, tmp_path):
-        """SIGKILL at some moment of training; what is on disk is a whole checkpoint, and the end is the same."""
+        """SIGKILL at some moment of training; what is on disk is a whole checkpoint, and the end is
+        the same.
+        """
         script = textwrap.dedent("""
             import sys, torch, genlib as gl
             from tests.core.toys import TrainedGaussian
@@ -245,8 +276,9 @@ class TestCheckpoints:
             gl.seed(0)
             x = torch.randn(2000, 2)
             model = TrainedGaussian(2)
-            model.fit(x, epochs=int(sys.argv[2]), batch_size=20, checkpoint=sys.argv[1], resume=True)
-            model.save(sys.argv[1] + ".model")
+            path, epochs = sys.argv[1], int(sys.argv[2])
+            model.fit(x, epochs=epochs, batch_size=20, checkpoint=path, resume=True)
+            model.save(path + ".model")
         """)
 
         def start(path, epochs):
@@ -263,7 +295,12 @@ class TestCheckpoints:
         assert start(tmp_path / "whole", 60).wait() == 0
         a, b = (gl.load(tmp_path / f"{name}.model") for name in ("killed", "whole"))
         assert same(weights(a), weights(b))
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "killed.model", "whole", "whole.model"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "killed",
+            "killed.model",
+            "whole",
+            "whole.model",
+        ]
 
 
 class TestProgress:

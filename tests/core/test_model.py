@@ -53,7 +53,10 @@ class TestQueries:
         assert torch.equal(draws[0][0], draws[1][0]) and draws[0][1] == draws[1][1]
 
     def test_a_query_without_an_answer_says_why_and_names_the_lesson(self):
-        with pytest.raises(gl.CannotAnswerError, match=r"TugOfWar cannot answer log_prob: a game .*17_adversarial_game"):
+        with pytest.raises(
+            gl.CannotAnswerError,
+            match=r"TugOfWar cannot answer log_prob: a game .*17_adversarial_game",
+        ):
             TugOfWar().log_prob(torch.zeros(2, 1))
         with pytest.raises(gl.CannotAnswerError, match="no hidden units"):
             IsingRing(4).encode(torch.zeros(2, 4))
@@ -74,18 +77,38 @@ class TestDoor:
     @pytest.mark.parametrize(
         ("x", "error", "words"),
         [
-            (np.zeros((2, 3), np.float32), TypeError, r"expected a torch.Tensor, got numpy.ndarray; .*as_tensor"),
+            (
+                np.zeros((2, 3), np.float32),
+                TypeError,
+                r"expected a torch.Tensor, got numpy.ndarray; .*as_tensor",
+            ),
             ([[0.0, 0.0, 0.0]], TypeError, "got list"),
-            (torch.zeros(2, 3, dtype=torch.uint8), TypeError, r"got torch.uint8; convert with x.float\(\) / 255"),
-            (torch.zeros(2, 3, dtype=torch.int64), TypeError, r"got torch.int64; convert with x.float\(\)"),
-            (torch.zeros(2, 3, dtype=torch.float64), TypeError, r"computes in torch.float32, got torch.float64"),
+            (
+                torch.zeros(2, 3, dtype=torch.uint8),
+                TypeError,
+                r"got torch.uint8; convert with x.float\(\) / 255",
+            ),
+            (
+                torch.zeros(2, 3, dtype=torch.int64),
+                TypeError,
+                r"got torch.int64; convert with x.float\(\)",
+            ),
+            (
+                torch.zeros(2, 3, dtype=torch.float64),
+                TypeError,
+                r"computes in torch.float32, got torch.float64",
+            ),
             (torch.zeros(2, 4), ValueError, r"expected shape \(N, 3\), got \(2, 4\)"),
             (torch.zeros(3), ValueError, r"single event needs a batch dimension: x.unsqueeze\(0\)"),
             (torch.zeros(2, 1, 3), ValueError, r"reshape\(-1, 3\)"),
             (torch.zeros(0, 3), ValueError, r"empty tensor of shape \(0, 3\)"),
             (torch.tensor([[0.0, 1.0, float("nan")]]), ValueError, r"got nan at index \(0, 2\)"),
             (torch.tensor([[0.0, float("-inf"), 1.0]]), ValueError, r"got -inf at index \(0, 1\)"),
-            (torch.zeros(2, 3, device="meta"), ValueError, r"the model is on cpu, the data on meta"),
+            (
+                torch.zeros(2, 3, device="meta"),
+                ValueError,
+                r"the model is on cpu, the data on meta",
+            ),
         ],
     )
     @pytest.mark.parametrize("method", ["log_prob", "encode", "fit"])
@@ -96,10 +119,14 @@ class TestDoor:
     def test_support_is_checked(self):
         x = torch.zeros(3, 4)
         x[1, 2] = 0.5
-        with pytest.raises(ValueError, match=r"expected values in \{0, 1\}, got 0.5 at index \(1, 2\)"):
+        with pytest.raises(
+            ValueError, match=r"expected values in \{0, 1\}, got 0.5 at index \(1, 2\)"
+        ):
             IsingRing(4).log_prob(x)
 
-    @pytest.mark.parametrize(("n", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)])
+    @pytest.mark.parametrize(
+        ("n", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
+    )
     def test_sample_wants_a_count(self, gaussian, n, error):
         with pytest.raises(error, match="n: expected"):
             gaussian.sample(n)
@@ -148,7 +175,9 @@ class TestEnergy:
         model.log_prob(x).sum().backward()
         c, s, j = math.cosh(0.3), math.sinh(0.3), 0.3
         log_z_slope = 5 * (c**4 * s + s**4 * c) / (c**5 + s**5)
-        assert model.coupling.grad.item() == pytest.approx(-model.energy(x).item() / j - log_z_slope)
+        assert model.coupling.grad.item() == pytest.approx(
+            -model.energy(x).item() / j - log_z_slope
+        )
 
     def test_too_large_to_list_says_so(self):
         with pytest.raises(gl.CannotAnswerError, match="at most 20 binary values an event, got 21"):

@@ -12,7 +12,9 @@ import genlib as gl
 
 
 class TrainedGaussian(gl.Model):
-    """N(μ, LLᵀ) with trainable μ and L; the likelihood's maximum is the sample's mean and covariance."""
+    """N(μ, LLᵀ) with trainable μ and L; the likelihood's maximum is the sample's mean and
+    covariance.
+    """
 
     density = gl.Density.EXACT
 
@@ -28,7 +30,11 @@ class TrainedGaussian(gl.Model):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         white = torch.linalg.solve_triangular(self.scale_tril(), (x - self.loc).T, upper=False)
-        return -0.5 * (white**2).sum(0) - self.log_scale.sum() - 0.5 * len(self.loc) * math.log(2 * math.pi)
+        return (
+            -0.5 * (white**2).sum(0)
+            - self.log_scale.sum()
+            - 0.5 * len(self.loc) * math.log(2 * math.pi)
+        )
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         noise = torch.randn(n, len(self.loc), generator=generator)
@@ -59,7 +65,9 @@ class IsingRing(gl.EnergyModel):
 
 
 class TugOfWar(gl.Model):
-    """min over u, max over v of ½(u − m)² + uv − ½v² with m the data's mean: the saddle point is u = v = m/2."""
+    """min over u, max over v of ½(u − m)² + uv − ½v² with m the data's mean: the saddle point is u
+    = v = m/2.
+    """
 
     density = gl.Density.IMPLICIT
     cannot = {"log_prob": "a game between two players defines samples, not a density."}  # noqa: RUF012

@@ -66,7 +66,9 @@ class TestDoor:
         return gl.KNearest(k=3) if name == "neighbours" else ESTIMATORS[name]()
 
     def ask(self, model, x):
-        return model.unnormalised_log_prob(x) if isinstance(model, gl.KNearest) else model.log_prob(x)
+        return (
+            model.unnormalised_log_prob(x) if isinstance(model, gl.KNearest) else model.log_prob(x)
+        )
 
     def test_fit_wants_a_finite_float_matrix(self, model):
         for x, error, words in [
@@ -103,7 +105,9 @@ class TestDoor:
 
     def test_representation_is_refused_with_a_reason(self, model):
         model.fit(cloud(30, 2))
-        with pytest.raises(gl.CannotAnswerError, match=r"no inner variable .*03_density_estimation"):
+        with pytest.raises(
+            gl.CannotAnswerError, match=r"no inner variable .*03_density_estimation"
+        ):
             model.encode(torch.zeros(1, 2))
 
 
@@ -123,7 +127,11 @@ class TestGaussian:
         model = gl.Gaussian().double()
         model.fit(x)
         best = model.log_prob(x).mean()
-        for buffer, index in [("loc", (0,)), ("loc", (1,)), *(("scale_tril", i) for i in [(0, 0), (1, 0), (1, 1)])]:
+        for buffer, index in [
+            ("loc", (0,)),
+            ("loc", (1,)),
+            *(("scale_tril", i) for i in [(0, 0), (1, 0), (1, 1)]),
+        ]:
             for step in (-1e-2, 1e-2):
                 getattr(model, buffer)[index] += step
                 assert model.log_prob(x).mean() < best
@@ -136,7 +144,11 @@ class TestGaussian:
         peer = stats.norm(x.mean(0), x.std(0, correction=0)).logpdf(x).sum(1)
         np.testing.assert_allclose(model.log_prob(x), peer, rtol=1e-4)
 
-    @pytest.mark.parametrize("x", [cloud(3, 3), torch.ones(10, 2), cloud(50, 2)[:, [0, 0]]], ids=["N=d", "constant", "copy"])
+    @pytest.mark.parametrize(
+        "x",
+        [cloud(3, 3), torch.ones(10, 2), cloud(50, 2)[:, [0, 0]]],
+        ids=["N=d", "constant", "copy"],
+    )
     def test_a_singular_covariance_says_so(self, x):
         with pytest.raises(ValueError, match=r"is singular .*ridge"):
             gl.Gaussian().fit(x)
@@ -165,7 +177,9 @@ class TestLaplace:
         x = cloud(101, 2)
         model = gl.Laplace()
         model.fit(x)
-        peer = sum(stats.laplace(*stats.laplace.fit(x[:, i].numpy())).logpdf(x[:, i]) for i in range(2))
+        peer = sum(
+            stats.laplace(*stats.laplace.fit(x[:, i].numpy())).logpdf(x[:, i]) for i in range(2)
+        )
         np.testing.assert_allclose(model.log_prob(x), peer, rtol=1e-4)
 
     def test_a_constant_column_is_named(self):
@@ -205,7 +219,9 @@ class TestHistogram:
     def test_the_upper_edge_belongs_to_the_last_cell(self):
         model = gl.Histogram(bins=[2, 3], low=0.0, high=1.0)
         model.fit(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
-        assert model.log_prob(torch.tensor([[1.0, 1.0], [0.0, 0.0]])).exp().tolist() == pytest.approx([3.0, 3.0])
+        assert model.log_prob(
+            torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+        ).exp().tolist() == pytest.approx([3.0, 3.0])
 
     def test_memory_follows_the_rows_not_the_cells(self):
         x = torch.rand(100, 12)
@@ -217,7 +233,9 @@ class TestHistogram:
     def test_smoothing_is_a_count_in_every_cell(self):
         model = gl.Histogram(bins=2, low=0.0, high=1.0, smoothing=1.0)
         model.fit(torch.tensor([[0.1], [0.2]]))
-        assert model.log_prob(torch.tensor([[0.1], [0.9]])).exp().tolist() == pytest.approx([2 * 3 / 4, 2 * 1 / 4])
+        assert model.log_prob(torch.tensor([[0.1], [0.9]])).exp().tolist() == pytest.approx(
+            [2 * 3 / 4, 2 * 1 / 4]
+        )
 
     def test_scott_s_rule_chooses_the_width(self):
         x = torch.randn(1000, 1)
@@ -258,7 +276,9 @@ def brute_force(kernel, x, y, h, w):
             return float((abs(u) < 0.5).all())
         return max(0.0, 1 - (u**2).sum()) * (d + 2) / (2 * ball)
 
-    return np.array([sum(b * window((a - c) / h) for b, c in zip(w, y, strict=True)) / h.prod() for a in x])
+    return np.array(
+        [sum(b * window((a - c) / h) for b, c in zip(w, y, strict=True)) / h.prod() for a in x]
+    )
 
 
 class TestParzen:
@@ -272,7 +292,9 @@ class TestParzen:
         w = w / w.sum()
         model = gl.Parzen(kernel=kernel, bandwidth=h)
         model.fit(y, weights=w if weighted else None)
-        np.testing.assert_allclose(model.log_prob(x).exp(), brute_force(kernel, x, y, h, w), rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(
+            model.log_prob(x).exp(), brute_force(kernel, x, y, h, w), rtol=1e-4, atol=1e-7
+        )
 
     @pytest.mark.covers("F12")
     @pytest.mark.parametrize("kernel", ["gaussian", "epanechnikov"])
@@ -283,17 +305,23 @@ class TestParzen:
         peer = KernelDensity(kernel=kernel, bandwidth=0.8, rtol=0, atol=0).fit(y.numpy())
         # the library's log of zero is a large negative number
         expected = np.maximum(peer.score_samples(x.numpy()), -700)
-        np.testing.assert_allclose(np.maximum(model.log_prob(x).numpy(), -700), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            np.maximum(model.log_prob(x).numpy(), -700), expected, rtol=1e-4, atol=1e-4
+        )
 
     @pytest.mark.parametrize("kernel", ["gaussian", "hypercube", "epanechnikov"])
     def test_integrates_to_one_by_quadrature(self, kernel):
         model = gl.Parzen(kernel=kernel, bandwidth=0.5).double()
         y = cloud(5, 1).double()
         model.fit(y)
-        breaks = np.sort(np.concatenate([y.numpy().ravel() + shift for shift in (-0.5, -0.25, 0, 0.25, 0.5)]))
+        breaks = np.sort(
+            np.concatenate([y.numpy().ravel() + shift for shift in (-0.5, -0.25, 0, 0.25, 0.5)])
+        )
         grid = np.concatenate([[breaks[0] - 5], breaks, [breaks[-1] + 5]])
         total = sum(
-            integrate.quad(lambda t: model.log_prob(torch.tensor([[t]]).double()).exp().item(), a, b)[0]
+            integrate.quad(
+                lambda t: model.log_prob(torch.tensor([[t]]).double()).exp().item(), a, b
+            )[0]
             for a, b in itertools.pairwise(grid)
         )
         assert total == pytest.approx(1, abs=1e-6)
@@ -309,8 +337,12 @@ class TestParzen:
         expected = []
         for i in range(30):
             rest = torch.arange(30) != i
-            expected.append(brute_force(kernel, y[i : i + 1], y[rest], 1.5, w[rest] / w[rest].sum())[0])
-        np.testing.assert_allclose(model.leave_one_out_log_prob().exp(), expected, rtol=1e-3, atol=1e-9)
+            expected.append(
+                brute_force(kernel, y[i : i + 1], y[rest], 1.5, w[rest] / w[rest].sum())[0]
+            )
+        np.testing.assert_allclose(
+            model.leave_one_out_log_prob().exp(), expected, rtol=1e-3, atol=1e-9
+        )
 
     @pytest.mark.covers("F12")
     def test_leave_one_out_search_finds_the_best_bandwidth(self):
@@ -321,7 +353,9 @@ class TestParzen:
         differences = (y - y.T).double()
 
         def score(h):
-            p = torch.exp(-0.5 * (differences / h) ** 2).fill_diagonal_(0).sum(1) / (119 * h * math.sqrt(2 * math.pi))
+            p = torch.exp(-0.5 * (differences / h) ** 2).fill_diagonal_(0).sum(1) / (
+                119 * h * math.sqrt(2 * math.pi)
+            )
             return p.log().mean().item()
 
         grid = np.geomspace(0.05, 3, 400)
@@ -340,7 +374,9 @@ class TestParzen:
 
     @pytest.mark.parametrize("kernel", ["gaussian", "hypercube", "epanechnikov"])
     def test_rules_are_stated_for_the_window_s_standard_deviation(self, kernel):
-        """Draws around a single point have the rule's standard deviation; false-alarm rate 1e-6 (4.9 σ)."""
+        """Draws around a single point have the rule's standard deviation; false-alarm rate 1e-6
+        (4.9 σ).
+        """
         x = torch.randn(500, 2)
         model = gl.Parzen(kernel=kernel, bandwidth="scott")
         model.fit(x)
@@ -372,7 +408,11 @@ class TestParzen:
         [
             (torch.ones(5), ValueError, "expected a sum of 1, got 5; divide"),
             (torch.tensor([0.5, 0.5]), ValueError, "expected one a row, 5, got 2"),
-            (torch.tensor([1.5, -0.5, 0.0, 0.0, 0.0]), ValueError, "none negative, got -0.5 at index 1"),
+            (
+                torch.tensor([1.5, -0.5, 0.0, 0.0, 0.0]),
+                ValueError,
+                "none negative, got -0.5 at index 1",
+            ),
             (torch.full((5,), math.nan), ValueError, "got nan"),
             (torch.ones(5, dtype=torch.int64), TypeError, "got torch.int64"),
         ],
@@ -401,11 +441,15 @@ class TestKNearest:
         model.fit(y)
         radius = np.sort(np.linalg.norm(x[:, None].numpy() - y[None].numpy(), axis=2), axis=1)[:, 6]
         volume = math.pi ** (d / 2) / math.gamma(d / 2 + 1) * radius**d
-        np.testing.assert_allclose(model.unnormalised_log_prob(x), np.log(7 / (100 * volume)), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            model.unnormalised_log_prob(x), np.log(7 / (100 * volume)), rtol=1e-4, atol=1e-4
+        )
 
     @pytest.mark.covers("F13")
     def test_its_integral_grows_without_bound(self):
-        """In one dimension the mass between R and 10 R is (K/N) log 10 for every large R: the tail never ends."""
+        """In one dimension the mass between R and 10 R is (K/N) log 10 for every large R: the tail
+        never ends.
+        """
         model = gl.KNearest(k=5).double()
         model.fit(torch.randn(50, 1).double())
         for far in (1e3, 1e5):

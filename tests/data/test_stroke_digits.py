@@ -1,7 +1,5 @@
 """Stroke digits: the drawing against brute force, the factors against the images, the cache."""
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
@@ -9,10 +7,10 @@ from scipy.interpolate import CubicSpline
 from scipy.stats import binomtest
 from sklearn.svm import SVC
 
+from genlib.data import stroke_digits as drawing
 from genlib.data import strokes
 from genlib.data.skeletons import SKELETONS
 
-drawing = importlib.import_module("genlib.data.strokes")  # the module, not the function
 VARIANTS = [variant for variants in SKELETONS for variant in variants]
 
 

@@ -1,0 +1,95 @@
+"""Figures show what they are given, and refuse what they cannot show."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+import genlib as gl
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_grid_of_images_holds_every_image_in_its_place():
+    x = torch.arange(5).float().reshape(5, 1, 1, 1).expand(5, 1, 3, 4) / 10
+    picture = gl.plots.images(x, columns=2).images[0].get_array()
+    assert picture.shape == (3 * 3 + 2, 2 * 4 + 1)
+    np.testing.assert_allclose(
+        [picture[0, 0], picture[0, 5], picture[4, 0], picture[4, 5], picture[8, 0]], x[:, 0, 0, 0]
+    )
+    assert picture[8, 5] == 1  # no sixth image
+
+
+def test_colour_images_stay_in_colour():
+    x = torch.rand(2, 3, 4, 4)
+    picture = gl.plots.images(x).images[0].get_array()
+    np.testing.assert_allclose(picture[:4, :4], x[0].permute(1, 2, 0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "words"),
+    [
+        (torch.rand(2, 2, 4, 4), ValueError, "1 or 3"),
+        (torch.rand(4, 4), ValueError, r"got \(4, 4\)"),
+        (2 * torch.ones(1, 4, 4), ValueError, r"values in \[0, 1\], got \[2, 2\]"),
+        (torch.zeros(1, 4, 4, dtype=torch.uint8), TypeError, "uint8"),
+    ],
+)
+def test_images_refuses_what_is_no_batch_of_images(x, error, words):
+    with pytest.raises(error, match=words):
+        gl.plots.images(x)
+
+
+def test_density_map_has_the_point_where_it_belongs():
+    """A density that is high only near (0.75, 0.25): right and below."""
+    peak = torch.tensor([0.75, 0.25])
+    picture = gl.plots.density(
+        lambda x: -200 * ((x - peak) ** 2).sum(1), (0, 0), (1, 1), resolution=40
+    )
+    row, column = np.unravel_index(picture.get_array().argmax(), (40, 40))
+    assert picture.origin == "lower" and (row, column) in {(9, 29), (10, 29), (9, 30), (10, 30)}
+
+
+def test_grid_lists_cell_centres_with_the_first_coordinate_fastest():
+    expected = torch.tensor([[0.5, 2.5], [1.5, 2.5], [0.5, 3.5], [1.5, 3.5]])
+    assert torch.equal(gl.plots.grid((0, 2), (2, 4), 2), expected)
+
+
+def test_history_draws_every_loss_over_its_epochs():
+    record = gl.History(
+        [
+            {"epoch": 1, "seconds": 0.1, "loss": 3.0, "valid": 4.0},
+            {"epoch": 2, "seconds": 0.1, "loss": 2.0, "valid": 3.5},
+        ]
+    )
+    lines = gl.plots.history(record).lines
+    assert [line.get_label() for line in lines] == ["loss", "valid"]
+    np.testing.assert_allclose(lines[1].get_data(), [[1, 2], [4.0, 3.5]])
+
+
+def test_points_wants_two_columns():
+    gl.plots.points(torch.rand(5, 2))
+    with pytest.raises(ValueError, match=r"\(N, 2\), got \(5, 3\)"):
+        gl.plots.points(torch.rand(5, 3))
+
+
+def test_jpeg_is_a_jpeg_and_closes_its_figure():
+    gl.plots.images(torch.rand(1, 8, 8))
+    shown = gl.plots.as_jpeg()
+    assert shown.data[:2] == b"\xff\xd8" and not plt.get_fignums()
+
+
+def test_colours_differ_in_grey_and_the_style_is_opaque():
+    """Neighbouring colours of the cycle keep apart in luminance, so that lines differ in print;
+    white shows on a dark page.
+    """
+    luminance = [
+        np.dot([0.2126, 0.7152, 0.0722], [int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        for c in gl.plots.COLOURS
+    ]
+    assert min(abs(np.diff(luminance[:2]))) > 0.05
+    assert gl.plots.STYLE["figure.facecolor"] == "white"

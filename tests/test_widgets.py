@@ -1,0 +1,88 @@
+"""The moving figure carries every position of its controls, and asks nobody for anything."""
+
+import json
+import re
+
+import pytest
+import torch
+from bs4 import BeautifulSoup
+
+import genlib as gl
+
+X = torch.linspace(0, 1, 11)
+
+
+def frame(shape, power):
+    y = X**power if shape == "rise" else 1 - X**power
+    return {"curve": y, "diagonal": X}, f"{shape} with power {power}"
+
+
+def explorer(**settings):
+    controls = {"shape": ["rise", "fall"], "power": [1, 2, 3]}
+    return gl.widgets.Explorer(frame, X, controls, **{"alt": "a curve <over> a line", **settings})
+
+
+def page(figure):
+    soup = BeautifulSoup(figure._repr_html_(), "html.parser")
+    return soup, json.loads(soup.find("script", type="application/json").string)
+
+
+def test_every_combination_is_on_the_page_in_the_order_that_its_script_counts():
+    _, data = page(explorer())
+    assert data["sizes"] == [2, 3]
+    assert data["captions"] == [f"{s} with power {p}" for s in ("rise", "fall") for p in (1, 2, 3)]
+
+
+def test_only_curves_that_move_are_stored_and_their_heights_are_the_values():
+    _, data = page(explorer(ylim=(0, 1)))
+    assert data["curves"] == ["curve"]
+    bottom, top = data["y"][0][0][0], data["y"][0][0][-1]
+    drawn = [(bottom - y) / (bottom - top) for y in data["y"][5][0]]
+    assert drawn == pytest.approx((1 - X**3).tolist(), abs=1e-3)
+
+
+def test_it_stands_still_at_the_start_without_a_script():
+    soup, data = page(explorer(start={"shape": "fall", "power": 2}))
+    assert soup.find(role="status").string == "fall with power 2"
+    path = soup.find("path", {"data-curve": "curve"})["d"]
+    assert [int(pair.split()[1]) for pair in path[1:].split("L")] == data["y"][4][0]
+
+
+def test_controls_are_the_browser_s_own_and_labelled():
+    soup, _ = page(explorer(start={"power": 3}))
+    select, slider = soup.find("select"), soup.find("input", type="range")
+    assert [option.string for option in select.find_all("option")] == ["rise", "fall"]
+    assert slider["value"] == "2" and slider["aria-valuetext"] == "3"
+    assert all(control.find_parent("label") for control in (select, slider))
+    assert soup.find("svg")["aria-label"] == "a curve <over> a line"
+
+
+def test_it_asks_no_server():
+    assert not re.search(r"https?://|src=|@import|url\(", explorer()._repr_html_())
+
+
+def test_values_that_are_not_finite_are_drawn_at_the_edge():
+    figure = gl.widgets.Explorer(
+        lambda a: ({"y": a / (X - 0.5)}, ""), X, {"a": [1.0, 2.0]}, ylim=(0, 10)
+    )
+    _, data = page(figure)
+    assert all(isinstance(y, int) for row in data["y"] for curve in row for y in curve)
+
+
+def test_the_same_figure_is_the_same_page():
+    assert explorer()._repr_html_() == explorer()._repr_html_()
+
+
+def test_live_recomputes_with_the_kernel(monkeypatch):
+    monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
+    widget = explorer(start={"power": 2}).live()
+    assert [child.value for child in widget.children[:2]] == ["rise", 2]
+
+
+def test_bad_settings_are_named():
+    with pytest.raises(ValueError, match="at least one value for 'a'"):
+        gl.widgets.Explorer(frame, X, {"a": []})
+    with pytest.raises(
+        ValueError, match=r"start: expected 'power' to be one of \[1, 2, 3\], got 9"
+    ):
+        explorer(start={"power": 9})
