@@ -130,6 +130,11 @@ def histogram_log_prob(train, x, bins, low, high):
         "the generator is ignored": _SAMPLE.format(
             chosen=_CHOSEN, noise="h * torch.randn(n, train.shape[1])"
         ),
+        "uniform noise of the same spread": _SAMPLE.format(
+            chosen=_CHOSEN,
+            noise="h * 12**0.5 * (torch.rand(n, train.shape[1], generator=generator) - 0.5)",
+        ),
+        "rows take turns": _SAMPLE.format(chosen="torch.arange(n) % len(train)", noise=_NOISE),
         "only the first rows": _SAMPLE.format(chosen="torch.arange(n) % 2", noise=_NOISE),
     },
 }
