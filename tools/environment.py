@@ -7,6 +7,7 @@ standard library.
 import fcntl
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -61,10 +62,13 @@ def is_current():
 
 def fingerprint():
     """A digest of all that decides the environment's content."""
-    digest = hashlib.sha256(str(ENVIRONMENT).encode())  # scripts name their interpreter by its path
-    for path in (LOCK, ROOT / "pyproject.toml", Path(__file__)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    import tomllib  # in Python since 3.11, which `require_python` has seen to
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project.pop("tool", None)  # settings of pytest and ruff do not matter here
+    place = str(ENVIRONMENT)  # which scripts name as their interpreter's
+    content = [place, LOCK.read_text(), json.dumps(project), Path(__file__).read_text()]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()
 
 
 def rebuild():

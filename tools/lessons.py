@@ -6,6 +6,7 @@ the notebook alone, so that differences between two runs are differences in resu
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ METADATA = {
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 KEPT = ("tags", "nbgrader", "mystnb")
+ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
 WIDGET = "application/vnd.jupyter.widget-view+json"  # names a live kernel's object: nothing to keep
 
 
@@ -106,7 +108,10 @@ def normalised(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         cell.metadata = {name: cell.metadata[name] for name in KEPT if name in cell.metadata}
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop(WIDGET, None)
+            data = output.get("data", {})
+            data.pop(WIDGET, None)
+            if "text/plain" in data:
+                data["text/plain"] = ADDRESS.sub(">", data["text/plain"])
     return nbformat.from_dict(notebook)
 
 

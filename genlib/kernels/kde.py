@@ -47,6 +47,8 @@ LN_2 = math.log(2)
 TOLERANCE = 84.0
 # The backward pass exponentiates −f_i: there a large |f_i| excuses this many tolerances, no more.
 GRADIENT_CAP = 100.0
+# What summing over j and the logarithm may lose, whatever the way to the exponents.
+_SUM_ROUNDINGS = 40.0
 
 
 def log_kernel_sum_reference(
@@ -112,8 +114,8 @@ class _Differences:
         """Bound on the error of f_i, (n,): relative to s, unless a square overflows."""
         limits = torch.finfo(self.dtype)
         largest = torch.maximum(x.abs().amax(0), self.y.abs().max())
-        bound = (self.dims + 8) * limits.eps / 2 * (1 + energy)
-        return bound.where(largest < limits.max**0.45, torch.inf)
+        roundings = (self.dims + 8) * (1 + energy) + _SUM_ROUNDINGS
+        return (limits.eps / 2 * roundings).where(largest < limits.max**0.45, torch.inf)
 
     def write_exponents(
         self,
@@ -187,7 +189,7 @@ class _Products:
         b = a + reach
         terms = (min(self.dims, self.chunk) + self.dims / 16) / 2
         roundings = terms * a * b + (a + b).square() + reach * (a + b)
-        return torch.finfo(self.dtype).eps / 2 * (roundings + 8)
+        return torch.finfo(self.dtype).eps / 2 * (roundings + _SUM_ROUNDINGS)
 
     def write_exponents(
         self,
@@ -273,46 +275,61 @@ def _tiles(form: _Form, rows: int, scratch: int) -> Iterator[tuple[slice, Tensor
         yield slice(start, start + shape[1]), tile, more
 
 
-def _leave_out(t: Tensor, columns: slice, skip: Tensor) -> None:
-    """Empty column ``skip[i]`` of row i, where the tile has it."""
-    row = ((skip >= columns.start) & (skip < columns.stop)).nonzero().squeeze(1)
-    t[row, skip[row] - columns.start] = -torch.inf
-
-
 def _tiled_log_sum(
     form: _Form, x: Tensor, x_half: Tensor, log_w: Tensor, skip: Tensor | None
 ) -> Tensor:
     """log₂ Σ_j w_j exp(−s_ij) for a block of rows, (n,), float64; ``log_w`` is to base 2 too."""
-    least = math.log2(torch.finfo(form.dtype).tiny)
+    limits = torch.finfo(form.dtype)
+    least = math.log2(limits.tiny)
     reference = torch.zeros_like(x_half)
     total = torch.zeros_like(x_half, dtype=torch.float64)
-    settled = False  # then every row has had a term at its reference: what underflows cannot count
+    begun = torch.zeros_like(x_half, dtype=torch.bool)  # whether the row has had a term
+    settled = False  # whether all rows have
     for columns, t, (scratch,) in _tiles(form, len(x_half), 1):
-
-        def write(t=t, scratch=scratch, columns=columns) -> Tensor:
-            of_column = log_w[columns] - form.y_half[columns]
-            form.write_exponents(t, scratch, x, columns, -x_half - reference, of_column)
-            if skip is not None:
-                _leave_out(t, columns, skip)
-            return t.amax(1)
-
-        top = write()
+        top = _write_tile(t, scratch, form, x, x_half, reference, columns, log_w, skip)
         if not settled:
-            new = (total < 1) & (top > -torch.inf)
+            new = ~begun & (top > -torch.inf)
             rise = top.where(new, 0)
             reference += rise
             t.sub_(rise[:, None])
             top -= rise
             total.masked_fill_(new, 0)
-            settled = bool((new | (total >= 1)).all())
-        while top.max() > _HEADROOM:  # written again: against a low reference, small s were rounded
-            low = reference.double()
-            reference += top.where(top > _HEADROOM, 0)
-            total *= torch.exp2(low - reference)
-            top = write()
+            begun |= new
+            settled = bool(begun.all())
+        if top.max() > _HEADROOM:
+            # Written again, not shifted: against a reference far too low, small s were rounded. So
+            # was the rise itself: every round gains as many digits as the dtype has.
+            risen = top > _HEADROOM
+            for _ in range(8):
+                higher = reference + top.where(risen & (top.abs() > 1), 0)
+                if torch.equal(higher, reference):
+                    break
+                total *= torch.exp2((reference.double() - higher.double()).clamp_max(900))
+                reference = higher
+                top = _write_tile(t, scratch, form, x, x_half, reference, columns, log_w, skip)
         # Torch's exp2 is several times slower on a vector in which anything underflows.
-        total += t.clamp_(min=least).exp2_().sum(1)
-    return (reference + total.log2()).where(total >= 1, -torch.inf)
+        total += t.clamp_(least, _HEADROOM).exp2_().sum(1)
+    return (reference + total.log2()).where(begun, -torch.inf)
+
+
+def _write_tile(
+    t: Tensor,
+    scratch: Tensor,
+    form: _Form,
+    x: Tensor,
+    x_half: Tensor,
+    reference: Tensor,
+    columns: slice,
+    log_w: Tensor,
+    skip: Tensor | None,
+) -> Tensor:
+    """Fill a tile with exponents above the reference, to base 2; the largest of each row."""
+    of_row, of_column = -x_half - reference, log_w[columns] - form.y_half[columns]
+    form.write_exponents(t, scratch, x, columns, of_row, of_column)
+    if skip is not None:
+        row = ((skip >= columns.start) & (skip < columns.stop)).nonzero().squeeze(1)
+        t[row, skip[row] - columns.start] = -torch.inf
+    return t.amax(1)
 
 
 def _tiled_moments(
@@ -328,12 +345,9 @@ def _tiled_moments(
     """Moments over a block of rows, with p_ij = w_j exp(−s_ij) / 2^reference_i."""
     empty = (x, form.y, form.unit, form.y_half)
     sums = _Moments(*(torch.zeros_like(like) for like in empty))
-    bits = -math.log2(torch.finfo(form.dtype).tiny)
+    bits, no_weight = -math.log2(torch.finfo(form.dtype).tiny), torch.zeros_like(w)
     for columns, t, scratch in _tiles(form, len(x_half), 2):
-        of_row, of_column = -x_half - reference, -form.y_half[columns]
-        form.write_exponents(t, scratch[0], x, columns, of_row, of_column)
-        if skip is not None:
-            _leave_out(t, columns, skip)
+        _write_tile(t, scratch[0], form, x, x_half, reference, columns, no_weight, skip)
         # Before w_j is in it, p may be large, but only so far as w_j is small.
         t.clamp_(-bits, bits).exp2_().mul_(g[:, None])
         if needs.w:

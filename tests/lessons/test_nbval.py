@@ -9,26 +9,42 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tools import ROOT
 
+CHECKED = {"tags": ["nbval-check-output"]}
+CELLS = {  # source, stored output, metadata
+    "tagged_true": ("print(2 + 2)", "4\n", CHECKED),
+    "tagged_false": ("print(2 + 2)", "5\n", CHECKED),
+    "untagged": ("print(2 + 2)", "5\n", {}),
+    "failing": ("assert 2 + 2 == 5", "", {}),
+}
 
-def verdict(folder, source, stored, tags=()):
-    """Run pytest, as configured here, on a notebook of one cell; return what it prints."""
-    result = new_output("stream", name="stdout", text=stored)
-    cell = new_code_cell(source, outputs=[result], execution_count=1, metadata={"tags": list(tags)})
-    nbformat.write(new_notebook(cells=[cell]), folder / "lesson.ipynb")
-    options = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider")
-    command = [sys.executable, "-m", "pytest", *options, folder / "lesson.ipynb"]
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """What pytest, as configured here, says of one notebook for each of the cells."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for name, (source, stored, metadata) in CELLS.items():
+        result = new_output("stream", name="stdout", text=stored)
+        cell = new_code_cell(source, outputs=[result], execution_count=1, metadata=metadata)
+        nbformat.write(new_notebook(cells=[cell]), folder / f"{name}.ipynb")
+    options = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "no:cacheprovider", "-rA")
+    command = [sys.executable, "-m", "pytest", *options, folder]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(
-    ("source", "stored", "tags", "expected"),
+    ("name", "verdict"),
     [
-        ("print(2 + 2)", "4\n", ["nbval-check-output"], "1 passed"),
-        ("print(2 + 2)", "5\n", ["nbval-check-output"], "Cell outputs differ"),
-        ("print(2 + 2)", "5\n", [], "1 passed"),
-        ("assert 2 + 2 == 5", "", [], "1 failed"),
+        ("tagged_true", "PASSED"),
+        ("tagged_false", "FAILED"),
+        ("untagged", "PASSED"),
+        ("failing", "FAILED"),
     ],
-    ids=["tagged and true", "tagged and false", "untagged", "failing"],
 )
-def test_notebooks_are_checked(tmp_path, source, stored, tags, expected):
-    assert expected in verdict(tmp_path, source, stored, tags)
+def test_a_notebook_is_run_and_its_tagged_outputs_are_compared(report, name, verdict):
+    line = next(line for line in report.splitlines() if f"{name}.ipynb::Cell 0" in line)
+    assert verdict in line
+
+
+def test_a_failure_says_what_differs(report):
+    assert "Cell outputs differ" in report
+    assert "assert 2 + 2 == 5" in report

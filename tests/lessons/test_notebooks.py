@@ -29,6 +29,11 @@ def outputs(path):
     return [output for cell in code_cells(path) for output in cell.outputs]
 
 
+def figures(output):
+    data = output.get("data", {})
+    return [data[kind] for kind in ("image/png", "image/jpeg") if kind in data]
+
+
 @notebooks
 def test_it_was_executed_top_to_bottom_in_a_fresh_kernel(path):
     counts = [cell.execution_count for cell in code_cells(path)]
@@ -48,10 +53,16 @@ def test_it_names_no_path_of_the_machine_that_ran_it(path):
 
 
 @notebooks
+def test_no_stored_output_shows_an_address_in_memory(path):
+    texts = [str(output.get("data", {}).get("text/plain", "")) for output in outputs(path)]
+    assert not [text for text in texts if re.search(r" at 0x[0-9a-f]{6,}", text)]
+
+
+@notebooks
 def test_it_is_small(path):
     assert path.stat().st_size <= FILE_BYTES
-    figures = [o.data["image/png"] for o in outputs(path) if "image/png" in o.get("data", {})]
-    assert all(len(base64.b64decode(figure)) <= FIGURE_BYTES for figure in figures)
+    sizes = [len(base64.b64decode(figure)) for o in outputs(path) for figure in figures(o)]
+    assert all(size <= FIGURE_BYTES for size in sizes), sizes
 
 
 @notebooks
@@ -62,7 +73,7 @@ def test_its_cells_are_short(path):
 @notebooks
 def test_every_figure_says_in_words_what_it_shows(path):
     for cell in code_cells(path):
-        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+        if any(map(figures, cell.outputs)):
             image = cell.metadata.get("mystnb", {}).get("image", {})
             assert image.get("alt"), (
                 f"the figure of cell {cell.execution_count} has no alternative text: "

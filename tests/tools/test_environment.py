@@ -50,11 +50,26 @@ def test_the_second_run_does_nothing(commands):
     assert set_up(commands) == 0
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", "pyproject.toml"])
-def test_changed_dependencies_are_installed(root, commands, file):
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("requirements.lock", "torch==", "torch==0."), ("pyproject.toml", "torch>=", "torch>=0.")],
+)
+def test_changed_dependencies_are_installed(root, commands, file, old, new):
     set_up(commands)
-    (root / file).write_text((root / file).read_text() + "\n# changed\n")
+    change(root / file, old, new)
     assert set_up(commands) == 3
+    assert set_up(commands) == 0
+
+
+def test_changed_settings_of_tools_are_nothing_to_install(root, commands):
+    set_up(commands)
+    change(root / "pyproject.toml", "line-length = ", "line-length = 1")
     assert set_up(commands) == 0
 
 

@@ -30,15 +30,15 @@ def outputs(path):
 
 
 def test_outputs_are_written_and_do_not_change_from_run_to_run(write):
-    path = write(
-        "print('a'); print('b')", "x = 2\nx + 1", "import ipywidgets\nipywidgets.IntSlider()"
-    )
+    widget = "import ipywidgets\nipywidgets.IntSlider()"
+    path = write("print('a'); print('b')", "x = 2\nx + 1", widget, "object()")
     assert lessons.run(path, seed=None)
     first = path.read_bytes()
-    stream, result, widget = outputs(path)
+    stream, result, widget, address = outputs(path)
     assert stream == [{"output_type": "stream", "name": "stdout", "text": "a\nb\n"}]
     assert result[0]["data"] == {"text/plain": "3"} and result[0]["execution_count"] == 2
     assert list(widget[0]["data"]) == ["text/plain"]  # the live widget is gone from the file
+    assert address[0]["data"] == {"text/plain": "<object>"}
     assert lessons.run(path, seed=None)
     assert path.read_bytes() == first
 

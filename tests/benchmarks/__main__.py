@@ -1,0 +1,27 @@
+"""``python -m tests.benchmarks [name ...] [--rounds 7]``: measure, print, and record in results/."""
+
+import argparse
+
+import torch
+
+from tests.benchmarks import bench_kde
+from tests.benchmarks.harness import record
+
+BENCHMARKS = {"kde": bench_kde.run}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="all by default")
+    parser.add_argument("--rounds", type=int, default=7, help="calls of each contender, 5 or more")
+    arguments = parser.parse_args()
+    if arguments.rounds < 5:
+        parser.error(f"--rounds: expected 5 or more, got {arguments.rounds}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for name in arguments.names or BENCHMARKS:
+        path = record(name, device, BENCHMARKS[name](device, arguments.rounds))
+        print(f"recorded in {path.relative_to(path.parents[3])}")
+
+
+if __name__ == "__main__":
+    main()

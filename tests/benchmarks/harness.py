@@ -1,0 +1,145 @@
+"""One process, contenders by turns, medians: how every benchmark measures and what it records.
+
+Contenders take turns round by round, so that whatever else the machine does falls on all of them,
+and the first round, in which peers compile and allocators grow, is not counted.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from genlib.core.files import atomic_write
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "triton", "numpy", "scikit-learn", "pykeops")
+
+
+def measure(
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: str,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of each call of each contender, ``rounds`` of them, taken by turns after a first call."""
+    seconds = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        for name, call in contenders.items():
+            _synchronise(device)
+            start = clock()
+            call()
+            _synchronise(device)
+            if turn:
+                seconds[name].append(clock() - start)
+    return seconds
+
+
+def peak_memory(call: Callable[[], object], device: str) -> float | None:
+    """Most megabytes that one call adds to what is in use; None where the system does not tell."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the high-water mark
+    except OSError:
+        return None
+    before = _status("VmRSS")
+    call()
+    return (_status("VmHWM") - before) / 1e3
+
+
+def machine(device: str) -> dict[str, object]:
+    """What the figures were measured on, without names of hosts or users."""
+    description = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    if device == "cuda":
+        description["gpu"] = torch.cuda.get_device_name()
+    return description
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of each package that takes part; absent packages are left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def record(
+    benchmark: str, device: str, results: Mapping[str, object], folder: Path = RESULTS
+) -> Path:
+    """Write ``<benchmark>-<device>.json``, whole or not at all."""
+    path = folder / f"{benchmark}-{device}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "benchmark": benchmark,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(device),
+        "versions": versions(),
+        **results,
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return path
+
+
+def median(seconds: list[float]) -> float:
+    """Median, to four digits: no benchmark repeats better than that."""
+    return float(f"{statistics.median(seconds):.4g}")
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """Rows as aligned text, the keys of the first as its header."""
+    lines = [list(rows[0])] + [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _status(field: str) -> int:
+    """A field of this process's status, in kB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
