@@ -40,6 +40,7 @@ import torch
 from torch import Tensor
 
 from genlib.kernels._dispatch import processors, runs_triton, tl, triton
+from genlib.kernels._threads import parallel_map
 
 LN_2 = math.log(2)
 
@@ -251,17 +252,12 @@ def _forms(y: Tensor, h: Tensor) -> list[Callable[[], _Form]]:
 
 # --------------------------------------------------------------------- tiles, in plain torch
 
-# Entries of a tile. On a CPU a tile and its scratch stay in the last-level cache, and BLAS likes
-# them tall; on a GPU, launches must not dominate.
-_TILE = {"cpu": 2**20, "cuda": 2**23}
-_ROWS = {"cpu": 2**11, "cuda": 2**16}
+# Entries and rows of a tile. On a CPU a tile and its scratch stay in cache, and BLAS likes them tall;
+# on a GPU, launches must not dominate.
+_TILE = {"cpu": 2**19, "cuda": 2**23}
+_ROWS = {"cpu": 2**10, "cuda": 2**16}
 # A row's reference is raised when an exponent stands above it by more bits than this.
 _HEADROOM = 64.0
-
-
-def _block_rows(y: Tensor) -> int:
-    """Rows of a tile: more of them where columns are few."""
-    return max(_ROWS[y.device.type], _TILE[y.device.type] // len(y))
 
 
 def _tiles(form: _Form, rows: int, scratch: int) -> Iterator[tuple[slice, Tensor, list[Tensor]]]:
@@ -633,27 +629,49 @@ def _accurate(
     return form.error(*placed, (log_total - f).clamp_min(0)) < allowed
 
 
+def _parts(rows: Tensor, y: Tensor, most: int) -> tuple[Tensor, ...]:
+    """Divide rows among threads, where that pays; at most ``most`` parts."""
+    threads = min(most, torch.get_num_threads()) if y.device.type == "cpu" else 1
+    pays = len(rows) >= 2 * threads and len(rows) * len(y) >= 2**17
+    return rows.tensor_split(threads if pays else 1)
+
+
+def _row_blocks(rows: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    """Divide rows into blocks one tile high; the fewer the columns, the higher."""
+    device = y.device.type
+    return rows.split(max(_ROWS[device], _TILE[device] // len(y)))
+
+
 def _forward(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None, leave_one_out: bool) -> Tensor:
     weights, ways = _Weights.of(w, y), _forms(y, h.expand(x.shape[1]))
     tolerance = TOLERANCE * torch.finfo(x.dtype).eps
-    cheapest, last = 0, len(ways) - 1
     out = x.new_empty(len(x))
-    for block in torch.arange(len(x), device=x.device).split(_block_rows(y)):
-        rows = block
-        for index in range(cheapest, len(ways)):
-            form = ways[index]()
-            log_sum = _triton_log_sum if _on_triton(form) else _tiled_log_sum
-            placed, log_w = form.place(x[rows]), weights.share.log2().to(form.dtype)
-            f = log_sum(form, *placed, log_w, rows if leave_one_out else None) * LN_2 + weights.peak
-            out[rows] = f.to(out.dtype)
-            if index == last:
+
+    def attempt(way: Callable[[], _Form], rows: Tensor) -> Tensor:
+        """Compute rows in one way; return those of which it says that they are not accurate."""
+        form = way()
+        placed, log_w = form.place(x[rows]), weights.share.log2().to(form.dtype)
+        log_sum = _triton_log_sum if _on_triton(form) else _tiled_log_sum
+        f = log_sum(form, *placed, log_w, rows if leave_one_out else None) * LN_2 + weights.peak
+        out[rows] = f.to(out.dtype)
+        allowed = tolerance * f.abs().clamp_min(1)
+        return rows[~_accurate(form, placed, f, weights.log_total, allowed)]
+
+    rows = torch.arange(len(x), device=x.device)
+    first = 0
+    if len(x) > 2000:  # a way that fails on most of a sample is not tried on the rest
+        sample = rows[:: len(x) // 50]
+        while first < len(ways) - 1 and 2 * len(attempt(ways[first], sample)) > len(sample):
+            first += 1
+
+    def compute(block: Tensor) -> None:
+        for way in ways[first:]:
+            block = attempt(way, block)
+            if len(block) == 0:
                 break
-            allowed = tolerance * f.abs().clamp_min(1)
-            rows = rows[~_accurate(form, placed, f, weights.log_total, allowed)]
-            if len(rows) == 0:
-                break
-            if 2 * len(rows) > len(block):  # then those of the next block would fail as well
-                cheapest = index + 1
+
+    parts = _parts(rows, y, len(rows))
+    parallel_map(compute, [block for part in parts for block in _row_blocks(part, y)])
     return out
 
 
@@ -669,25 +687,35 @@ def _backward(
 ) -> list[Tensor]:
     weights, ways = _Weights.of(w, y), _forms(y, h.expand(x.shape[1]))
     tolerance = TOLERANCE * torch.finfo(x.dtype).eps
-    shapes = (x.shape, y.shape, x.shape[1:], y.shape[:1])
-    gradients = [
-        torch.zeros(shape if needed else 0, dtype=torch.float64, device=x.device)
-        for shape, needed in zip(shapes, needs, strict=True)
-    ]
+
+    def zeros(shape: torch.Size, needed: bool) -> Tensor:
+        return torch.zeros(shape if needed else 0, dtype=torch.float64, device=x.device)
+
+    x_gradient = zeros(x.shape, needs.x)  # one for all parts, which write different rows
+
+    def compute(part: Tensor) -> list[Tensor]:
+        others = (y.shape, needs.y), (x.shape[1:], needs.h), (y.shape[:1], needs.w)
+        gradients = [x_gradient, *(zeros(shape, needed) for shape, needed in others)]
+        for rows in _row_blocks(part, y):
+            for way in ways:
+                form = way()
+                allowed = tolerance * f[rows].double().abs().clamp(1, GRADIENT_CAP)
+                placed = form.place(x[rows])
+                good = _accurate(form, placed, f[rows].double(), weights.log_total, allowed)
+                chosen = rows if way is ways[-1] else rows[good]
+                if len(chosen):
+                    _add_gradients(
+                        gradients, form, chosen, g, x, h, f, weights, leave_one_out, needs
+                    )
+                if len(chosen) == len(rows):
+                    break
+                rows = rows[~good]
+        return gradients[1:]
+
     # Where f is −∞ nothing pulls: the gradient is taken as zero.
-    for block in (f > -torch.inf).nonzero().squeeze(1).split(_block_rows(y)):
-        rows = block
-        for index, way in enumerate(ways):
-            form = way()
-            allowed = tolerance * f[rows].double().abs().clamp(1, GRADIENT_CAP)
-            placed = form.place(x[rows])
-            good = _accurate(form, placed, f[rows].double(), weights.log_total, allowed)
-            chosen = rows if index == len(ways) - 1 else rows[good]
-            if len(chosen):
-                _add_gradients(gradients, form, chosen, g, x, h, f, weights, leave_one_out, needs)
-            if len(chosen) == len(rows):
-                break
-            rows = rows[~good]
+    finite = (f > -torch.inf).nonzero().squeeze(1)
+    parts = _parts(finite, y, most=max(1, 2**26 // y.numel()))  # each has a gradient of y's size
+    gradients = [x_gradient, *map(sum, zip(*parallel_map(compute, parts), strict=True))]
     if needs.h and h.dim() == 0:
         gradients[2] = gradients[2].sum()
     return [gradient.to(x.dtype) for gradient in gradients]
@@ -738,7 +766,8 @@ def _add_gradients(
 )
 def _operator(x, y, h, w, leave_one_out):
     _check_values(x, y, h, w)
-    return _forward(x, y, h, w, leave_one_out)
+    with torch.autocast(x.device.type, enabled=False):
+        return _forward(x, y, h, w, leave_one_out)
 
 
 @torch.library.custom_op(
@@ -748,7 +777,8 @@ def _operator(x, y, h, w, leave_one_out):
     " bool leave_one_out, bool[] needs) -> Tensor[]",
 )
 def _backward_operator(g, x, y, h, w, f, leave_one_out, needs):
-    return _backward(g, x, y, h, w, f, leave_one_out, _Needs(*needs))
+    with torch.autocast(x.device.type, enabled=False):
+        return _backward(g, x, y, h, w, f, leave_one_out, _Needs(*needs))
 
 
 @_operator.register_fake

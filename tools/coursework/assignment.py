@@ -128,6 +128,13 @@ class Assignment:
         cells = by_id(self.source)
         return {e.name: cells[e.name].source for e in self.exercises if not e.by_hand}
 
+    def own_cells(self, submitted: NotebookNode) -> list[NotebookNode]:
+        """The cells that a student has added."""
+        ours = by_id(self.graded).keys()
+        text = {cell.source for cell in self.graded.cells}
+        added = [c for c in submitted.cells if grade_id(c) not in ours and c.source not in text]
+        return [cell for cell in added if cell.source.strip()]
+
     def composed(self, submitted: NotebookNode) -> list[NotebookNode]:
         """The cells to grade: answers from a student's notebook, all else from the source.
 

@@ -85,12 +85,13 @@ def line(check: Check, limits: Limits) -> Line:
     """What is said of one check."""
     hidden = check.name.endswith(HIDDEN)
     label = "Hidden checks" if hidden else "Visible checks"
+    worth = f"{number(check.maximum)} point{'s' if check.maximum != 1 else ''}"
     if check.points:
-        return Line(True, f"{label} passed")
+        return Line(True, f"{label} passed ({worth})")
     message = sentence(check.outcome, limits)
     if hidden and len(message) > HIDDEN_MESSAGE:
         message = message[:HIDDEN_MESSAGE] + " …"
-    return Line(False, f"{label} failed", message, check.outcome.place)
+    return Line(False, f"{label} failed ({worth})", message, check.outcome.place)
 
 
 def outputs(marks: Marks) -> Iterable[Printed]:
@@ -120,7 +121,8 @@ def sentence(outcome: Outcome, limits: Limits) -> str:
         "memory": f"This asked for more than {number(limits.gibibytes)} GiB of memory. The other "
         "cells were graded without it.",
         "died": f"This ended the notebook's process. {outcome.message}",
-        "skipped": f"This was not run: the notebook had used all of its {number(limits.seconds)} s.",
+        "skipped": "This was not run: the notebook had used up all of its time, "
+        f"{number(limits.seconds)} s.",
     }[outcome.status]
 
 

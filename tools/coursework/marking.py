@@ -127,25 +127,29 @@ def graded(student: str, assignment: Assignment, submitted: NotebookNode, play: 
             outcomes[grade_id(cell)] = outcome
         elif outcome.status not in ("passed", "raised"):
             incidents.append(outcome)
-    named = {grade_id(cell): cell for cell in cells}
-    marks = [marks_of(exercise, assignment, named, outcomes) for exercise in assignment.exercises]
+    handed_in, given_out = {grade_id(cell): cell for cell in cells}, by_id(assignment.graded)
+    marks = []
+    for exercise in assignment.exercises:
+        name = exercise.name
+        answered = handed_in[name].source.strip() != given_out[name].source.strip()
+        if exercise.by_hand and assignment.own_cells(submitted):
+            answered = True  # perhaps there: a person will see
+        checks = [
+            check_of(handed_in[check], outcomes.get(check), answered) for check in exercise.checks
+        ]
+        marks.append(Marks(exercise, tuple(checks), answered, outcomes.get(name)))
     return Report(student, assignment, tuple(marks), incidents=tuple(incidents))
 
 
-def marks_of(
-    exercise: Exercise,
-    assignment: Assignment,
-    cells: dict[str, NotebookNode],
-    outcomes: dict[str, Outcome],
-) -> Marks:
-    """The marks of one exercise."""
-    checks = []
-    for name in exercise.checks:
-        outcome = outcomes.get(name)
-        checks.append(Check(name, points_of(cells[name]), points(cells[name], outcome), outcome))
-    given_out = by_id(assignment.graded)[exercise.name].source
-    answered = cells[exercise.name].source.strip() != given_out.strip()
-    return Marks(exercise, tuple(checks), answered, outcomes.get(exercise.name))
+def check_of(cell: NotebookNode, outcome: Outcome | None, answered: bool) -> Check:
+    """The points that nbgrader gives for a check, from the outputs that say how it ended."""
+    if outcome is not None and outcome.status != "passed":
+        error = outcome.error or outcome.status
+        cell.outputs = [nbformat.v4.new_output("error", ename=error, evalue=outcome.message)]
+    points, maximum = determine_grade(cell)
+    if is_solution(cell) and answered:
+        points = None
+    return Check(grade_id(cell), maximum, points, outcome)
 
 
 def playable(cell: NotebookNode, number: int) -> Cell:
@@ -157,14 +161,6 @@ def playable(cell: NotebookNode, number: int) -> Cell:
         locked=bool(name) and not is_solution(cell),
         check=is_grade(cell),
     )
-
-
-def points(cell: NotebookNode, outcome: Outcome | None) -> float | None:
-    """What nbgrader gives for a check, from the outputs that say how it ended."""
-    if outcome is not None and outcome.status != "passed":
-        error = outcome.error or outcome.status
-        cell.outputs = [nbformat.v4.new_output("error", ename=error, evalue=outcome.message)]
-    return determine_grade(cell)[0]
 
 
 def ungraded(student: str, assignment: Assignment, problem: str) -> Report:

@@ -36,7 +36,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 TICK = 0.1  # seconds between two looks at a stage
-PATIENCE = 2  # seconds on the clock that a second of processor time may take
+PATIENCE = 3  # seconds on the clock that a second of processor time may take
 START_SECONDS = 30
 END_SECONDS = 10
 MESSAGE = 2_000  # characters kept of an error's message
@@ -151,7 +151,11 @@ def claim_streams() -> tuple[TextIO, TextIO]:
 
 def prepared_shell() -> "Shell":
     """A shell for the stages to inherit, with the course's libraries in memory."""
-    import genlib  # noqa: F401  (takes seconds: here once, not in every stage)
+    # Here once, not in every stage: they take seconds. torch needs its compiler for the first call
+    # of a custom operator.
+    import torch._dynamo  # noqa: F401
+
+    import genlib  # noqa: F401
 
     sys.path[0] = ""  # the notebook's folder instead of the repository, where the solutions are
     return Shell.instance(config=Config(HistoryManager={"enabled": False}))

@@ -197,16 +197,17 @@ class Player:
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         home = {name: str(self.folder) for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR")}
         quiet = {"MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": "", "OMP_THREAD_LIMIT": "1"}
-        self.process = subprocess.Popen(
-            [*self.wrapper, sys.executable, "-m", "tools.coursework.player"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("w"),
-            text=True,
-            cwd=ROOT,
-            env=inherited | SETTINGS | home | quiet,
-            start_new_session=True,  # an interrupt from the keyboard is for the grader
-        )
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*self.wrapper, sys.executable, "-m", "tools.coursework.player"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=ROOT,
+                env=inherited | SETTINGS | home | quiet,
+                start_new_session=True,  # an interrupt from the keyboard is for the grader
+            )
         with self._deadline(START_SECONDS):
             if self.process.stdout.readline().strip() != READY.decode():
                 self._bury()

@@ -46,7 +46,10 @@ def collect(folder: Path, lesson: str = "", root: Path = ROOT) -> list[Submissio
             "exercises, such as 03_density_estimation. Give its number: LESSON=03"
         )
     flat = len(chosen) == 1
-    return [Submission(s.name, a, find(s, a.lesson, flat)) for a in chosen for s in students]
+    found = [Submission(s.name, a, find(s, a.lesson, flat)) for a in chosen for s in students]
+    if not any(submission.notebook for submission in found):
+        raise GradingError(f"No notebook was found in {folder}/STUDENT/{chosen[0].lesson}/.")
+    return found
 
 
 def find(student: Path, lesson: str, flat: bool) -> Path | None:
@@ -63,7 +66,7 @@ def find(student: Path, lesson: str, flat: bool) -> Path | None:
 def read_by_hand(path: Path, submissions: list[Submission]) -> ByHand:
     """Points and comments by student and lesson, then by exercise.
 
-    They stand in a table with the columns student, lesson, exercise, points and, if wanted, comment.
+    The columns of the table are student, lesson, exercise, points and, if wanted, comment.
 
     Raises
     ------
