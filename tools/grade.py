@@ -30,7 +30,7 @@ from tools.coursework.marking import (
     ungraded,
     with_reading,
 )
-from tools.coursework.player import Limits
+from tools.coursework.records import Limits
 from tools.coursework.sandbox import PlayerError, Players, strongest_isolation
 from tools.coursework.submissions import (
     ByHand,

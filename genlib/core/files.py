@@ -42,8 +42,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Examples
     --------
-    >>> with atomic_write("weights.bin") as temporary:
-    ...     temporary.write_bytes(content)
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> with atomic_write(path) as temporary:
+    ...     _ = temporary.write_text("whole, or not at all")
+    >>> path.read_text()
+    'whole, or not at all'
     """
     path = Path(path).resolve()
     if not path.parent.is_dir():

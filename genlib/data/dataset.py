@@ -43,7 +43,7 @@ class Dataset:
     Parameters
     ----------
     train, valid, test
-        Examples, shape (N, *event); images are (N, C, H, W) with values in [0, 1]. ``valid`` and
+        Examples, shape ``(N, *event)``; images (N, C, H, W) with values in [0, 1]. ``valid`` and
         ``test`` may be ``None``.
     labels
         The class of each example, int64 (N,), in the same splits; ``None`` where there are none.
@@ -163,10 +163,11 @@ class Dataset:
 
         Examples
         --------
-        >>> for epoch in range(50):
-        ...     x = grey.dynamically_binarized(generator)
-        ...     train_for_one_epoch(model, x.train)
-        ...     scores.append(model.log_prob(x.valid).mean())
+        >>> import genlib as gl
+        >>> grey = gl.data.strokes(20, cache=False)
+        >>> first, second = grey.dynamically_binarized(), grey.dynamically_binarized()
+        >>> bool((first.train != second.train).any()), bool((first.valid != second.valid).any())
+        (True, False)
         """
         return replace(
             self.stochastically_binarized(seed),
@@ -176,7 +177,7 @@ class Dataset:
         )
 
     def flat(self) -> Self:
-        """Make each example a vector: (N, *event) becomes (N, D)."""
+        """Make each example a vector: ``(N, *event)`` becomes (N, D)."""
         return self._with(self.splits.map(lambda _, part: part.reshape(len(part), -1)))
 
     def subset(

@@ -217,11 +217,11 @@ class _OnSquares(constraints.Constraint):
 class Pinwheel(PlanarDensity):
     """Arms of a wheel, each an oblong Gaussian that is twisted around the origin.
 
-    With f ~ N((radius, 0), diag(radial², tangential²)) and r = |f|, a draw from arm k is
+    With f ~ N((radius, 0), diag(radial², tangential²)) and r = ‖f‖, a draw from arm k is
 
         x = R(2πk/K + rate · exp(r / radius)) f,    R(a) the rotation by the angle a.
 
-    A rotation whose angle depends on the radius alone keeps areas, and |x| = |f| undoes it, so
+    A rotation whose angle depends on the radius alone keeps areas, and ‖x‖ = ‖f‖ undoes it, so
     p(x) is the mean over the arms of the Gaussian at the untwisted point. (Johnson et al., 2016,
     twist by the first coordinate of f instead of its length; the pictures are alike, but that
     density has no closed form.)

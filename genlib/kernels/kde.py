@@ -21,7 +21,7 @@ Inside, exponents are to base 2, because ``exp2`` is what hardware has.
 **Rounding.** ‖x − y‖² as ‖x‖² + ‖y‖² − 2 x·y is one matrix product, but it cancels: with ‖x‖ of
 1000 bandwidths, float32 keeps no digit of a small s. Differences lose nothing, but pass over the
 tile for every dimension. So each way bounds its error in nats [2], and every row is computed by the
-first way, from cheap to exact, whose bound stays below ``TOLERANCE`` × max(1, |f_i|). An error ε_ij
+first way, from cheap to exact, whose bound stays below ``TOLERANCE × max(1, |f_i|)``. An error ε_ij
 of the exponents moves f_i by Σ_j p_ij ε_ij, and Gibbs' inequality bounds the energies that count:
 Σ_j p_ij s_ij ≤ log Σ_j w_j − f_i.
 
@@ -252,10 +252,10 @@ def _forms(y: Tensor, h: Tensor) -> list[Callable[[], _Form]]:
 
 # --------------------------------------------------------------------- tiles, in plain torch
 
-# Entries and rows of a tile. On a CPU a tile and its scratch stay in cache, and BLAS likes them tall;
-# on a GPU, launches must not dominate.
-_TILE = {"cpu": 2**19, "cuda": 2**23}
-_ROWS = {"cpu": 2**10, "cuda": 2**16}
+# Entries and rows of a tile. On a CPU, tiles and their scratch stay in the last-level cache, and
+# BLAS likes them tall; on a GPU, launches must not dominate.
+_TILE = {"cpu": 2**20, "cuda": 2**23}
+_ROWS = {"cpu": 2**11, "cuda": 2**16}
 # A row's reference is raised when an exponent stands above it by more bits than this.
 _HEADROOM = 64.0
 
@@ -831,8 +831,8 @@ def log_kernel_sum(
     """Log of a weighted sum of Gaussian kernels, log Σ_j w_j exp(−½‖(x_i − y_j) / h‖²).
 
     Differentiable once with respect to ``x``, ``y``, ``h`` and ``w``. Memory grows with N + M, not
-    with N × M, in both passes. The error is below 1e-5 × max(1, |result|) in float32 and 2e-14 ×
-    max(1, |result|) in float64, whatever the bandwidth and wherever the origin.
+    with N × M, in both passes. The error is below 1e-5 in float32 and 2e-14 in float64, times the
+    size of the result where that exceeds one, whatever the bandwidth and wherever the origin.
 
     Parameters
     ----------

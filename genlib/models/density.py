@@ -140,7 +140,7 @@ class Gaussian(DensityEstimator):
 
 
 class Laplace(DensityEstimator):
-    """Independent Laplace densities, Π_i exp(−|x_i − m_i| / b_i) / (2 b_i), fitted by maximum
+    """Independent Laplace densities, ``Π_i exp(−|x_i − m_i| / b_i) / (2 b_i)``, fitted by maximum
     likelihood.
 
     The estimate is each column's median and mean absolute deviation from it. The course uses it as
@@ -298,9 +298,9 @@ class Parzen(DensityEstimator):
     Parameters
     ----------
     kernel : {"gaussian", "hypercube", "epanechnikov"}
-        ``"hypercube"`` is document U's: one where every |x_i − y_i| < h/2, so h is the *side* of a
-        cube. For ``"gaussian"`` h is a standard deviation. ``"epanechnikov"`` is 1 − ‖u‖² inside
-        the unit ball, so h is a radius.
+        ``"hypercube"`` is document U's: one where every ``|x_i − y_i| < h/2``, so h is the *side*
+        of a cube. For ``"gaussian"`` h is a standard deviation. ``"epanechnikov"`` is 1 − ‖u‖²
+        inside the unit ball, so h is a radius.
     bandwidth : float, sequence of float, or str
         h, for all columns or for each. ``"scott"`` and ``"silverman"`` are the rules for Gaussian
         data, stated for the kernel's standard deviation. ``"leave-one-out"`` and ``"held-out"``

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [name ...] [--rounds 7]``: measure, print, and record in results/."""
+"""``python -m tests.benchmarks [name ...] [--rounds 7]``: measure, print, record in results/."""
 
 import argparse
 

@@ -1,7 +1,7 @@
 """Kernel density estimate: genlib against scikit-learn, pykeops and eager PyTorch.
 
-N standard normal queries and M standard normal points in d dimensions, float32, bandwidth by Scott's
-rule. scikit-learn is set to be exact: one leaf, no tolerances; it computes in float64 on one thread.
+Standard normal queries and points in d dimensions, float32, bandwidth by Scott's rule. scikit-learn
+is set to be exact: one leaf, no tolerances; it computes in float64 on one thread.
 """
 
 import math
@@ -127,9 +127,9 @@ def _truth(x: Tensor, y: Tensor, h: float) -> Tensor:
 def _roofline(pairs: int, d: int, direct: bool, seconds: float) -> float | None:
     """Least time over time taken, for the log density.
 
-    Least is the slower of the arithmetic (3 d FLOP a pair by differences, 2 d by products; a lane does
-    two a cycle) and the exponentials (one a pair; a multiprocessor does 16 a cycle). Reading x and y
-    once takes less than either.
+    Least is the slower of the arithmetic (3 d FLOP a pair by differences, 2 d by products; a lane
+    does two a cycle) and the exponentials (one a pair; a multiprocessor does 16 a cycle). Reading x
+    and y once takes less than either.
     """
     properties = torch.cuda.get_device_properties(0)
     if not hasattr(properties, "clock_rate"):

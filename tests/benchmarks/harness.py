@@ -4,6 +4,7 @@ Contenders take turns round by round, so that whatever else the machine does fal
 and the first round, in which peers compile and allocators grow, is not counted.
 """
 
+import ctypes
 import importlib.metadata
 import json
 import os
@@ -11,6 +12,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def measure(
     device: str,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each call of each contender, ``rounds`` of them, taken by turns after a first call."""
+    """Seconds of each contender's calls, ``rounds`` of them, by turns, after one uncounted."""
     seconds = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, call in contenders.items():
@@ -49,6 +51,8 @@ def peak_memory(call: Callable[[], object], device: str) -> float | None:
         before = torch.cuda.memory_allocated()
         call()
         return (torch.cuda.max_memory_allocated() - before) / 1e6
+    with suppress(OSError, AttributeError):  # memory that was freed and kept would count as in use
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the high-water mark
     except OSError:

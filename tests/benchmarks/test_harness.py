@@ -1,4 +1,4 @@
-"""The harness itself, at toy size, and the figures on record. Nothing here is timed against a peer."""
+"""The harness at toy size, and the figures on record. Nothing here is timed against a peer."""
 
 import getpass
 import json

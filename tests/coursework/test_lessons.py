@@ -1,4 +1,4 @@
-"""Every lesson's exercises grade fairly: right answers get all points, wrong ones lose their own."""
+"""Every lesson's exercises grade fairly: wrong answers lose their own points, right ones none."""
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import pytest
 from tools import ROOT
 from tools.coursework.assignment import Assignment
 from tools.coursework.marking import check_seed, graded
-from tools.coursework.player import Limits
+from tools.coursework.records import Limits
 
 LESSONS = sorted(path.parent for path in ROOT.glob("lessons/*/exercises.ipynb"))
 SEEDS = ("", "one", "another")

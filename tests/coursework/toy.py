@@ -30,7 +30,8 @@ def metadata(name: str, **settings: object) -> dict[str, object]:
 
 def answer(name: str, parameter: str, value: str) -> NotebookNode:
     """A cell with a solution."""
-    source = f"def {name}({parameter}):\n    ### BEGIN SOLUTION\n    return {value}\n    ### END SOLUTION"
+    body = f"    ### BEGIN SOLUTION\n    return {value}\n    ### END SOLUTION"
+    source = f"def {name}({parameter}):\n{body}"
     return new_code_cell(source, metadata=metadata(name, solution=True))
 
 
@@ -51,11 +52,17 @@ def cells() -> list[NotebookNode]:
         new_markdown_cell("## Double · 3 points · about 5 minutes\n\nWrite `double`."),
         answer("double", "x", "2 * x"),
         check("double-visible", 1, 'assert agree(double(2), 4), "twice two is four"'),
-        check("double-hidden", 2, hidden('assert agree(double(CHECK_SEED), 2 * CHECK_SEED), "not twice"')),
+        check(
+            "double-hidden",
+            2,
+            hidden('assert agree(double(CHECK_SEED), 2 * CHECK_SEED), "not twice"'),
+        ),
         new_markdown_cell("## Square · 3 points · about 5 minutes\n\nWrite `square`."),
         answer("square", "x", "x**2"),
         check("square-visible", 1, 'assert agree(square(3), 9), "three squared is nine"'),
-        check("square-hidden", 2, hidden('secret = -7\nassert agree(square(secret), 49), "the sign"')),
+        check(
+            "square-hidden", 2, hidden('secret = -7\nassert agree(square(secret), 49), "the sign"')
+        ),
         new_markdown_cell("## Essay · 4 points, read by a person · about 5 minutes\n\nWhy?"),
         new_markdown_cell("", metadata=metadata("essay", grade=True, solution=True, points=4)),
     ]

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_columns_of_very_different_scale(d):
 
 @pytest.mark.parametrize("d", [1, 3, 31, 100, 784])
 def test_roundings_that_all_go_one_way(d):
-    """Points in two corners of a cube: every dimension rounds alike, and s = d (1.1/h)²/2 exactly."""
+    """All points in one corner of a cube: each dimension rounds alike, and so does each column."""
     x, y = torch.full((5, d), 0.1), torch.full((2000, d), 1.2)
     h = torch.tensor(0.7)
     assert truth.excess(log_kernel_sum(x, y, h), truth.log_kernel_sum(x, y[:1], h)) < 1
@@ -313,7 +314,7 @@ def test_each_gradient_alone(wanted, d):
 
 @pytest.mark.parametrize("d", [1, 20])
 def test_the_gradient_of_a_weight_at_zero(d):
-    """∂f/∂w_j = exp(−s_ij − f_i) needs no w_j: here two points at distance s, one of weight zero."""
+    """∂f_i/∂w_j = exp(−s_ij − f_i) needs no w_j: of these two points, one has weight zero."""
     y = torch.zeros(2, d)
     y[1, 0] = 3.0
     w = torch.tensor([1.0, 0.0], requires_grad=True)
@@ -362,6 +363,46 @@ def test_the_matrix_is_never_whole(d, monkeypatch):
             torch.ones(3000), x, y, torch.tensor(0.4), None, f, False, kde._Needs(*[True] * 4)
         )
     assert largest.entries <= 3 * 2**20 < len(x) * len(y) / 5
+
+
+@pytest.mark.parametrize("d", [2, 12])
+def test_threads_change_the_time_and_nothing_else(d):
+    """Parts of rows go to threads of our own; torch's settings, here and in new threads, stay."""
+    x, y = points(3000, 700, d)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            leaf = x.clone().requires_grad_()
+            f = log_kernel_sum(leaf, y, 0.4)
+            f.sum().backward()
+            results.append((f.detach(), leaf.grad))
+            assert torch.get_num_threads() == threads
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(torch.get_num_threads).result() == threads
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(results[2], results[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_numbers_every_time():
+    x, y = points(3000, 700, 3)
+    w = positive(700)
+    first, second = (gradients(log_kernel_sum, x, y, 0.1 + x[0].abs(), w, x[:, 0]) for _ in "12")
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("d", [2, 12])
+def test_modes_of_torch_around_the_call_change_nothing(d):
+    x, y = points(3000, 700, d)
+    expected = log_kernel_sum(x, y, 0.4)
+    with torch.inference_mode():
+        assert torch.equal(log_kernel_sum(x, y, 0.4), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(log_kernel_sum(x, y, 0.4), expected)
+    with torch.no_grad():
+        assert torch.equal(log_kernel_sum(x.clone().requires_grad_(), y, 0.4), expected)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])

@@ -1,4 +1,4 @@
-"""The Triton kernels, on a GPU if there is one, else in Triton's interpreter (test_kde.py starts it)."""
+"""The Triton kernels, on a GPU if there is one, else in the interpreter: test_kde.py starts it."""
 
 import math
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from genlib.core.files import atomic_write
 from tools.coursework.form import HIDDEN
 from tools.coursework.marking import Check, Marks, Report
-from tools.coursework.player import PATIENCE, Limits, Outcome
+from tools.coursework.records import PATIENCE, Limits, Outcome
 
 TABLE = "grades.csv"
 HIDDEN_MESSAGE = 300  # characters shown of a hidden check's message: it may hold what it should not

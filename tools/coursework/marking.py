@@ -15,7 +15,7 @@ from nbgrader.utils import determine_grade, is_grade, is_solution
 
 from tools.coursework.assignment import Assignment, Exercise
 from tools.coursework.form import by_id, grade_id, points_of
-from tools.coursework.player import Cell, Outcome
+from tools.coursework.records import Cell, Outcome
 
 NOTEBOOK_BYTES = 20 * 2**20
 
@@ -125,13 +125,14 @@ def graded(student: str, assignment: Assignment, submitted: NotebookNode, play: 
     for cell, outcome in zip(code, played, strict=True):
         if grade_id(cell):
             outcomes[grade_id(cell)] = outcome
-        elif outcome.status not in ("passed", "raised"):
+        elif not outcome.ended:
             incidents.append(outcome)
     handed_in, given_out = {grade_id(cell): cell for cell in cells}, by_id(assignment.graded)
     marks = []
     for exercise in assignment.exercises:
         name = exercise.name
-        answered = handed_in[name].source.strip() != given_out[name].source.strip()
+        blank = ("", given_out[name].source.strip())
+        answered = handed_in[name].source.strip() not in blank
         if exercise.by_hand and assignment.own_cells(submitted):
             answered = True  # perhaps there: a person will see
         checks = [
@@ -142,13 +143,13 @@ def graded(student: str, assignment: Assignment, submitted: NotebookNode, play: 
 
 
 def check_of(cell: NotebookNode, outcome: Outcome | None, answered: bool) -> Check:
-    """The points that nbgrader gives for a check, from the outputs that say how it ended."""
+    """The points for a check: those that nbgrader reads from the outputs, where code decides."""
+    if is_solution(cell):
+        return Check(grade_id(cell), points_of(cell), None if answered else 0.0, outcome)
     if outcome is not None and outcome.status != "passed":
         error = outcome.error or outcome.status
         cell.outputs = [nbformat.v4.new_output("error", ename=error, evalue=outcome.message)]
     points, maximum = determine_grade(cell)
-    if is_solution(cell) and answered:
-        points = None
     return Check(grade_id(cell), maximum, points, outcome)
 
 

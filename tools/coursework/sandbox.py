@@ -24,12 +24,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools import ROOT
-from tools.coursework.player import PATIENCE, READY, Cell, Job, Limits, Outcome
+from tools.coursework.records import PATIENCE, READY, Cell, Job, Limits, Outcome
 from tools.settings import SETTINGS
 
 START_SECONDS = 180
@@ -121,8 +122,10 @@ class Players:
         base = Path(self.folder.name).resolve()
         base.chmod(0o711)
         hidden = [*hidden, base]
+        self.starter = ThreadPoolExecutor(1)  # a sandbox ends with the thread that started it
         self.players = [
-            Player(isolation, base / str(n), FIRST_USER + n, hidden) for n in range(count)
+            Player(isolation, base / str(n), FIRST_USER + n, hidden, self.starter)
+            for n in range(count)
         ]
         self.idle: queue.SimpleQueue[Player] = queue.SimpleQueue()
         for player in self.players:
@@ -134,6 +137,7 @@ class Players:
     def __exit__(self, *_: object) -> None:
         for player in self.players:
             player.end()
+        self.starter.shutdown()
         self.folder.cleanup()
 
     def play(
@@ -158,7 +162,15 @@ class Players:
 class Player:
     """A player's process, seen from the grader; it is started when it is first needed."""
 
-    def __init__(self, isolation: Isolation, folder: Path, user: int, hidden: list[Path]) -> None:
+    def __init__(
+        self,
+        isolation: Isolation,
+        folder: Path,
+        user: int,
+        hidden: list[Path],
+        starter: ThreadPoolExecutor,
+    ) -> None:
+        self.starter = starter
         self.user = user if isolation.kind == "user" else None
         self.wrapper = bubblewrap(hidden, folder) if isolation.kind == "sandbox" else []
         self.folder = folder
@@ -198,7 +210,8 @@ class Player:
         home = {name: str(self.folder) for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR")}
         quiet = {"MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": "", "OMP_THREAD_LIMIT": "1"}
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
+            self.process = self.starter.submit(
+                subprocess.Popen,
                 [*self.wrapper, sys.executable, "-m", "tools.coursework.player"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -207,9 +220,9 @@ class Player:
                 cwd=ROOT,
                 env=inherited | SETTINGS | home | quiet,
                 start_new_session=True,  # an interrupt from the keyboard is for the grader
-            )
+            ).result()
         with self._deadline(START_SECONDS):
-            if self.process.stdout.readline().strip() != READY.decode():
+            if self.process.stdout.readline().strip() != READY:
                 self._bury()
                 raise PlayerError(f"The player did not start:\n{self.log.read_text()}")
 
@@ -253,9 +266,10 @@ class Player:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process = None
+        process, self.process = self.process, None
+        process.stdout.close()
+        with suppress(BrokenPipeError):  # a job that nobody took
+            process.stdin.close()
 
 
 def copy_files(source: Path, target: Path) -> None:
