@@ -362,32 +362,35 @@ def _exponents(
     dims, x_point, x_dim, y_point, y_dim,
     DIRECT: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    """A tile of exponents in registers; i, j are int64, ``*_point`` and ``*_dim`` strides."""
+    """A tile (j, i) of exponents; i, j are int64, ``*_point`` and ``*_dim`` strides.
+
+    Lanes of a warp lie along i, so that sums over j mostly stay within a thread.
+    """
     if DIRECT:
-        t = of_i[:, None] + of_j[None, :]
+        t = of_j[:, None] + of_i[None, :]
         x_at, y_at = x_ptr + i * x_point, y_ptr + j * y_point
         for k in range(dims):
             a = tl.load(x_at, mask=in_x, other=0.0)
             b = tl.load(y_at, mask=in_y, other=0.0)
-            difference = a[:, None] - b[None, :]
+            difference = a[None, :] - b[:, None]
             t -= tl.load(factor_ptr + k) * difference * difference
             x_at += x_dim
             y_at += y_dim
     else:
-        t = tl.zeros([i.shape[0], j.shape[0]], dtype=tl.float32)
+        t = tl.zeros([j.shape[0], i.shape[0]], dtype=tl.float32)
         k = tl.arange(0, CHUNK)
-        x_at = x_ptr + i[:, None] * x_point + k[None, :] * x_dim
-        y_at = y_ptr + j[None, :] * y_point + k[:, None] * y_dim
+        x_at = x_ptr + i[None, :] * x_point + k[:, None] * x_dim
+        y_at = y_ptr + j[:, None] * y_point + k[None, :] * y_dim
         for start in range(0, dims, CHUNK):
             rest = k < dims - start
-            a = tl.load(x_at, mask=in_x[:, None] & rest[None, :], other=0.0)
-            b = tl.load(y_at, mask=rest[:, None] & in_y[None, :], other=0.0)
+            a = tl.load(x_at, mask=rest[:, None] & in_x[None, :], other=0.0)
+            b = tl.load(y_at, mask=in_y[:, None] & rest[None, :], other=0.0)
             # Added, it would be compiled into one long sum; subtracted, chunks stay apart.
-            t -= tl.dot(a, -b, input_precision="ieee")
+            t -= tl.dot(b, -a, input_precision="ieee")
             x_at += CHUNK * x_dim
             y_at += CHUNK * y_dim
-        t += of_i[:, None]
-        t += of_j[None, :]
+        t += of_i[None, :]
+        t += of_j[:, None]
     return t
 
 
@@ -417,10 +420,10 @@ def _log_sum_kernel(
         if LEAVE_OUT:
             x_id = tl.load(x_id_ptr + i, mask=in_x, other=-1)
             y_id = tl.load(y_id_ptr + j, mask=in_y, other=-2)
-            t = tl.where(x_id[:, None] == y_id[None, :], -float("inf"), t)
-        new = tl.maximum(top, tl.max(t, 1))
+            t = tl.where(y_id[:, None] == x_id[None, :], -float("inf"), t)
+        new = tl.maximum(top, tl.max(t, 0))
         shift = tl.where(new == -float("inf"), 0.0, new)  # −∞ − (−∞) would be NaN
-        total = total * tl.exp2(top - shift) + tl.sum(tl.exp2(t - shift[:, None]), 1)
+        total = total * tl.exp2(top - shift) + tl.sum(tl.exp2(t - shift[None, :]), 0)
         top = new
     f = top + tl.log2(total.to(tl.float32))
     tl.store(out_ptr + tl.program_id(1).to(tl.int64) * n + i, f, mask=in_x)
@@ -443,8 +446,8 @@ def _moments_kernel(
     k = (first_dim + lanes).to(tl.int64)
     in_k = k < dims
     zeroth = tl.zeros([ROWS], tl.float32)
-    first = tl.zeros([ROWS, DIMS], tl.float32)
-    second = tl.zeros([ROWS, DIMS], tl.float32)
+    first = tl.zeros([DIMS, ROWS], tl.float32)
+    second = tl.zeros([DIMS, ROWS], tl.float32)
     begin = tl.program_id(2) * span
     end = tl.minimum(begin + span, m)
     for start in range(begin, end, COLUMNS):
@@ -458,62 +461,61 @@ def _moments_kernel(
         if LEAVE_OUT:
             x_id = tl.load(x_id_ptr + i, mask=in_x, other=-1)
             y_id = tl.load(y_id_ptr + j, mask=in_y, other=-2)
-            t = tl.where(x_id[:, None] == y_id[None, :], -float("inf"), t)
-        p = tl.exp2(tl.minimum(t, 126.0)) * tl.load(weight_ptr + j, mask=in_y, other=0.0)[None, :]
-        zeroth += tl.sum(p, 1)
+            t = tl.where(y_id[:, None] == x_id[None, :], -float("inf"), t)
+        p = tl.exp2(tl.minimum(t, 126.0)) * tl.load(weight_ptr + j, mask=in_y, other=0.0)[:, None]
+        zeroth += tl.sum(p, 0)
         if DIRECT:
             x_at = x_ptr + i * x_point + first_dim.to(tl.int64) * x_dim
             y_at = y_ptr + j * y_point + first_dim.to(tl.int64) * y_dim
             for lane in range(tl.minimum(dims - first_dim, DIMS)):
                 a = tl.load(x_at, mask=in_x, other=0.0)
                 b = tl.load(y_at, mask=in_y, other=0.0)
-                difference = a[:, None] - b[None, :]
+                difference = a[None, :] - b[:, None]
                 weighted = p * difference
-                here = (lanes == lane)[None, :]
-                first += tl.where(here, tl.sum(weighted, 1)[:, None], 0.0)
+                here = (lanes == lane)[:, None]
+                first += tl.where(here, tl.sum(weighted, 0)[None, :], 0.0)
                 if SECOND:
-                    second += tl.where(here, tl.sum(weighted * difference, 1)[:, None], 0.0)
+                    second += tl.where(here, tl.sum(weighted * difference, 0)[None, :], 0.0)
                 x_at += x_dim
                 y_at += y_dim
         else:
-            b_at = y_ptr + j[:, None] * y_point + k[None, :] * y_dim
-            b = tl.load(b_at, mask=in_y[:, None] & in_k[None, :], other=0.0)
-            first += tl.dot(p, b, input_precision="ieee")
+            b_at = y_ptr + j[None, :] * y_point + k[:, None] * y_dim
+            b = tl.load(b_at, mask=in_y[None, :] & in_k[:, None], other=0.0)
+            first += tl.dot(b, p, input_precision="ieee")
             if SECOND:
-                second += tl.dot(p, b * b, input_precision="ieee")
-    in_out = in_x[:, None] & in_k[None, :]
+                second += tl.dot(b * b, p, input_precision="ieee")
+    in_out = in_k[:, None] & in_x[None, :]
     if not DIRECT:  # so far these are moments of y_j alone
-        a_at = x_ptr + i[:, None] * x_point + k[None, :] * x_dim
+        a_at = x_ptr + i[None, :] * x_point + k[:, None] * x_dim
         a = tl.load(a_at, mask=in_out, other=0.0)
-        second += a * (a * zeroth[:, None] - 2 * first)
-        first = a * zeroth[:, None] - first
+        second += a * (a * zeroth[None, :] - 2 * first)
+        first = a * zeroth[None, :] - first
     row = tl.program_id(2).to(tl.int64) * n + i
     if first_dim == 0:
         tl.store(zeroth_ptr + row, zeroth, mask=in_x)
-    out = row[:, None] * dims + k[None, :]
+    out = row[None, :] * dims + k[:, None]
     tl.store(first_ptr + out, first, mask=in_out)
     if SECOND:
         tl.store(second_ptr + out, second, mask=in_out)
 
 
 class _Blocks(NamedTuple):
-    """Shape of a program's work, in powers of two, and 16 at least where ``tl.dot`` sees them.
-
-    As large as leaves each of 256 threads its share in registers: Triton's dot holds both factors.
-    """
+    """Shape of a program's work, in powers of two, and 16 at least where ``tl.dot`` sees them."""
 
     rows: int
     columns: int
     chunk: int  # dimensions a product sums
     dims: int  # dimensions whose moments a program keeps
+    warps: int
 
 
 def _blocks(form: _Form, moments: bool) -> _Blocks:
+    """A row a thread for differences; for products as much as registers hold, factors included."""
     dims = triton.next_power_of_2(form.dims)
     if form.direct:
-        return _Blocks(rows=64, columns=64, chunk=16, dims=min(16, max(4, dims)))
+        return _Blocks(rows=128, columns=32, chunk=16, dims=min(16, max(4, dims)), warps=4)
     columns = 16 if moments else 64
-    return _Blocks(rows=64, columns=columns, chunk=16, dims=min(64, max(16, dims)))
+    return _Blocks(rows=64, columns=columns, chunk=16, dims=min(64, max(16, dims)), warps=8)
 
 
 def _spans(programs: int, m: int, columns: int, device: torch.device) -> tuple[int, int]:
@@ -528,7 +530,7 @@ def _launch(
     kernel: Callable, grid: tuple[int, ...], device: torch.device, *arguments, **constants
 ) -> None:
     with torch.cuda.device(device if device.type == "cuda" else -1):
-        kernel[grid](*arguments, **constants, num_warps=8, enable_fp_fusion=True)
+        kernel[grid](*arguments, **constants, enable_fp_fusion=True)
 
 
 def _triton_log_sum(
@@ -546,7 +548,7 @@ def _triton_log_sum(
         columns if skip is None else skip, columns, out,
         n, m, span, form.dims, *form.by_point(x).stride(), *form.by_point(form.y).stride(),
         LEAVE_OUT=skip is not None, DIRECT=form.direct,
-        ROWS=blocks.rows, COLUMNS=blocks.columns, CHUNK=blocks.chunk,
+        ROWS=blocks.rows, COLUMNS=blocks.columns, CHUNK=blocks.chunk, num_warps=blocks.warps,
     )  # fmt: skip
     return (out.double() * LN_2).logsumexp(0) / LN_2
 
@@ -598,6 +600,7 @@ def _one_sided_moments(
         n, m, span, form.dims, *form.by_point(x).stride(), *form.by_point(y).stride(),
         LEAVE_OUT=ids is not None, DIRECT=form.direct, SECOND=second_needed,
         ROWS=blocks.rows, COLUMNS=blocks.columns, CHUNK=blocks.chunk, DIMS=blocks.dims,
+        num_warps=blocks.warps,
     )  # fmt: skip
     return zeroth.sum(0), first.sum(0), second.sum(0)
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -526,6 +527,44 @@ def test_triton_agrees_in_its_interpreter():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert "skipped" not in done.stdout
+
+
+ONES = {True: ("x_point", "y_point"), False: ("x_dim", "y_dim")}  # strides along stored rows
+
+
+@pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")
+@pytest.mark.parametrize("direct", [True, False], ids=["differences", "products"])
+@pytest.mark.parametrize("moments", [False, True], ids=["log sum", "moments"])
+def test_triton_compiles_for_a_gpu_that_need_not_be_there(moments, direct, tmp_path, monkeypatch):
+    """The interpreter forgives what a compiler does not: types of loops, shapes of dots, memory."""
+    triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    _, y = points(1, 5, 64)
+    form = (kde._Differences if direct else kde._Products)(y, torch.ones(64), SINGLE)
+    blocks = kde._blocks(form, moments)
+    constants = {"LEAVE_OUT": True, "DIRECT": direct, "ROWS": blocks.rows, "CHUNK": blocks.chunk}
+    constants |= {"COLUMNS": blocks.columns} | dict.fromkeys(ONES[direct], 1)
+    kernel = kde._moments_kernel if moments else kde._log_sum_kernel
+    if moments:
+        constants |= {"SECOND": True, "DIMS": blocks.dims}
+    types = dict.fromkeys(constants, "constexpr")
+    for name in kernel.arg_names:
+        pointer = "*i64" if "_id_" in name else "*fp32"
+        types.setdefault(name, pointer if name.endswith("_ptr") else "i32")
+    compiled = triton.compile(
+        ASTSource(kernel, {name: types[name] for name in kernel.arg_names}, constants),
+        target=GPUTarget("cuda", 80, 32),
+        options={"num_warps": blocks.warps, "enable_fp_fusion": True},
+    )
+    assert compiled.metadata.shared <= 48 * 1024
+    assert len(compiled.asm["cubin"]) > 0
+    if not (direct or moments):  # every chunk is summed by itself, from zero
+        sums = re.findall(r"tt\.dot \S+ \S+ (\S+?),? ", compiled.asm["ttgir"])
+        assert sums
+        assert all(start.startswith("%cst") for start in sums)
 
 
 def test_imports_and_runs_without_triton():

@@ -140,19 +140,17 @@ def table(reports: Iterable[Report]) -> list[list[str]]:
 
 
 def remark(report: Report) -> str:
-    """In a few words, what a teacher may want to look into."""
+    """In a few words, what a teacher may want to look into.
+
+    Not why something was stopped: out of time or out of memory can be a matter of chance, and the
+    table is to be the same every time.
+    """
     if report.problem:
         return report.problem
-    ended = [c.outcome for marks in report.marks for c in marks.checks if c.outcome is not None]
-    ended += [marks.answer for marks in report.marks if marks.answer is not None]
-    states = {outcome.status for outcome in (*ended, *report.incidents)}
-    words = {
-        "time": "out of time",
-        "memory": "out of memory",
-        "died": "crashed",
-        "skipped": "cut short",
-    }
-    return ", ".join(word for state, word in words.items() if state in states)
+    ran = [marks.answer for marks in report.marks]
+    ran += [check.outcome for marks in report.marks for check in marks.checks]
+    ran += report.incidents
+    return "stopped" if any(outcome and not outcome.ended for outcome in ran) else ""
 
 
 def number(value: float) -> str:
