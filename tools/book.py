@@ -23,7 +23,8 @@ def build(folder: Path) -> Path:
     subprocess.CalledProcessError
         Sphinx warned; it has printed of what.
     """
-    shutil.rmtree(folder / "_build", ignore_errors=True)
+    for part in ("html", ".doctrees"):  # what else lies in _build is not the book's
+        shutil.rmtree(folder / "_build" / part, ignore_errors=True)
     command = [JUPYTER_BOOK, "build", ROOT, "--path-output", folder, *STRICT]
     subprocess.run(command, check=True)
     return folder / "_build" / "html"

@@ -48,7 +48,7 @@ GRADER_FAILED = "The grader failed on this notebook, which says nothing about th
 def main() -> None:
     default = Limits()
     parser = argparse.ArgumentParser(prog="make grade")
-    parser.add_argument("submissions", type=Path, help="the folder with a folder for each student")
+    parser.add_argument("submissions", help="the folder with a folder for each student")
     parser.add_argument("--lesson", default="", help="number of the only lesson to grade")
     parser.add_argument("--seed", default="", help="a word from which the checks' inputs are drawn")
     parser.add_argument("--by-hand", type=Path, help="table of points that a person has given")
@@ -57,10 +57,13 @@ def main() -> None:
     parser.add_argument("--cell-seconds", type=float, default=default.cell_seconds)
     parser.add_argument("--gibibytes", type=float, default=default.gibibytes, help="of memory")
     chosen = parser.parse_args()
+    if not chosen.submissions:
+        parser.error("say where the submissions lie: make grade SUBMISSIONS=folder")
+    folder = Path(chosen.submissions)
     limits = Limits(chosen.seconds, chosen.cell_seconds, chosen.gibibytes)
-    hidden = [ROOT / "lessons", ROOT / "_build", chosen.submissions, chosen.output]
+    hidden = [ROOT / "_build", folder, chosen.output]
     try:
-        submissions = collect(chosen.submissions, chosen.lesson)
+        submissions = collect(folder, chosen.lesson)
         by_hand = read_by_hand(chosen.by_hand, submissions) if chosen.by_hand else {}
         isolation = strongest_isolation()
         print(f"Notebooks run {isolation.meaning}.", flush=True)

@@ -244,10 +244,20 @@ def _forms(y: Tensor, h: Tensor) -> list[Callable[[], _Form]]:
     elif d <= few:
         ways = [(_Differences, single), exact]
     else:
-        ways = [(_Products, single), (_Products, double), exact]
+        ways = [(_Products, double), exact]
         if fast and d <= 128:
-            ways.insert(1, (_Differences, single))
+            ways.insert(0, (_Differences, single))
+        if fast or _products_are_exact():
+            ways.insert(0, (_Products, single))
     return [cache(partial(way, y, h, dtype)) for way, dtype in ways]
+
+
+def _products_are_exact() -> bool:
+    """Whether torch multiplies float32 matrices in float32, and not in fewer bits for speed."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # set for single backends, by torch's newer interface
+        return False
 
 
 # --------------------------------------------------------------------- tiles, in plain torch
@@ -572,9 +582,12 @@ def _triton_moments(
         row = form.by_point(first * g[:, None])
         square = g.double() @ second.double()
     if needs.y or needs.w:
-        ids = ids and ids[::-1]
-        weight, first, _ = _one_sided_moments(form, columns, rows, g, ids, False)
-        column = form.by_point(first * w[:, None])
+        # With w_j in the exponents nothing overflows; where w_j = 0, only ∂f/∂w_j can, and may.
+        counts = w > 0
+        share = w.where(counts, 1)
+        columns = (form.y, share.log2() - form.y_half)
+        zeroth, first, _ = _one_sided_moments(form, columns, rows, g, ids and ids[::-1], False)
+        weight, column = zeroth / share, form.by_point(first.where(counts[:, None], 0))
     return _Moments(row, column, square, weight)
 
 
@@ -834,8 +847,9 @@ def log_kernel_sum(
     """Log of a weighted sum of Gaussian kernels, log Σ_j w_j exp(−½‖(x_i − y_j) / h‖²).
 
     Differentiable once with respect to ``x``, ``y``, ``h`` and ``w``. Memory grows with N + M, not
-    with N × M, in both passes. The error is below 1e-5 in float32 and 2e-14 in float64, times the
-    size of the result where that exceeds one, whatever the bandwidth and wherever the origin.
+    with N × M, in both passes. Whatever the bandwidth and wherever the origin, the error is below
+    1e-5 in float32 and 2e-14 in float64, times the size of the result where that exceeds one (in
+    float64: or the size of log Σ w).
 
     Parameters
     ----------
@@ -954,6 +968,12 @@ def _check_values(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None) -> None:
             _reject(name, value, value < 0, "no weight below zero")
         if name == "w" and high == 0:
             raise ValueError("w: expected a weight above zero, got only zeros.")
+    largest, least = max(map(abs, extremes[:4])), extremes[4]
+    if largest / least > 1e150:
+        raise ValueError(
+            f"h: expected bandwidths above 1e-150 of the largest coordinate, {largest:g}, "
+            f"got {least:g}."
+        )
 
 
 def _reject(name: str, value: Tensor, wrong: Tensor, expected: str) -> None:

@@ -394,6 +394,18 @@ def test_the_same_numbers_every_time():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_fast_matrix_products_are_not_used():
+    x, y = points(50, 300, 40)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        found = log_kernel_sum(x, y, 1.0)
+        assert kde._forms(y, torch.ones(40))[0]().dtype == DOUBLE
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert truth.excess(found, truth.log_kernel_sum(x, y, 1.0)) < 1
+
+
 @pytest.mark.parametrize("d", [2, 12])
 def test_modes_of_torch_around_the_call_change_nothing(d):
     x, y = points(3000, 700, d)
@@ -481,6 +493,7 @@ BAD = {
     "h NaN": ((X, Y, math.nan), ValueError, "h: expected finite values, got nan"),
     "h zero": ((X, Y, 0), ValueError, "h: expected bandwidths above zero, got 0"),
     "h sign": ((X, Y, torch.tensor([1.0, -2.0])), ValueError, r"h: .* got -2 at index \(1,\)"),
+    "h tiny": ((X.double(), Y.double() * 1e100, 1e-60), ValueError, "h: .* above 1e-150 of the"),
     "w NaN": ((X, Y, 1.0, marred(NAN, 4)), ValueError, r"w: .* finite values, got nan"),
     "w sign": ((X, Y, 1.0, marred(-1, 4)), ValueError, r"w: .* below zero, got -1 at index \(3,\)"),
     "w zero": ((X, Y, 1.0, torch.zeros(4)), ValueError, "w: expected a weight above zero"),

@@ -118,6 +118,20 @@ def test_products_that_round_too_much_become_differences(launches):
     assert launches == [kde._Products, kde._Differences]
 
 
+def test_a_point_of_weight_zero_that_would_outweigh_all():
+    """Its own derivative is out of range; the others are not, and stay clear of it."""
+    x = torch.zeros(300, 20, device=DEVICE)
+    y = torch.stack([x[0], x[0] + 20]).requires_grad_()
+    w = torch.tensor([0.0, 1.0], device=DEVICE).requires_grad_()
+    f = log_kernel_sum(x, y, 1.0, w)
+    f.sum().backward()
+    assert f.tolist() == pytest.approx([-4000.0] * 300, rel=1e-6)
+    torch.testing.assert_close(y.grad[0], torch.zeros_like(x[0]))
+    torch.testing.assert_close(y.grad[1], torch.full_like(x[0], -300 * 20), rtol=1e-3, atol=0)
+    assert w.grad[0] > 1e37
+    assert w.grad[1].item() == pytest.approx(300, rel=1e-3)
+
+
 def test_weight_zero_and_nothing_left():
     x = torch.tensor([[0.0], [1.0], [2.0]], device=DEVICE).requires_grad_()
     w = torch.tensor([1.0, 0.0, 0.0], device=DEVICE).requires_grad_()

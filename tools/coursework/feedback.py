@@ -100,12 +100,9 @@ def outputs(marks: Marks) -> Iterable[Printed]:
     seen += [("the visible checks", c.outcome) for c in marks.checks if not c.name.endswith(HIDDEN)]
     for label, outcome in seen:
         if outcome is not None and outcome.printed:
-            part = (
-                ""
-                if outcome.printed == len(outcome.output.encode())
-                else ", of which the beginning"
-            )
-            yield Printed(f"Printed by {label}: {outcome.printed:,} bytes{part}", outcome.output)
+            cut = outcome.printed > len(outcome.output.encode())
+            size = f"{outcome.printed:,} bytes{', of which the beginning' if cut else ''}"
+            yield Printed(f"Printed by {label}: {size}", outcome.output)
 
 
 def sentence(outcome: Outcome, limits: Limits) -> str:

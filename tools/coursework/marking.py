@@ -104,7 +104,6 @@ def read(path: Path) -> NotebookNode:
         usable = all(
             isinstance(cell.source, str) and isinstance(cell.metadata, dict)
             for cell in notebook.cells
-            if isinstance(cell.cell_type, str)
         )
     except Exception as error:  # of many kinds: not text, not JSON, not a notebook, too deep
         raise UnreadableError(

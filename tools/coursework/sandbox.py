@@ -114,14 +114,14 @@ class Players:
     count
         How many notebooks may be played at the same time, by as many threads.
     hidden
-        Folders to keep out of sight, where the isolation can.
+        Folders to keep out of sight, where the isolation can, beside the lessons.
     """
 
     def __init__(self, isolation: Isolation, count: int, hidden: Iterable[Path] = ()) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="coursework-", ignore_cleanup_errors=True)
         base = Path(self.folder.name).resolve()
         base.chmod(0o711)
-        hidden = [*hidden, base]
+        hidden = [*hidden, ROOT / "lessons", base]
         self.starter = ThreadPoolExecutor(1)  # a sandbox ends with the thread that started it
         self.players = [
             Player(isolation, base / str(n), FIRST_USER + n, hidden, self.starter)
@@ -207,6 +207,8 @@ class Player:
     def _start(self) -> None:
         """Start the process and wait until it has imported what notebooks need."""
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        if "GENLIB_DATA" in inherited:  # as seen from here
+            inherited["GENLIB_DATA"] = os.path.abspath(inherited["GENLIB_DATA"])
         home = {name: str(self.folder) for name in ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR")}
         quiet = {"MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": "", "OMP_THREAD_LIMIT": "1"}
         with self.log.open("w") as log:

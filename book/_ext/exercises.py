@@ -1,0 +1,52 @@
+"""Sphinx extension: pages of exercises, with solutions folded away and hidden tests left out.
+
+With ``SOLUTIONS=0`` in the environment solutions are left out as well. What a page offers for
+download is always the notebook that students get, never the source.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the course's own tools
+
+from tools.coursework.assignment import Assignment
+from tools.coursework.form import HIDDEN, grade_id
+
+NAME = "exercises"
+MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
+
+
+def shown(path: Path, solutions: bool) -> NotebookNode:
+    """The notebook that stands in the book."""
+    assignment = Assignment(path)
+    if not solutions:
+        return assignment.released()
+    notebook = nbformat.from_dict(assignment.source)
+    notebook.cells = [cell for cell in notebook.cells if not grade_id(cell).endswith(HIDDEN)]
+    for cell in notebook.cells:
+        lines = cell.source.splitlines()
+        cell.source = "\n".join(line for line in lines if line.strip() not in MARKS)
+    return notebook
+
+
+def replace_source(app: Sphinx, name: str, source: list[str]) -> None:
+    if Path(name).name == NAME:
+        solutions = os.environ.get("SOLUTIONS") != "0"
+        source[0] = nbformat.writes(shown(Path(app.env.doc2path(name)), solutions))
+
+
+def replace_downloads(app: Sphinx, error: Exception | None) -> None:
+    for copied in Path(app.outdir).glob(f"_sources/**/{NAME}.ipynb"):
+        source = Path(app.srcdir) / copied.relative_to(Path(app.outdir) / "_sources")
+        nbformat.write(Assignment(source).released(), copied)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("source-read", replace_source)
+    app.connect("build-finished", replace_downloads)
+    return {"parallel_read_safe": True}
