@@ -18,6 +18,7 @@ from tools.coursework.assignment import Assignment
 from tools.coursework.form import HIDDEN, grade_id
 
 NAME = "exercises"
+PROMPTS = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
@@ -31,6 +32,8 @@ def shown(path: Path, solutions: bool) -> NotebookNode:
     for cell in notebook.cells:
         lines = cell.source.splitlines()
         cell.source = "\n".join(line for line in lines if line.strip() not in MARKS)
+        if len(lines) > len(cell.source.splitlines()):
+            cell.metadata["mystnb"] = PROMPTS
     return notebook
 
 

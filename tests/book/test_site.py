@@ -5,8 +5,10 @@ All tests of the site stand in this file, so that it is built once.
 
 import functools
 import http.server
+import importlib
 import re
 import threading
+from html import unescape
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
@@ -14,7 +16,9 @@ from bs4 import BeautifulSoup
 
 from tests.book.browser import Browser, executable
 from tests.book.toc import entries
-from tools import book
+from tools import ROOT, book
+from tools.coursework.assignment import assignments
+from tools.coursework.form import HIDDEN, grade_id
 
 PAGES = [f"{entry}.html" for entry in entries()]
 PAGE_BYTES = 3_000_000
@@ -112,6 +116,43 @@ def test_pages_are_small(site):
     assert [path.name for path in site.rglob("*.html") if path.stat().st_size > PAGE_BYTES] == []
 
 
+def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
+    """Neither on a page nor in a source, an index or a download."""
+    for assignment in assignments().values():
+        hidden = [
+            cell.source for cell in assignment.source.cells if grade_id(cell).endswith(HIDDEN)
+        ]
+        secrets = {
+            line for source in hidden for line in source.splitlines()[1:-1] if len(line) > 50
+        }
+        assert secrets
+        texts = [p for p in site.rglob("*") if p.suffix in (".html", ".ipynb", ".js", ".txt")]
+        published = "\n".join(
+            path.read_text("utf-8") for path in texts if "_static" not in path.parts
+        )
+        assert [line for line in secrets if line in unescape(published)] == []
+        (copied,) = site.glob(f"_sources/lessons/{assignment.lesson}/exercises.ipynb")
+        assert "BEGIN SOLUTION" not in copied.read_text("utf-8")
+        assert "raise NotImplementedError" in copied.read_text("utf-8")
+
+
+def test_solutions_are_folded_and_can_be_left_out(pages, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    shown = importlib.import_module("exercises").shown
+    for assignment in assignments().values():
+        page = pages[f"lessons/{assignment.lesson}/exercises.html"]
+        assert len(page.select("details.hide")) == len(assignment.solutions())
+        answers = assignment.solutions()
+        others = [cell.source for cell in assignment.source.cells if grade_id(cell) not in answers]
+        given = "\n".join(others)  # an exercise may print a line that its solution keeps
+        without = "\n".join(cell.source for cell in shown(assignment.path, False).cells)
+        for solution in answers.values():
+            body = [line.strip() for line in solution.splitlines() if line.startswith("    ")]
+            secrets = [line for line in body if len(line) > 30 and line not in given]
+            assert secrets
+            assert [line for line in secrets if line in without] == []
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -147,6 +188,31 @@ def test_a_page_works_in_a_browser_without_network(browser, address, page):
         assert browser.ask(BROKEN_PICTURES) == []
 
 
+def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
+    moving = [page for page, soup in pages.items() if soup.select(".genlib-explorer")]
+    assert moving
+    for page in moving:
+        browser.open(f"{address}/{page}")
+        before = browser.ask(FIGURE_STATE)
+        browser.ask("document.querySelector('.genlib-explorer input[type=range]').focus()")
+        for event in ("keyDown", "keyUp"):
+            browser.send(
+                "Input.dispatchKeyEvent",
+                type=event,
+                key="ArrowRight",
+                code="ArrowRight",
+                windowsVirtualKeyCode=39,
+            )
+        after = browser.ask(FIGURE_STATE)
+        assert all(a != b for a, b in zip(before, after, strict=True))
+
+
+FIGURE_STATE = """
+    ["path[data-curve]", "[role=status]", "output"].map(selector => {
+        const part = document.querySelector(".genlib-explorer " + selector);
+        return part.getAttribute("d") || part.textContent;
+    })
+"""
 COUNT_MATHEMATICS = """
     [".math", "mjx-container"].map(selector => document.querySelectorAll(selector).length)
 """
