@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3 || command -v python)
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help environment book test lessons seeds bench lint lock clean
+.PHONY: help environment book test lessons seeds release grade bench lint lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -26,6 +26,13 @@ lessons: environment ## execute the notebooks in place (LESSON=03 for one lesson
 
 seeds: environment ## execute the notebooks under GENLIB_SEED=0..4, keeping nothing
 	@$(RUN) -m tools.lessons --seeds 5 $(LESSON)
+
+release: environment ## write the exercises for students into _build/release (LESSON=03 for one lesson)
+	@$(RUN) -m tools.release $(LESSON)
+
+grade: environment ## grade SUBMISSIONS=dir into _build/grades
+	@test -n "$(SUBMISSIONS)" || { echo "Name the folder of submissions: make grade SUBMISSIONS=path/to/folder"; exit 1; }
+	@$(RUN) -m tools.grade "$(SUBMISSIONS)" $(ARGS)
 
 bench: environment ## measure the kernels against their peers
 	@$(RUN) -m tests.benchmarks $(ARGS)

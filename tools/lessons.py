@@ -6,6 +6,9 @@ the notebook alone, so that differences between two runs are differences in resu
 """
 
 import argparse
+import datetime
+import importlib.metadata
+import json
 import re
 import subprocess
 import sys
@@ -25,6 +28,8 @@ from tools.settings import environment
 
 SECONDS = {"lesson.ipynb": 30, "exercises.ipynb": 6}
 GIBIBYTES = 2
+RECORD = "record.json"
+VERSIONS = ("torch", "numpy", "scikit-learn")
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -67,7 +72,22 @@ def run(path: Path, seed: int | None) -> bool:
     print(f"{seconds:.1f} s of {limit}, {memory:.2f} GiB of {GIBIBYTES}{over}", flush=True)
     if seed is None:
         write(normalised(notebook), path)
+        record(path, seconds, memory)
     return True
+
+
+def record(path: Path, seconds: float, memory: float) -> None:
+    """Note what an execution took in ``lessons/record.json``, of which the book shows a page."""
+    file = ROOT / "lessons" / RECORD
+    runs = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    runs[path.relative_to(ROOT / "lessons").as_posix()] = {
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(seconds, 1),
+        "gibibytes": round(memory, 2),
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+    }
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(runs, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def executed(path: Path, seed: int | None) -> tuple[NotebookNode, float]:

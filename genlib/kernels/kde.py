@@ -33,14 +33,14 @@ References
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from genlib.kernels._dispatch import processors, runs_triton, tl, triton
-from genlib.kernels._threads import parallel_map
+from genlib.kernels._threads import once, parallel_map
 
 LN_2 = math.log(2)
 
@@ -249,7 +249,7 @@ def _forms(y: Tensor, h: Tensor) -> list[Callable[[], _Form]]:
             ways.insert(0, (_Differences, single))
         if fast or _products_are_exact():
             ways.insert(0, (_Products, single))
-    return [cache(partial(way, y, h, dtype)) for way, dtype in ways]
+    return [once(partial(way, y, h, dtype)) for way, dtype in ways]
 
 
 def _products_are_exact() -> bool:
@@ -675,9 +675,12 @@ def _forward(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None, leave_one_out: b
 
     rows = torch.arange(len(x), device=x.device)
     first = 0
-    if len(x) > 2000:  # a way that fails on most of a sample is not tried on the rest
-        sample = rows[:: len(x) // 50]
-        while first < len(ways) - 1 and 2 * len(attempt(ways[first], sample)) > len(sample):
+    if len(x) > 2000 and len(ways) > 2:  # what fails on most of a sample is not tried on the rest
+        sample = rows[:: len(x) // 64].tensor_split(2)
+        while first < len(ways) - 1:
+            failed = parallel_map(partial(attempt, ways[first]), sample)
+            if 2 * sum(map(len, failed)) <= sum(map(len, sample)):
+                break
             first += 1
 
     def compute(block: Tensor) -> None:

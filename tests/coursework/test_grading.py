@@ -14,7 +14,7 @@ from tools.coursework.form import by_id
 from tools.coursework.records import Limits
 from tools.coursework.submissions import GradingError, collect, read_by_hand
 
-LIMITS = Limits(seconds=20, cell_seconds=0.5, gibibytes=0.75)
+LIMITS = Limits(seconds=20, cell_seconds=0.75, gibibytes=0.75)
 MARKER = "86399.5"  # seconds that a process left behind would sleep, to tell it from all others
 
 # Answers to the first exercise of a notebook whose second is right.
@@ -235,7 +235,7 @@ def test_pages_say_what_happened(school):
     assert "Visible checks failed (1 point)" in page and "Hidden checks passed (2 points)" in page
     assert "ZeroDivisionError: division by zero" in school.page("raises")
     assert "line 3: return y / 0" in school.page("raises")
-    assert "did not end within 0.5 s" in school.page("harm-loop")
+    assert "did not end within 0.75 s" in school.page("harm-loop")
     assert "more than 0.75 GiB of memory" in school.page("harm-memory")
     assert "It ended itself with exit status 0." in school.page("harm-crash")
     assert "Signal SIGSEGV ended it." in school.page("harm-fault")

@@ -1,13 +1,14 @@
 """The rules that every committed notebook keeps."""
 
 import base64
+import json
 import re
 
 import nbformat
 import pytest
 
 from tools import ROOT
-from tools.lessons import METADATA
+from tools.lessons import GIBIBYTES, METADATA, RECORD, SECONDS
 
 NOTEBOOKS = sorted(ROOT.glob("lessons/*/*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home|Users|tmp)/")
@@ -80,3 +81,12 @@ def test_every_figure_says_in_words_what_it_shows(path):
                 f"the figure of cell {cell.execution_count} has no alternative text: "
                 'add {"mystnb": {"image": {"alt": "what it shows"}}} to the cell\'s metadata'
             )
+
+
+@notebooks
+def test_its_last_run_kept_to_its_budget(path):
+    runs = json.loads((ROOT / "lessons" / RECORD).read_text("utf-8"))
+    run = runs.get(path.relative_to(ROOT / "lessons").as_posix())
+    assert run is not None, "run `make lessons`"
+    assert run["seconds"] <= SECONDS[path.name]
+    assert run["gibibytes"] <= GIBIBYTES
