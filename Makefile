@@ -30,9 +30,9 @@ seeds: environment ## execute the notebooks under GENLIB_SEED=0..4, keeping noth
 release: environment ## write the exercises for students into _build/release (LESSON=03 for one lesson)
 	@$(RUN) -m tools.release $(LESSON)
 
-grade: environment ## grade SUBMISSIONS=dir into _build/grades
+grade: environment ## grade SUBMISSIONS=folder into _build/grades (LESSON=, SEED=, BY_HAND=)
 	@test -n "$(SUBMISSIONS)" || { echo "Name the folder of submissions: make grade SUBMISSIONS=path/to/folder"; exit 1; }
-	@$(RUN) -m tools.grade "$(SUBMISSIONS)" $(ARGS)
+	@$(RUN) -m tools.grade "$(SUBMISSIONS)" $(if $(LESSON),--lesson $(LESSON)) $(if $(SEED),--seed "$(SEED)") $(if $(BY_HAND),--by-hand "$(BY_HAND)") $(ARGS)
 
 bench: environment ## measure the kernels against their peers
 	@$(RUN) -m tests.benchmarks $(ARGS)

@@ -266,7 +266,7 @@ def _products_are_exact() -> bool:
 # BLAS likes them tall; on a GPU, launches must not dominate.
 _TILE = {"cpu": 2**20, "cuda": 2**23}
 _ROWS = {"cpu": 2**11, "cuda": 2**16}
-# A row's reference is raised when an exponent stands above it by more bits than this.
+# A row's reference is raised when its sum reaches so many bits; exponents stop there, for the time.
 _HEADROOM = 64.0
 
 
@@ -285,36 +285,39 @@ def _tiled_log_sum(
     form: _Form, x: Tensor, x_half: Tensor, log_w: Tensor, skip: Tensor | None
 ) -> Tensor:
     """log₂ Σ_j w_j exp(−s_ij) for a block of rows, (n,), float64; ``log_w`` is to base 2 too."""
-    limits = torch.finfo(form.dtype)
-    least = math.log2(limits.tiny)
     reference = torch.zeros_like(x_half)
     total = torch.zeros_like(x_half, dtype=torch.float64)
     begun = torch.zeros_like(x_half, dtype=torch.bool)  # whether the row has had a term
     settled = False  # whether all rows have
     for columns, t, (scratch,) in _tiles(form, len(x_half), 1):
-        top = _write_tile(t, scratch, form, x, x_half, reference, columns, log_w, skip)
+        write = partial(_write_tile, t, scratch, form, x, x_half)
+        write(reference, columns, log_w, skip)
         if not settled:
+            top = t.amax(1)
             new = ~begun & (top > -torch.inf)
             rise = top.where(new, 0)
             reference += rise
             t.sub_(rise[:, None])
-            top -= rise
             total.masked_fill_(new, 0)
             begun |= new
             settled = bool(begun.all())
-        if top.max() > _HEADROOM:
+        part = _sum_exp2(t)
+        if part.max() >= 2**_HEADROOM:
             # Written again, not shifted: against a reference far too low, small s were rounded. So
             # was the rise itself: every round gains as many digits as the dtype has.
-            risen = top > _HEADROOM
+            write(reference, columns, log_w, skip)
+            top = t.amax(1)
+            risen = top > _HEADROOM / 2
             for _ in range(8):
                 higher = reference + top.where(risen & (top.abs() > 1), 0)
                 if torch.equal(higher, reference):
                     break
                 total *= torch.exp2((reference.double() - higher.double()).clamp_max(900))
                 reference = higher
-                top = _write_tile(t, scratch, form, x, x_half, reference, columns, log_w, skip)
-        # Torch's exp2 is several times slower on a vector in which anything underflows.
-        total += t.clamp_(least, _HEADROOM).exp2_().sum(1)
+                write(reference, columns, log_w, skip)
+                top = t.amax(1)
+            part = _sum_exp2(t)
+        total += part
     return (reference + total.log2()).where(begun, -torch.inf)
 
 
@@ -328,14 +331,21 @@ def _write_tile(
     columns: slice,
     log_w: Tensor,
     skip: Tensor | None,
-) -> Tensor:
-    """Fill a tile with exponents above the reference, to base 2; the largest of each row."""
+) -> None:
+    """Fill a tile with exponents above the reference, to base 2."""
     of_row, of_column = -x_half - reference, log_w[columns] - form.y_half[columns]
     form.write_exponents(t, scratch, x, columns, of_row, of_column)
     if skip is not None:
         row = ((skip >= columns.start) & (skip < columns.stop)).nonzero().squeeze(1)
         t[row, skip[row] - columns.start] = -torch.inf
-    return t.amax(1)
+
+
+def _sum_exp2(t: Tensor) -> Tensor:
+    """Σ_j 2^t_ij, with t between the dtype's range and the headroom; spoils t.
+
+    Torch's exp2 is several times slower on a vector in which anything underflows.
+    """
+    return t.clamp_(math.log2(torch.finfo(t.dtype).tiny), _HEADROOM).exp2_().sum(1)
 
 
 def _tiled_moments(

@@ -135,6 +135,24 @@ def histogram_log_prob(train, x, bins, low, high):
             noise="h * 12**0.5 * (torch.rand(n, train.shape[1], generator=generator) - 0.5)",
         ),
         "rows take turns": _SAMPLE.format(chosen="torch.arange(n) % len(train)", noise=_NOISE),
+        "noise with heavier tails": """
+def parzen_sample(train, h, n, generator):
+    chosen = torch.randint(len(train), (n,), generator=generator)
+    u = torch.rand(n, train.shape[1], generator=generator) - 0.5
+    return train[chosen] - h / math.sqrt(2) * u.sign() * torch.log1p(-2 * u.abs())
+""",
+        "the function has a seed of its own": _SAMPLE.format(
+            chosen=_CHOSEN.replace("=generator", "=torch.manual_seed(0)"),
+            noise=_NOISE.replace("=generator", "=torch.manual_seed(1)"),
+        ),
+        "every draw has a mirror image": """
+def parzen_sample(train, h, n, generator):
+    half = (n + 1) // 2
+    chosen = torch.randint(len(train), (half,), generator=generator)
+    noise = h * torch.randn(half, train.shape[1], generator=generator)
+    return torch.cat([train[chosen] + noise, train[chosen] - noise])[:n]
+""",
+        "rows are sorted": _SAMPLE.format(chosen=_CHOSEN + ".sort().values", noise=_NOISE),
         "only the first rows": _SAMPLE.format(chosen="torch.arange(n) % 2", noise=_NOISE),
     },
 }
