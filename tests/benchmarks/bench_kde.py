@@ -12,7 +12,14 @@ from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
 from genlib.kernels import kde, log_kernel_sum
-from tests.benchmarks.harness import measure, median, peak_memory, table
+from tests.benchmarks.harness import (
+    in_fresh_process,
+    measure,
+    median,
+    peak_memory,
+    rounded,
+    table,
+)
 
 try:
     from pykeops.torch import LazyTensor
@@ -20,17 +27,19 @@ except ImportError:
     LazyTensor = None
 
 GENLIB, SKLEARN, KEOPS, EAGER = "genlib", "scikit-learn", "pykeops", "eager torch"
+TASKS = ("log density", "gradient")
 
 
-def run(device: str, rounds: int, size: int = 10_000, dims: tuple[int, ...] = (2, 64)) -> dict:
-    """Measure forward at each d, and forward with the gradient in x; print a table."""
+def run(
+    device: str,
+    rounds: int,
+    size: int = 10_000,
+    dims: tuple[int, ...] = (2, 64),
+    memory: bool = True,
+) -> dict[str, object]:
+    """Measure the log density and its gradient in x at each d, print tables, return the record."""
     if LazyTensor is None:
         print("pykeops is not installed: it sits this one out.")
-    tasks = [
-        _measure(task, device, rounds, size, d)
-        for d in dims
-        for task in ("log density", "gradient")
-    ]
     settings = {
         "points": size,
         "queries": size,
@@ -38,51 +47,56 @@ def run(device: str, rounds: int, size: int = 10_000, dims: tuple[int, ...] = (2
         "rounds": rounds,
         "bandwidth": "n ** (-1 / (d + 4))",
         "scikit-learn": "KernelDensity(leaf_size=n, rtol=0, atol=0), float64, one thread",
-        "error": "largest error of the log density in nats, against float64 differences",
-        "memory": "most megabytes that one call adds to the process",
+        "seconds": "median of a call; every contender is called once a round",
+        "times genlib": "seconds over those of genlib",
+        "memory": "most megabytes that a call adds, in a process that has made a small one",
+        "error": "largest error in nats, against float64 differences",
     }
     if device == "cuda":
         settings["roofline"] = " ".join(_roofline.__doc__.split())
-    return {"settings": settings, "results": tasks}
+    results = [_measure(task, d, device, rounds, size, memory) for d in dims for task in TASKS]
+    return {"settings": settings, "results": results}
 
 
-def _measure(task: str, device: str, rounds: int, size: int, d: int) -> dict[str, object]:
-    generator = torch.Generator().manual_seed(d)
-    x, y = (torch.randn(size, d, generator=generator).to(device) for _ in range(2))
-    h = torch.tensor(size ** (-1 / (d + 4))).item()  # one that float32 has, for all alike
-    contenders = _contenders(x, y, h, task, device)
+def _measure(
+    task: str, d: int, device: str, rounds: int, size: int, memory: bool
+) -> dict[str, object]:
+    x, y, h = _data(size, d, device)
+    contenders = _contenders(task, x, y, h)
     seconds = measure(contenders, rounds, device)
     truth = _truth(x, y, h) if task == "log density" else None
-    rows = []
+    found = {}
     for name, call in contenders.items():
-        row = {"task": task, "d": d, "contender": name, "seconds": median(seconds[name])}
-        row["times genlib"] = float(f"{row['seconds'] / median(seconds[GENLIB]):.3g}")
-        memory = peak_memory(call, device)
-        row["memory"] = None if memory is None else round(memory, 1)
+        row = {"seconds": median(seconds[name])}
+        row["times genlib"] = rounded(row["seconds"] / median(seconds[GENLIB]), 3)
+        if memory:
+            row["memory"] = in_fresh_process(_peak, task, d, device, size, name)
         if truth is not None:
-            error = (torch.as_tensor(call()).to(truth).flatten() - truth).abs().max().item()
-            row["error"] = float(f"{error:.2g}")
-        if name == GENLIB and device == "cuda":
-            direct = kde._forms(y, torch.full((d,), h))[0]().direct
-            row["roofline"] = _roofline(size * size, d, direct, row["seconds"])
-        rows.append(row)
-    print(table(rows), end="\n\n", flush=True)
-    return {
-        "task": task,
-        "d": d,
-        "contenders": {
-            row["contender"]: {
-                **{key: row[key] for key in list(row)[3:]},
-                "all seconds": [float(f"{value:.4g}") for value in seconds[row["contender"]]],
-            }
-            for row in rows
-        },
-    }
+            error = torch.as_tensor(call()).to(truth).flatten() - truth
+            row["error"] = rounded(error.abs().max().item(), 2)
+            if name == GENLIB and device == "cuda":
+                row["roofline"] = _roofline(y, row["seconds"])
+        found[name] = row
+    print(table([{"task": task, "d": d, "contender": name} | found[name] for name in found]) + "\n")
+    for name, row in found.items():
+        row["all seconds"] = [rounded(value, 4) for value in seconds[name]]
+    return {"task": task, "d": d, "contenders": found}
 
 
-def _contenders(
-    x: Tensor, y: Tensor, h: float, task: str, device: str
-) -> dict[str, Callable[[], object]]:
+def _peak(task: str, d: int, device: str, size: int, name: str) -> float | None:
+    """Megabytes that one call of one contender adds."""
+    _contenders(task, *_data(200, d, device))[name]()
+    return peak_memory(_contenders(task, *_data(size, d, device))[name], device)
+
+
+def _data(size: int, d: int, device: str) -> tuple[Tensor, Tensor, float]:
+    """Queries, points, and a bandwidth that float32 has, so that it is the same for all."""
+    generator = torch.Generator().manual_seed(d)
+    x, y = (torch.randn(size, d, generator=generator).to(device) for _ in range(2))
+    return x, y, torch.tensor(size ** (-1 / (d + 4))).item()
+
+
+def _contenders(task: str, x: Tensor, y: Tensor, h: float) -> dict[str, Callable[[], object]]:
     """Each computes log Σ_j exp(−½‖(x_i − y_j)/h‖²), up to a constant, or its gradient in x."""
     log_m = math.log(len(y))
 
@@ -104,7 +118,7 @@ def _contenders(
             for name, function in functions.items()
         }
     calls = {name: lambda function=function: function(x) for name, function in functions.items()}
-    if device == "cpu":
+    if x.device.type == "cpu":
         model = KernelDensity(bandwidth=h, leaf_size=len(y), rtol=0, atol=0).fit(y.numpy())
         constant = x.shape[1] * (math.log(h) + math.log(2 * math.pi) / 2)
         calls[SKLEARN] = lambda: model.score_samples(x.numpy()) + constant
@@ -124,17 +138,18 @@ def _truth(x: Tensor, y: Tensor, h: float) -> Tensor:
     return torch.cat(rows) - math.log(len(y))
 
 
-def _roofline(pairs: int, d: int, direct: bool, seconds: float) -> float | None:
+def _roofline(y: Tensor, seconds: float) -> float | None:
     """Least time over time taken, for the log density.
 
     Least is the slower of the arithmetic (3 d FLOP a pair by differences, 2 d by products; a lane
     does two a cycle) and the exponentials (one a pair; a multiprocessor does 16 a cycle). Reading x
     and y once takes less than either.
     """
-    properties = torch.cuda.get_device_properties(0)
+    properties = torch.cuda.get_device_properties(y.device)
     if not hasattr(properties, "clock_rate"):
         return None
+    (size, d), cycles = y.shape, properties.clock_rate * 1e3 * properties.multi_processor_count
     lanes = 64 if (properties.major, properties.minor) in ((7, 0), (7, 5), (8, 0)) else 128
-    cycles = properties.clock_rate * 1e3 * properties.multi_processor_count
-    arithmetic = pairs * d * (3 if direct else 2) / (2 * lanes * cycles)
-    return round(max(arithmetic, pairs / (16 * cycles)) / seconds, 3)
+    differences = kde._forms(y, y.new_ones(d))[0]().direct
+    arithmetic = (3 if differences else 2) * d / (2 * lanes)
+    return rounded(size**2 * max(arithmetic, 1 / 16) / cycles / seconds, 3)

@@ -4,21 +4,24 @@ Contenders take turns round by round, so that whatever else the machine does fal
 and the first round, in which peers compile and allocators grow, is not counted.
 """
 
-import ctypes
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from genlib.core.files import atomic_write
+
+T = TypeVar("T")
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "triton", "numpy", "scikit-learn", "pykeops")
@@ -50,16 +53,20 @@ def peak_memory(call: Callable[[], object], device: str) -> float | None:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
-    with suppress(OSError, AttributeError):  # memory that was freed and kept would count as in use
-        ctypes.CDLL(None).malloc_trim(0)
+        return round((torch.cuda.max_memory_allocated() - before) / 1e6, 1)
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the high-water mark
     except OSError:
         return None
     before = _status("VmRSS")
     call()
-    return (_status("VmHWM") - before) / 1e3
+    return round((_status("VmHWM") - before) / 1e3, 1)
+
+
+def in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
+    """``function(*arguments)``, where no earlier call has left memory behind."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def machine(device: str) -> dict[str, object]:
@@ -109,8 +116,13 @@ def record(
 
 
 def median(seconds: list[float]) -> float:
-    """Median, to four digits: no benchmark repeats better than that."""
-    return float(f"{statistics.median(seconds):.4g}")
+    """Median, to the four digits at most that a benchmark repeats to."""
+    return rounded(statistics.median(seconds), 4)
+
+
+def rounded(value: float, digits: int) -> float:
+    """``value`` to so many significant digits."""
+    return float(f"{value:.{digits}g}")
 
 
 def table(rows: list[dict[str, object]]) -> str:
