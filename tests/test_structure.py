@@ -145,3 +145,11 @@ def test_a_workflow_names_its_triggers_and_jobs(path):
 def test_every_lesson_stands_in_the_book():
     lessons = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("lessons/*/lesson.ipynb")}
     assert lessons - {path.relative_to(ROOT).as_posix() for path in sources()} == set()
+
+
+def test_every_lesson_folder_is_complete_and_its_exercises_stand_in_the_book():
+    listed = {path.relative_to(ROOT).as_posix() for path in sources()}
+    for folder in ROOT.glob("lessons/[0-9]*/"):
+        names = {path.name for path in folder.iterdir()}
+        assert {"lesson.ipynb", "exercises.ipynb", "wrong_answers.py"} <= names
+        assert (folder / "exercises.ipynb").relative_to(ROOT).as_posix() in listed
