@@ -1,9 +1,25 @@
 """genlib: the working models of the course, one class a model, one question sheet for all."""
 
-from genlib import data, plots, verify, widgets
+import importlib
+from types import ModuleType
+
+from genlib import data
 from genlib.core import *  # noqa: F403
 from genlib.core import __all__ as _core
 from genlib.models import *  # noqa: F403
 from genlib.models import __all__ as _models
 
-__all__ = [*_core, *_models, "data", "plots", "verify", "widgets"]
+# Imported when first asked for: Matplotlib and scipy.stats take as long to import as all the rest.
+_LATE = ("plots", "verify", "widgets")
+
+__all__ = [*_core, *_models, "data", *_LATE]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LATE:
+        return importlib.import_module(f"genlib.{name}")
+    raise AttributeError(f"module 'genlib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -2,14 +2,17 @@
 can tell apart.
 
 Every function draws on ``ax`` if one is given, else on a new figure, and returns the axes. Models
-are seen only through their queries.
+are seen only through their queries, and classes of models through their declarations.
 """
 
 from __future__ import annotations
 
+import html
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -20,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
-from genlib.core import History
+from genlib.core import Density, History, Model
 from genlib.core.validation import check_count, check_tensor
 
 if TYPE_CHECKING:
@@ -47,6 +50,20 @@ STYLE = {
     "image.cmap": "cividis",
     "image.interpolation": "nearest",
 }
+
+
+# The taxonomy of densities: what is said of p(x), and the ways of saying it.
+_FAMILIES = {
+    "explicit: p(x) is written down": {
+        Density.EXACT: "exactly",
+        Density.BOUND: "up to a bound",
+        Density.ENERGY: "up to the constant Z",
+        Density.UNNORMALISED: "as a mere score",
+    },
+    "implicit: p(x) only by its samples": {Density.IMPLICIT: "by drawing"},
+    "no p(x)": {Density.NONE: "for other uses"},
+}
+_NAMES_WIDTH = 54  # characters of a line of names in the taxonomy
 
 
 def use_style() -> None:
@@ -168,6 +185,124 @@ def history(record: History, *, ax: Axes | None = None, ylabel: str = "loss (nat
     return ax
 
 
+def taxonomy(models: Iterable[type[Model]] | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw the tree of the ways to answer the density query, with each model on its branch.
+
+    The tree is read off what the classes declare as ``density``; a branch without a model is drawn
+    empty.
+
+    Parameters
+    ----------
+    models : iterable of subclasses of Model, optional
+        By default all that are known, in the order of their definition.
+    """
+    models = _declared(models)
+    names = {
+        kind: textwrap.wrap(
+            ", ".join(model.__name__ for model in models if model.density is kind), _NAMES_WIDTH
+        )
+        for kind in Density
+    }
+    rows = sum(max(1, len(lines)) + 0.8 for lines in names.values())
+    ax = _axes(ax, figsize=(8.6, 0.3 + 0.22 * rows))
+    ax.set(xlim=(0, 100), ylim=(rows, -0.3))
+    ax.set_axis_off()
+    top = 0.0
+    for i, (family, branches) in enumerate(_FAMILIES.items()):
+        middles = []
+        for kind, how in branches.items():
+            middles.append(top + max(1, len(names[kind])) / 2)
+            _branch(ax, middles[-1], how, names[kind], COLOURS[i])
+            top += max(1, len(names[kind])) + 0.8
+        trunk = sum(middles) / len(middles)
+        ax.plot([25, 25], [middles[0], middles[-1]], color=COLOURS[i])
+        ax.plot([23, 25], [trunk, trunk], color=COLOURS[i])
+        words = family.replace(": ", ":\n")
+        ax.text(22, trunk, words, ha="right", va="center", color=COLOURS[i], weight="bold")
+    return ax
+
+
+def _branch(ax: Axes, y: float, how: str, names: Sequence[str], colour: str) -> None:
+    """One way of answering, at height ``y``, with lines of names beside it."""
+    ax.plot([25, 27], [y, y], color=colour)
+    ax.text(28, y, how, va="center", color=colour)
+    ax.plot([47, 49], [y, y], color=colour, ls="-" if names else ":")
+    words = "\n".join(names) if names else "(none yet)"
+    ax.text(50, y, words, va="center", color="black" if names else "0.5", linespacing=1.25)
+
+
+@dataclass(frozen=True)
+class AnswerSheet:
+    """Which model answers which query: a table in a notebook, in a terminal, and as ``rows``.
+
+    Attributes
+    ----------
+    rows : sequence of (model, density, sample, encode)
+        The class's name and its three answers: how it gives a density, then "yes" or "no".
+    reasons : sequence of mapping
+        For each row, the sentence behind each query that has no answer.
+    """
+
+    rows: Sequence[tuple[str, str, str, str]]
+    reasons: Sequence[Mapping[str, str]]
+
+    def __repr__(self) -> str:
+        table = [("model", "density", "sample", "encode"), *self.rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        cells = (map(str.ljust, row, widths) for row in table)
+        return "\n".join("  ".join(row).rstrip() for row in cells)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in ("model", *_QUERIES.values()))
+        body = "".join(map(self._row_html, self.rows, self.reasons))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    @staticmethod
+    def _row_html(row: Sequence[str], reasons: Mapping[str, str]) -> str:
+        cells = [f"<td><code>{html.escape(row[0])}</code></td>"]
+        for query, answer in zip(_QUERIES, row[1:], strict=True):
+            reason = html.escape(reasons.get(query, ""))
+            because = f"<br><small>{reason}</small>" if reason else ""
+            cells.append(f'<td style="text-align:left">{html.escape(answer)}{because}</td>')
+        return f"<tr>{''.join(cells)}</tr>"
+
+
+_QUERIES = {"log_prob": "density", "sample": "sample", "encode": "encode"}
+
+
+def answers(models: Iterable[type[Model]] | None = None) -> AnswerSheet:
+    """Tabulate which model answers which of the three queries, from what the classes declare.
+
+    Parameters
+    ----------
+    models : iterable of subclasses of Model, optional
+        By default all that are known, in the order of their definition.
+
+    Examples
+    --------
+    >>> class Coin(Model):
+    ...     density = Density.IMPLICIT
+    ...     cannot = {"encode": "a coin has no inside."}
+    ...
+    ...     def _sample(self, n, generator):
+    ...         return torch.rand(n, generator=generator).round()
+    >>> answers([Coin])
+    model  density   sample  encode
+    Coin   implicit  yes     no
+    """
+    models = _declared(models)
+    rows = [
+        (
+            model.__name__,
+            model.density.value,
+            *("yes" if model.answers(query) else "no" for query in ("sample", "encode")),
+        )
+        for model in models
+    ]
+    reasons = [{q: why for q, why in m.cannot.items() if not m.answers(q)} for m in models]
+    return AnswerSheet(rows, reasons)
+
+
 def as_jpeg(figure: Figure | None = None, quality: int = 85) -> Image:
     """Show a figure that is mostly photograph as JPEG, a fraction of the size of the usual PNG.
 
@@ -185,6 +320,15 @@ def as_jpeg(figure: Figure | None = None, quality: int = 85) -> Image:
 
 def _axes(ax: Axes | None, **figure: object) -> Axes:
     return plt.subplots(**figure)[1] if ax is None else ax
+
+
+def _declared(models: Iterable[type[Model]] | None) -> list[type[Model]]:
+    """The given classes of models, or all that are known."""
+    models = list(Model.registry.values() if models is None else models)
+    for model in models:
+        if not (isinstance(model, type) and issubclass(model, Model)):
+            raise TypeError(f"models: expected subclasses of Model, got {model!r}.")
+    return models
 
 
 def _tile(x: Tensor, columns: int, gap: int = 1) -> Tensor:

@@ -16,7 +16,8 @@ from scipy import stats
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
-from genlib.core import Model, binary_events
+from genlib.core import Model, discrete_events
+from genlib.core.discrete import Levels, States, place_values, state_counts
 from genlib.core.validation import check_count, describe, first_index
 
 FALSE_ALARM = 1e-6
@@ -91,9 +92,9 @@ def normalised(
 ) -> None:
     """Check that probabilities sum, or a density integrates, to one.
 
-    Binary events of at most 20 values are listed. Elsewhere the integral is estimated by importance
-    sampling from a broad mixture around the model's own samples (or around the rows of ``around``),
-    and tested against one at `FALSE_ALARM`.
+    Discrete events are listed where there are at most 2**20. Elsewhere the integral is estimated by
+    importance sampling from a broad mixture around the model's own samples (or around the rows of
+    ``around``), and tested against one at `FALSE_ALARM`.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def normalised(
         total = model.log_prob(_all_events(model)).exp().sum().item()
         if abs(total - 1) > 1e-4:
             raise VerificationError(
-                f"probabilities of all {2 ** model.event_shape.numel()} events sum to "
+                f"probabilities of all {math.prod(_states(model))} events sum to "
                 f"{total:.6g}, not to 1; " + _normaliser_hint(total)
             )
         return
@@ -123,10 +124,10 @@ def samples_match(
 ) -> None:
     """Check that ``sample`` draws from the density that ``log_prob`` states.
 
-    Binary events of at most 20 values are counted one by one. Elsewhere space is cut into ``cells``
-    nearest-point cells around samples, and the share of samples in each is compared with the
-    density's integral over it, estimated by importance sampling. Both are tests at `FALSE_ALARM`
-    over all events or cells.
+    Discrete events are counted one by one where there are at most 2**20. Elsewhere space is cut
+    into ``cells`` nearest-point cells around samples, and the share of samples in each is compared
+    with the density's integral over it, estimated by importance sampling. Both are tests at
+    `FALSE_ALARM` over all events or cells.
 
     Raises
     ------
@@ -269,12 +270,17 @@ def detailed_balance(
 # ---------------------------------------------------------------------- helpers
 
 
+def _states(model: Model) -> tuple[int, ...] | None:
+    return state_counts(model.support, model.event_shape.numel())
+
+
 def _listable(model: Model) -> bool:
-    return model.support is constraints.boolean and model.event_shape.numel() <= 20
+    states = _states(model)
+    return states is not None and math.prod(states) <= 2**20
 
 
 def _all_events(model: Model) -> Tensor:
-    events = binary_events(model.event_shape.numel(), dtype=model.dtype, device=model.device)
+    events = discrete_events(_states(model), dtype=model.dtype, device=model.device)
     return events.reshape(-1, *model.event_shape)
 
 
@@ -288,9 +294,16 @@ def _arbitrary(model: Model, rows: int, generator: Generator | None) -> Tensor:
     elif isinstance(model.support, constraints.interval):
         low, high = model.support.lower_bound, model.support.upper_bound
         x = low + (high - low) * torch.rand(shape, generator=generator)
+    elif isinstance(model.support, States):
+        counts = torch.tensor(model.support.states)
+        x = (counts * torch.rand(shape, generator=generator)).floor()
+    elif isinstance(model.support, Levels):
+        steps = model.support.levels - 1
+        x = (torch.rand(shape, generator=generator) * steps).round() / steps
     else:
         raise ValueError(
-            f"expected a support of reals, {{0, 1}} or an interval, got {describe(model.support)}."
+            "expected a support of reals, an interval or finitely many states, got "
+            f"{describe(model.support)}."
         )
     return x.to(device=model.device, dtype=model.dtype)
 
@@ -299,30 +312,30 @@ def _another_value(x: Tensor, support: constraints.Constraint) -> Tensor:
     """A value of the support that differs from ``x`` everywhere."""
     if support is constraints.real:
         return x + 1
-    low, high = (
-        (0, 1) if support is constraints.boolean else (support.lower_bound, support.upper_bound)
-    )
+    if support is constraints.boolean or isinstance(support, States):
+        return (x == 0).to(x)
+    low, high = support.lower_bound, support.upper_bound
     return torch.where(x - low > 0.5 * (high - low), low, high).to(x)
 
 
 def _counts_match(model: Model, x: Tensor) -> None:
     """Exact binomial tests of the counts of all events."""
-    size = model.event_shape.numel()
-    places = 2 ** torch.arange(size - 1, -1, -1, device=x.device)
-    codes = (x.reshape(len(x), size).long() * places).sum(1)
-    counts = torch.bincount(codes.cpu(), minlength=2**size).numpy()
-    stated = model.log_prob(_all_events(model)).double().exp().clamp(0, 1).cpu().numpy()
+    events = _all_events(model)
+    places = torch.tensor(place_values(_states(model)))
+    codes = (x.flatten(1).long().cpu() * places).sum(1)
+    counts = torch.bincount(codes, minlength=len(events)).numpy()
+    stated = model.log_prob(events).double().exp().clamp(0, 1).cpu().numpy()
     n = len(x)
     tails = 2 * torch.from_numpy(stats.binom.cdf(counts, n, stated)).minimum(
         torch.from_numpy(stats.binom.sf(counts - 1, n, stated))
     )
-    wrong = tails < FALSE_ALARM / 2**size
+    wrong = tails < FALSE_ALARM / len(events)
     if wrong.any():
         (event,) = first_index(wrong)
         raise VerificationError(
-            f"event {event:0{size}b} is drawn {counts[event]} times in {n}, where log_prob "
-            "makes one expect "
-            f"{n * stated[event]:.1f}: sample and log_prob describe different distributions."
+            f"event {tuple(events[event].flatten().int().tolist())} is drawn {counts[event]} times "
+            f"in {n}, where log_prob makes one expect {n * stated[event]:.1f}: sample and log_prob "
+            "describe different distributions."
         )
 
 
@@ -334,6 +347,12 @@ class _Proposal:
     """
 
     def __init__(self, model: Model, around: Tensor | None, generator: Generator | None) -> None:
+        if model.support.is_discrete:
+            raise ValueError(
+                "expected real values, or at most 2**20 discrete events; got events of "
+                f"{model.event_shape.numel()} values in {describe(model.support)}, too many to "
+                "list."
+            )
         self.model = model
         self.generator = generator
         points = model.sample(256, generator=generator) if around is None else around[:256]

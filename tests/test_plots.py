@@ -93,3 +93,94 @@ def test_colours_differ_in_grey_and_the_style_is_opaque():
     ]
     assert min(abs(np.diff(luminance[:2]))) > 0.05
     assert gl.plots.STYLE["figure.facecolor"] == "white"
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """A registry of its own, so that classes made here are forgotten afterwards."""
+    monkeypatch.setattr(gl.Model, "registry", dict(gl.Model.registry))
+
+
+def declared(name, density, *queries, **cannot):
+    """A class of models that declares ``density`` and answers ``queries``."""
+    answered = {f"_{query}": lambda self, *_: None for query in queries}
+    return type(name, (gl.Model,), {"density": density, "cannot": cannot, **answered})
+
+
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_taxonomy_has_every_kind_of_density_once_and_empty_branches_say_so():
+    drawn = words(gl.plots.taxonomy([]))
+    assert drawn.count("(none yet)") == len(gl.Density) == 6
+    assert sum(word.startswith(("explicit", "implicit", "no p(x)")) for word in drawn) == 3
+
+
+@pytest.mark.covers("F04")
+def test_taxonomy_puts_each_model_on_the_branch_that_its_class_declares(known):
+    models = [declared(f"Model{kind.name}", kind) for kind in gl.Density]
+    ax = gl.plots.taxonomy(models)
+    places = {text.get_text(): text.get_position() for text in ax.texts}
+    branch = {"EXACT": "exactly", "BOUND": "up to a bound", "ENERGY": "up to the constant Z"}
+    branch |= {"UNNORMALISED": "as a mere score", "IMPLICIT": "by drawing"}
+    branch |= {"NONE": "for other uses"}
+    heights = {kind: places[how][1] for kind, how in branch.items()}
+    assert {kind: places[f"Model{kind}"][1] for kind in branch} == heights
+    assert len(set(heights.values())) == 6
+
+
+@pytest.mark.covers("F04")
+def test_taxonomy_and_answers_grow_with_the_library(known):
+    declared("Newcomer", gl.Density.BOUND, "sample")
+    assert "Newcomer" in words(gl.plots.taxonomy())
+    assert ("Newcomer", "a bound", "yes", "no") in gl.plots.answers().rows
+    assert len(gl.plots.answers().rows) == len(gl.Model.registry)
+
+
+def test_taxonomy_of_forty_models_overlaps_nowhere_and_stays_on_its_page(known):
+    models = [declared(f"RatherLongName{i:02}", kind) for i in range(7) for kind in gl.Density]
+    with plt.rc_context(gl.plots.STYLE):
+        ax = gl.plots.taxonomy(models)
+        ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not [
+        (i, j) for i, a in enumerate(boxes) for j, b in enumerate(boxes) if i < j and a.overlaps(b)
+    ]
+    page = ax.figure.get_window_extent()
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 for box in boxes)
+    shown = " ".join(words(ax)).replace("\n", " ")
+    assert all(model.__name__ in shown for model in models)
+
+
+@pytest.mark.covers("F03")
+def test_answers_agree_with_what_the_models_do(known):
+    """For each fitted model, a query raises exactly where the table says no."""
+    x = torch.randn(40, 2)
+    classes = [gl.Gaussian, gl.Laplace, gl.Histogram, gl.Parzen, gl.KNearest]
+    for row, make in zip(gl.plots.answers(classes).rows, classes, strict=True):
+        model = make()
+        model.fit(x)
+        told = dict(zip(("sample", "encode"), row[2:], strict=True))
+        for query, question in {"sample": 3, "encode": x}.items():
+            if told[query] == "yes":
+                getattr(model, query)(question)
+            else:
+                with pytest.raises(gl.CannotAnswerError):
+                    getattr(model, query)(question)
+        assert (row[1] == "exact") == (make is not gl.KNearest)
+
+
+def test_answers_give_the_reason_of_a_refusal_and_escape_it(known):
+    model = declared("Shy", gl.Density.NONE, "encode", sample="a < b & it is shy.")
+    sheet = gl.plots.answers([model])
+    assert sheet.rows == [("Shy", "none", "no", "yes")]
+    page = sheet._repr_html_()
+    assert "a &lt; b &amp; it is shy." in page and page.count("<tr>") == 2
+    assert repr(sheet).splitlines()[1].split() == ["Shy", "none", "no", "yes"]
+
+
+@pytest.mark.parametrize("draw", [gl.plots.taxonomy, gl.plots.answers])
+def test_only_classes_of_models_have_a_place(draw):
+    with pytest.raises(TypeError, match="subclasses of Model, got Gaussian"):
+        draw([gl.Gaussian()])

@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributions import constraints
 
 import genlib as gl
+from genlib.core.discrete import States
 from genlib.verify import VerificationError
 from tests.core.toys import IsingRing, TrainedGaussian
 
@@ -40,6 +41,23 @@ class Autoregressive(gl.Model):
         for i in self.order:
             x[:, i] = torch.bernoulli(self.conditionals(x)[:, i], generator=generator)
         return x
+
+
+class Pair(gl.Model):
+    """Two variables of two and three states, by one table."""
+
+    density = gl.Density.EXACT
+    support = States((2, 3))
+    event_shape = torch.Size([2])
+    stated = torch.tensor([[0.1, 0.2, 0.05], [0.3, 0.0, 0.35]])
+    drawn = stated
+
+    def _log_prob(self, x):
+        return self.stated[tuple(x.long().T)].log()
+
+    def _sample(self, n, generator):
+        number = torch.multinomial(self.drawn.flatten(), n, True, generator=generator)
+        return torch.stack([number // 3, number % 3], 1).float()
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +109,24 @@ class TestCausal:
         with pytest.raises(VerificationError, match="output 1 depends on input 1"):
             gl.verify.causal(model)
 
+    @pytest.mark.parametrize("support", [constraints.boolean, States((2, 3, 4, 5))])
+    @pytest.mark.parametrize("place", range(4))
+    def test_tries_other_events_of_a_discrete_support(self, support, place):
+        """Whatever state the random events hold, the one tried beside it differs, and is one."""
+
+        class Own(gl.Model):
+            event_shape = torch.Size([4])
+
+            def conditionals(self, x):
+                self.check(x)
+                return x * (torch.arange(4) == place)
+
+        model = Own()
+        model.support = support
+        for _ in range(10):
+            with pytest.raises(VerificationError, match=f"output {place} depends on input {place}"):
+                gl.verify.causal(model, rows=1)
+
 
 class Scaled(TrainedGaussian):
     """A Gaussian whose log_prob is off by a constant."""
@@ -105,6 +141,7 @@ class TestNormalised:
     def test_passes_exact_models(self):
         gl.verify.normalised(Autoregressive())
         gl.verify.normalised(IsingRing(8))
+        gl.verify.normalised(Pair())
         gl.verify.normalised(TrainedGaussian(4))
 
     @pytest.mark.parametrize("shift", [-0.05, 0.05, math.log(2)])
@@ -124,6 +161,30 @@ class TestNormalised:
         with pytest.raises(VerificationError, match="probabilities of all 64 events sum to"):
             gl.verify.normalised(model)
 
+    @pytest.mark.parametrize("factor", [0.99, 1.01])
+    def test_finds_a_mass_over_more_than_two_states_that_does_not_sum(self, factor):
+        model = Pair()
+        model.stated = model.stated * factor
+        with pytest.raises(
+            VerificationError, match=f"probabilities of all 6 events sum to {factor:g}, not to 1"
+        ):
+            gl.verify.normalised(model)
+
+    @pytest.mark.parametrize("check", [gl.verify.normalised, gl.verify.samples_match])
+    @pytest.mark.parametrize("support", [States((3,) * 13), constraints.nonnegative_integer])
+    def test_events_too_many_to_list_are_refused_in_words(self, check, support):
+        class Many(Pair):
+            event_shape = torch.Size([13])
+
+            def _sample(self, n, generator):
+                return torch.zeros(n, 13)
+
+        Many.support = support
+        with pytest.raises(
+            ValueError, match=r"at most 2\*\*20 .* 13 values in \{.*too many to list"
+        ):
+            check(Many())
+
     def test_around_serves_models_that_cannot_draw(self):
         class NoDraws(gl.Model):
             density = gl.Density.EXACT
@@ -138,6 +199,7 @@ class TestNormalised:
 class TestSamplesMatch:
     def test_passes_exact_models(self):
         gl.verify.samples_match(Autoregressive())
+        gl.verify.samples_match(Pair())
         gl.verify.samples_match(TrainedGaussian(3))
 
     def test_finds_samples_that_are_too_wide(self):
@@ -155,8 +217,21 @@ class TestSamplesMatch:
                 x[: n // 4, 2] = 1 - x[: n // 4, 2]
                 return x
 
-        with pytest.raises(VerificationError, match=r"event [01]{6} is drawn .* times"):
+        with pytest.raises(
+            VerificationError, match=r"event \((?:[01], ){5}[01]\) is drawn .* times"
+        ):
             gl.verify.samples_match(Flipped())
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_finds_a_wrong_share_among_more_than_two_states(self, first):
+        """In row 1, draws of an event that should never come."""
+        model = Pair()
+        moved = torch.tensor([-0.03, 0.03, 0])
+        model.drawn = model.stated + moved * (torch.arange(2) == first)[:, None]
+        with pytest.raises(
+            VerificationError, match=rf"event \({first}, [01]\) is drawn \d+ times in 50000"
+        ):
+            gl.verify.samples_match(model)
 
 
 class TestGradient:

@@ -1,5 +1,6 @@
 """What all models share: the contract, fitting, checks, saving, seeds."""
 
+from genlib.core.discrete import binary_events, discrete_events
 from genlib.core.fit import Player, TrainingDivergedError, WrongCheckpointError
 from genlib.core.history import History
 from genlib.core.model import (
@@ -8,7 +9,6 @@ from genlib.core.model import (
     EnergyModel,
     Model,
     NotFittedError,
-    binary_events,
     load,
 )
 from genlib.core.random import seed
@@ -26,6 +26,7 @@ __all__ = [
     "TrainingDivergedError",
     "WrongCheckpointError",
     "binary_events",
+    "discrete_events",
     "load",
     "seed",
 ]

@@ -31,6 +31,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import constraints
 from torch.optim import Optimizer
 
+from genlib.core.discrete import binary_events
 from genlib.core.fit import Player, fit
 from genlib.core.history import History
 from genlib.core.saving import DamagedFileError, read_tree, write_tree
@@ -93,9 +94,11 @@ class Model(nn.Module):
 
     arguments: dict[str, Any]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        """Enter the class in the registry, unless it is only a base for others."""
         super().__init_subclass__(**kwargs)
-        Model.registry[cls.__qualname__] = cls
+        if not abstract:
+            Model.registry[cls.__qualname__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note the constructor's arguments, so that `save` can write them down."""
@@ -351,7 +354,7 @@ class Model(nn.Module):
         return (x, *self._labels(y, len(x)).values())
 
 
-class EnergyModel(Model):
+class EnergyModel(Model, abstract=True):
     """A density known up to a constant: p(x) = exp(−E(x)) / Z.
 
     A subclass writes ``_energy(x) -> (N,)``. Where events are few enough to list, log Z is a sum,
@@ -392,17 +395,6 @@ class EnergyModel(Model):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         return -self._energy(x) - self.log_partition()
-
-
-def binary_events(
-    size: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-) -> Tensor:
-    """All 2**size binary vectors, shape (2**size, size), counting upwards with the last column
-    fastest.
-    """
-    check_count(size, "size")
-    codes = torch.arange(2**size, device=device)[:, None]
-    return ((codes >> torch.arange(size - 1, -1, -1, device=device)) & 1).to(dtype)
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Model:

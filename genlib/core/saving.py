@@ -91,7 +91,7 @@ def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
         }
     if isinstance(node, tuple):
         return {"tuple": [_pack(value, tensors) for value in node]}
-    if isinstance(node, list):
+    if isinstance(node, list | range):
         return [_pack(value, tensors) for value in node]
     if node is None or isinstance(node, bool | int | float | str):
         return node

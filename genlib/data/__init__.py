@@ -2,7 +2,8 @@
 
 from genlib.data.bundled import colours, digits, faces, patches, photo, photos, text, textures
 from genlib.data.dataset import Dataset, Splits
-from genlib.data.download import binarized_mnist, mnist
+from genlib.data.download import Messages, binarized_mnist, mnist, sms_spam
+from genlib.data.mail import Mail, mail
 from genlib.data.patterns import bars_and_stripes
 from genlib.data.planar import checkerboard, grid, pinwheel, ring, spirals, two_moons
 from genlib.data.storage import DataUnavailableError
@@ -11,6 +12,8 @@ from genlib.data.stroke_digits import strokes
 __all__ = [
     "DataUnavailableError",
     "Dataset",
+    "Mail",
+    "Messages",
     "Splits",
     "bars_and_stripes",
     "binarized_mnist",
@@ -19,12 +22,14 @@ __all__ = [
     "digits",
     "faces",
     "grid",
+    "mail",
     "mnist",
     "patches",
     "photo",
     "photos",
     "pinwheel",
     "ring",
+    "sms_spam",
     "spirals",
     "strokes",
     "text",

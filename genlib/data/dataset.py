@@ -15,6 +15,12 @@ from genlib.core.validation import check_count, first_index
 SPLITS = ("train", "valid", "test")
 
 
+def split_sizes(n: int) -> list[int]:
+    """Sizes of training, validation and test part when ``n`` rows are split 80/10/10."""
+    held_out = n // 10
+    return [n - 2 * held_out, held_out, held_out]
+
+
 @dataclass(frozen=True, eq=False)
 class Splits:
     """A training, a validation and a test part; the latter two may be ``None``."""

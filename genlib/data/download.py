@@ -8,18 +8,20 @@ wherever it lies.
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 import tempfile
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from genlib.core.files import atomic_write
 from genlib.core.progress import progress_bar
@@ -50,6 +52,14 @@ _BINARIZED_SHA256 = {
 }
 _PACKED = "binarized_mnist_packed.npz"
 
+_SMS_FILE = "smsspamcollection.zip"
+_SMS_URLS = (
+    "https://archive.ics.uci.edu/ml/machine-learning-databases/00228/smsspamcollection.zip",
+    "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
+)
+_SMS_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
+_SMS_LABELS = {"ham": 0, "spam": 1}
+
 
 def mnist() -> Dataset:
     """Return MNIST: 70,000 handwritten digits, (N, 1, 28, 28) with values k/255, labels 0 … 9.
@@ -64,8 +74,12 @@ def mnist() -> Dataset:
     DamagedFileError
         If a file in ``$GENLIB_DATA`` is truncated or altered.
     """
-    parts = {name: torch.from_numpy(_read_idx(_mnist_file(name))) for name in _MNIST_SHA256}
-    images, labels, test_images, test_labels = parts.values()
+    parts = []
+    for name, expected in _MNIST_SHA256.items():
+        urls = [f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS]
+        path = _checked_file("MNIST", "mnist", f"{name}.gz", expected, urls)
+        parts.append(torch.from_numpy(_read_idx(path)))
+    images, labels, test_images, test_labels = parts
     images, test_images = (part.unsqueeze(1).float() / 255 for part in (images, test_images))
     labels, test_labels = labels.long(), test_labels.long()
     split = len(images) - _MNIST_VALID
@@ -107,6 +121,62 @@ def binarized_mnist() -> Dataset:
     )
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Messages:
+    """Short texts with their labels.
+
+    Attributes
+    ----------
+    messages
+        The texts, in their published order.
+    labels
+        The class of each, int64 (N,).
+    name, source, licence
+        What the messages are, where they come from, and on what terms.
+    """
+
+    messages: list[str]
+    labels: Tensor
+    name: str
+    source: str
+    licence: str
+
+    def __repr__(self) -> str:
+        counts = enumerate(self.labels.bincount().tolist())
+        labels = ", ".join(f"{count} with label {label}" for label, count in counts)
+        return f"{self.name}: {len(self.messages)} messages, {labels}"
+
+
+def sms_spam(*, download: bool = True) -> Messages:
+    """Return the SMS Spam Collection: 5,574 English text messages, labels 0 (ham) and 1 (spam).
+
+    747 of them are spam. Messages are as published, capitals, digits and misspellings included, and
+    some occur more than once: remove duplicates before splitting, or test messages are trained on.
+
+    Parameters
+    ----------
+    download
+        Whether the file may be fetched where it is neither in ``$GENLIB_DATA`` nor in the cache.
+
+    Raises
+    ------
+    DataUnavailableError
+        If the file is not here and cannot be downloaded.
+    DamagedFileError
+        If the file in ``$GENLIB_DATA`` is truncated or altered.
+    """
+    urls = _SMS_URLS if download else ()
+    path = _checked_file("The SMS Spam Collection", "sms_spam", _SMS_FILE, _SMS_SHA256, urls)
+    messages, labels = _read_messages(path)
+    return Messages(
+        messages,
+        labels,
+        name="SMS Spam Collection",
+        source="T. A. Almeida and J. M. Gómez Hidalgo (2011), UCI Machine Learning Repository",
+        licence="CC BY 4.0",
+    )
+
+
 # Finding and fetching files
 
 
@@ -116,32 +186,35 @@ def _own_folders(name: str) -> list[Path]:
     return [] if top is None else [top / name, top]
 
 
-def _mnist_file(name: str) -> Path:
-    """Path of one of MNIST's files, its checksum seen to be right."""
-    file, expected = f"{name}.gz", _MNIST_SHA256[name]
-    own = _own_folders("mnist")
-    for folder in own:
-        if (folder / file).is_file():
-            check_sha256(folder / file, expected, "Remove it to have it downloaded.")
-            return folder / file
-    cached = cache_folder() / "mnist" / file
+def _checked_file(what: str, folder: str, file: str, expected: str, urls: Iterable[str]) -> Path:
+    """Path of ``file`` of the data set ``what``, its SHA-256 seen to be the expected one.
+
+    The file lies in ``$GENLIB_DATA`` or its ``folder`` there, in the cache's ``folder``, or is
+    downloaded to the latter from the first of ``urls`` that delivers it.
+    """
+    own = _own_folders(folder)
+    for place in own:
+        if (place / file).is_file():
+            check_sha256(place / file, expected, "Remove it to have it downloaded.")
+            return place / file
+    cached = cache_folder() / folder / file
     if cached.is_file():
         try:
             check_sha256(cached, expected, "It is downloaded again.")
             return cached
         except DamagedFileError as error:
-            warnings.warn(str(error), stacklevel=4)
+            warnings.warn(str(error), stacklevel=3)
     cached.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    for mirror in _MNIST_MIRRORS:
+    for url in urls:
         try:
             with atomic_write(cached) as temporary:
-                _download(mirror + file, temporary)
+                _download(url, temporary)
                 check_sha256(temporary, expected)
             return cached
         except (DamagedFileError, _Unreachable) as error:
-            failures.append(f"{mirror} ({error})")
-    raise _unavailable("MNIST", file, [*own, cached.parent], failures)
+            failures.append(f"{url.removesuffix(file)} ({error})")
+    raise _unavailable(what, file, [*own, cached.parent], failures)
 
 
 class _Unreachable(Exception):
@@ -168,9 +241,10 @@ def _download(url: str, path: Path) -> None:
 def _unavailable(
     what: str, files: str, folders: list[Path], failures: list[str]
 ) -> DataUnavailableError:
+    tried = f", then tried {'; '.join(failures)}" if failures else " and was not to download it"
     return DataUnavailableError(
-        f"{what} is not on this machine and could not be downloaded: looked for {files} in "
-        f"{', '.join(map(str, folders))}, then tried {'; '.join(failures)}. "
+        f"{what} is not on this machine{' and could not be downloaded' if failures else ''}: "
+        f"looked for {files} in {', '.join(map(str, folders))}{tried}. "
         "Without a network, copy the files into a folder and set GENLIB_DATA to its path."
     )
 
@@ -188,6 +262,21 @@ def _read_idx(path: Path) -> np.ndarray:
         return values.reshape(shape).copy()
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise DamagedFileError(f"{path}: cannot be read as an idx file: {error}") from error
+
+
+def _read_messages(path: Path) -> tuple[list[str], Tensor]:
+    """Read messages and labels from the zipped lines ``label, tab, message``."""
+    messages, labels = [], []
+    try:
+        with ZipFile(path) as archive, archive.open("SMSSpamCollection") as file:
+            # str.splitlines would also split at separators that may stand within a message.
+            for line in io.TextIOWrapper(file, encoding="utf-8"):
+                label, message = line.removesuffix("\n").split("\t", 1)
+                labels.append(_SMS_LABELS[label])
+                messages.append(message)
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise DamagedFileError(f"{path}: cannot be read as labelled messages: {error}") from error
+    return messages, torch.tensor(labels)
 
 
 # The formats in which the binarised MNIST goes around. Each reader gives the bits, (N, 784).

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 from genlib.core.validation import check_count, check_positive, check_tensor
-from genlib.data.dataset import Dataset, Splits
+from genlib.data.dataset import Dataset, Splits, split_sizes
 
 _ROWS_AT_ONCE = 4096  # bounds the memory of log_prob on a fine grid of points
 
@@ -77,8 +77,7 @@ class PlanarDensity(ABC):
         """
         check_count(n, minimum=10)
         x, label = self._draw(n, torch.Generator().manual_seed(seed))
-        held_out = n // 10
-        sizes = [n - 2 * held_out, held_out, held_out]
+        sizes = split_sizes(n)
         return Dataset(
             *x.split(sizes),
             labels=Splits(*label.split(sizes)),

@@ -21,13 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
-from scipy.linalg import block_diag
 from torch import Generator, Tensor
 
 from genlib.core.saving import DamagedFileError, read_tree, write_tree
 from genlib.core.validation import check_count
-from genlib.data.dataset import Dataset, Splits
+from genlib.data.dataset import Dataset, Splits, split_sizes
 from genlib.data.skeletons import SKELETONS, Point, Variant
 from genlib.data.storage import cache_folder
 
@@ -88,8 +86,7 @@ def strokes(
         raise ValueError(f"variation: expected a number in [0, 2], got {variation}.")
     arguments = {"n": n, "size": size, "seed": seed, "variation": float(variation)}
     parts = _cached(arguments) if cache else _drawn(**arguments)
-    held_out = n // 10
-    sizes = [n - 2 * held_out, held_out, held_out]
+    sizes = split_sizes(n)
     pixels, labels = parts.pop("pixels"), parts.pop("labels")
     return Dataset(
         *(pixels.unsqueeze(1).float() / 255).split(sizes),
@@ -296,6 +293,8 @@ class _Curve:
 
     def basis(self, count: int) -> np.ndarray:
         """Weights (count + 1, K) of the points in so many equal steps along the curve."""
+        from scipy.interpolate import CubicSpline  # a third of a second, for new digits only
+
         at = np.linspace(0, self.length, count + 1)
         weights = np.zeros((len(at), len(self.points)))
         for first, last in itertools.pairwise(self.breaks):
@@ -339,6 +338,8 @@ def _shared_out(segments: int, lengths: list[float]) -> list[int]:
 
 def _starts_and_ends(blocks: list[np.ndarray]) -> Tensor:
     """Stack the strokes' weights, leaving out the step from one stroke to the next."""
+    from scipy.linalg import block_diag
+
     starts = block_diag(*blocks)
     lasts = np.cumsum([len(block) for block in blocks]) - 1
     firsts = lasts - [len(block) - 1 for block in blocks]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Generator, Tensor
 
 from genlib.core import Density, History, Model
@@ -22,7 +21,7 @@ from genlib.kernels.kde import log_kernel_sum
 _TILE = 2**22  # pairs of rows looked at together where a kernel has no tiled operation of its own
 
 
-class DensityEstimator(Model):
+class DensityEstimator(Model, abstract=True):
     """A model that ``fit`` computes in one step from rows of shape (N, d).
 
     A subclass names its fitted buffers, the first with d as its last dimension, and fills them in
@@ -487,6 +486,8 @@ class KNearest(DensityEstimator):
         """log(K / (N V)) at each row of ``x``, shape (N,); infinite where K training rows coincide
         with ``x``.
         """
+        from sklearn.neighbors import NearestNeighbors
+
         self._require_data("unnormalised_log_prob")
         self.check(x)
         d = x.shape[1]

@@ -4,10 +4,10 @@ import argparse
 
 import torch
 
-from tests.benchmarks import bench_kde
+from tests.benchmarks import bench_graphical, bench_kde
 from tests.benchmarks.harness import record
 
-BENCHMARKS = {"kde": bench_kde.run}
+BENCHMARKS = {"kde": bench_kde.run, "graphical": bench_graphical.run}
 
 
 def main() -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import bench_kde, harness
-
-RECORD = harness.RESULTS / "kde-cpu.json"
+from tests.benchmarks import bench_graphical, bench_kde, harness
 
 
 def test_contenders_take_turns_and_the_first_round_is_not_counted():
@@ -33,6 +31,14 @@ def test_a_benchmark_runs_and_its_record_is_read_back(tmp_path, capsys):
     assert {"genlib", "eager torch"} <= set(gradient["contenders"])
     assert "scikit-learn" in capsys.readouterr().out
     assert [entry.name for entry in tmp_path.iterdir()] == ["kde-cpu.json"]
+
+
+def test_contenders_fit_the_same_counts_and_find_the_same_log_mass():
+    sizes = {"rows": 50, "features": 12, "variables": 6}
+    results = bench_graphical.run("cpu", rounds=1, **sizes, memory=False)["results"]
+    errors = [[row["error"] for row in result["contenders"].values()] for result in results]
+    assert errors[0] == [0, 0, 0]
+    assert len(errors[1]) == 2 and max(errors[1]) < 1e-5
 
 
 def test_a_record_that_cannot_be_written_leaves_the_old_one(tmp_path):
@@ -59,19 +65,34 @@ def test_a_table_is_aligned():
     assert harness.table(rows).splitlines() == ["name    seconds", "a       0.123", "longer  –"]
 
 
-def figures(task, d):
-    results = json.loads(RECORD.read_text(encoding="utf-8"))["results"]
+def figures(benchmark, task, d):
+    path = harness.RESULTS / f"{benchmark}-cpu.json"
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
     return next(r["contenders"] for r in results if (r["task"], r["d"]) == (task, d))
 
 
 @pytest.mark.parametrize(("d", "factor"), [(2, 20), (64, 8)])
 def test_the_figures_on_record_are_those_we_set_out_to_reach(d, factor):
-    found = figures("log density", d)
+    found = figures("kde", "log density", d)
     ours, sklearn, keops = (found[name] for name in ("genlib", "scikit-learn", "pykeops"))
     assert sklearn["seconds"] > factor * ours["seconds"]
     assert keops["seconds"] > ours["seconds"]
     assert ours["memory"] < 300
     assert ours["error"] < 1e-4
+    assert len(ours["all seconds"]) >= 5
+
+
+def test_naive_bayes_on_record_fits_as_fast_as_scikit_learn():
+    found = figures("graphical", "naive Bayes fit", 784)
+    ours, *peers = (found[name] for name in ("genlib", "scikit-learn", "scikit-learn, default"))
+    for peer in peers:
+        assert peer["seconds"] >= ours["seconds"]
+        assert peer["error"] == 0
+
+
+def test_the_log_mass_on_record_takes_less_than_half_a_second():
+    ours = figures("graphical", "Bayesian network log mass", 64)["genlib"]
+    assert ours["seconds"] < 0.5
     assert len(ours["all seconds"]) >= 5
 
 

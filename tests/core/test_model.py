@@ -10,6 +10,7 @@ from scipy import stats
 from torch.distributions import MultivariateNormal, constraints
 
 import genlib as gl
+from genlib.core.validation import check_event
 from tests.core.toys import IsingRing, TrainedGaussian, TugOfWar
 
 
@@ -115,6 +116,17 @@ class TestDoor:
     def test_bad_input_names_expected_and_found(self, gaussian, method, x, error, words):
         with pytest.raises(error, match=words):
             getattr(gaussian, method)(x)
+
+    def test_finite_values_may_have_an_infinite_sum(self):
+        check_event(torch.full((4, 3), 3e38), torch.Size([3]))
+        with pytest.raises(ValueError, match=r"got inf at index \(0, 0\)"):
+            check_event(torch.tensor([[math.inf], [-math.inf]]), torch.Size([1]))
+
+    def test_a_large_batch_is_checked_to_its_last_value(self):
+        x = torch.zeros(1001, 1000)
+        x[1000, 999] = 2
+        with pytest.raises(ValueError, match=r"got 2 at index \(1000, 999\)"):
+            check_event(x, torch.Size([1000]), constraints.boolean)
 
     def test_support_is_checked(self):
         x = torch.zeros(3, 4)

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import hashlib
+import io
 import os
 import struct
 import sys
@@ -10,6 +11,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -74,6 +76,31 @@ def little_bits(monkeypatch):
     return bits
 
 
+MESSAGES = [
+    ("ham", "See you at six?  "),
+    ("spam", "WINNER!! Claim your £900 prize: call 0906 now"),
+    ("ham", 'He said "ok'),
+    ("ham", "a tab\tand a next-line sign \x85 within"),
+    ("spam", "See you at six?  "),
+]
+
+
+def pack_messages(text, member="SMSSpamCollection"):
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        archive.writestr("readme", "about the messages")
+        archive.writestr(member, text)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def little_sms(monkeypatch):
+    """A collection of five messages by file name, whose checksum is the expected one."""
+    content = pack_messages("".join(f"{label}\t{message}\n" for label, message in MESSAGES))
+    monkeypatch.setattr(download, "_SMS_SHA256", hashlib.sha256(content).hexdigest())
+    return {"smsspamcollection.zip": content}
+
+
 def put(folder, files):
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -122,7 +149,7 @@ class TestOwnFolder:
 
     def test_a_wrong_path_is_named(self, monkeypatch):
         monkeypatch.setenv("GENLIB_DATA", "/no/such/folder")
-        for load in (data.mnist, data.binarized_mnist):
+        for load in (data.mnist, data.binarized_mnist, data.sms_spam):
             with pytest.raises(data.DataUnavailableError, match="is set to /no/such/folder, which"):
                 load()
 
@@ -213,6 +240,86 @@ class TestDownload:
         monkeypatch.setitem(sys.modules, "pooch", None)
         with pytest.raises(data.DataUnavailableError, match="needs pooch: pip install pooch"):
             data.mnist()
+
+
+class TestMessages:
+    @staticmethod
+    def assert_messages(found):
+        assert found.messages == [message for _, message in MESSAGES]
+        assert found.labels.tolist() == [0, 1, 0, 0, 1]
+        assert found.labels.dtype == torch.int64
+
+    @pytest.mark.parametrize("layout", ["sms_spam", "."])
+    def test_both_layouts_are_read_without_cache_or_network(
+        self, layout, little_sms, tmp_path, monkeypatch, cache
+    ):
+        put(tmp_path / "own" / layout, little_sms)
+        monkeypatch.setenv("GENLIB_DATA", str(tmp_path / "own"))
+        found = data.sms_spam()
+        self.assert_messages(found)
+        assert repr(found) == "SMS Spam Collection: 5 messages, 3 with label 0, 2 with label 1"
+        assert found.licence == "CC BY 4.0" and "Almeida" in found.source
+        assert not cache.exists()
+
+    def test_an_altered_file_is_named(self, little_sms, tmp_path, monkeypatch):
+        put(tmp_path, {name: content + b"?" for name, content in little_sms.items()})
+        monkeypatch.setenv("GENLIB_DATA", str(tmp_path))
+        with pytest.raises(DamagedFileError, match=r"smsspamcollection.zip: expected SHA-256 "):
+            data.sms_spam()
+
+    @pytest.mark.parametrize("name", ["smsspamcollection.zip", "sms+spam+collection.zip"])
+    def test_either_name_at_the_owner_fills_the_cache(
+        self, name, little_sms, server, monkeypatch, cache
+    ):
+        folder, address = server
+        (content,) = little_sms.values()
+        put(folder, {name: content})
+        # The names at the owner's server, with this machine in its place.
+        urls = [f"{address}{url.rsplit('/', 1)[1]}" for url in download._SMS_URLS]
+        monkeypatch.setattr(download, "_SMS_URLS", urls)
+        self.assert_messages(data.sms_spam())
+        assert [path.name for path in (cache / "sms_spam").iterdir()] == list(little_sms)
+        (folder / name).unlink()
+        self.assert_messages(data.sms_spam())
+
+    def test_a_damaged_file_in_the_cache_is_fetched_again(
+        self, little_sms, server, monkeypatch, cache
+    ):
+        folder, address = server
+        put(folder, little_sms)
+        monkeypatch.setattr(download, "_SMS_URLS", [f"{address}smsspamcollection.zip"])
+        put(cache / "sms_spam", {"smsspamcollection.zip": b"PK half a file"})
+        with pytest.warns(UserWarning, match="truncated or altered .* downloaded again") as caught:
+            self.assert_messages(data.sms_spam())
+        assert [warning.filename for warning in caught] == [__file__]
+        self.assert_messages(data.sms_spam())
+
+    def test_without_a_network_one_sentence_says_what_to_do(self, cache):
+        with pytest.raises(data.DataUnavailableError) as caught:
+            data.sms_spam()
+        message = str(caught.value)
+        assert message.startswith("The SMS Spam Collection is not on this machine and could not be")
+        assert f"smsspamcollection.zip in {cache / 'sms_spam'}" in message
+        assert "machine-learning-databases/00228/ (ConnectionError" in message
+        assert "public/228/sms+spam+collection.zip (ConnectionError" in message
+        assert message.endswith("copy the files into a folder and set GENLIB_DATA to its path.")
+        assert not list(cache.rglob("*.*"))
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"not a zip file",
+            pack_messages("ham\thello\n", member="another"),
+            pack_messages("hello without a label\n"),
+            pack_messages("eggs\thello\n"),
+            pack_messages(b"ham\t\xff\n"),
+        ],
+        ids=["zip", "member", "tab", "label", "encoding"],
+    )
+    def test_a_file_of_another_kind(self, content, tmp_path):
+        (tmp_path / "x.zip").write_bytes(content)
+        with pytest.raises(DamagedFileError, match=r"x.zip: cannot be read as labelled messages"):
+            download._read_messages(tmp_path / "x.zip")
 
 
 class TestBinarized:
@@ -324,6 +431,15 @@ class TestRealFiles:
         assert mnist.test.double().mean().item() == pytest.approx(33.79122 / 255, abs=1e-7)
         assert mnist.labels.train[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
         assert mnist.labels.test[:5].tolist() == [7, 2, 1, 0, 4]
+
+    def test_sms_spam(self):
+        folder = Path(os.environ["GENLIB_DATA"])
+        if not any((folder / place / download._SMS_FILE).is_file() for place in ("sms_spam", ".")):
+            pytest.skip("GENLIB_DATA has no SMS Spam Collection")
+        sms = data.sms_spam()
+        # The numbers of its readme.
+        assert len(sms.messages) == 5574 and sms.labels.bincount().tolist() == [4827, 747]
+        assert all(sms.messages)
 
     def test_binarized_mnist(self):
         bits = data.binarized_mnist()

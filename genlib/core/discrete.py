@@ -1,0 +1,104 @@
+"""Events of finitely many values: where they may lie, how they are numbered, and all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from genlib.core.validation import check_count
+
+
+class States(constraints.Constraint):
+    """Vectors whose i-th value is one of 0, 1, …, ``states[i]`` − 1.
+
+    Where every variable is binary, `constraints.boolean` says the same and is used instead.
+    """
+
+    is_discrete = True
+    event_dim = 0
+
+    def __init__(self, states: Sequence[int]) -> None:
+        self.states = tuple(states)
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        """Whether each value is a state of its variable."""
+        return (value % 1 == 0) & (value >= 0) & (value < torch.tensor(self.states).to(value))
+
+    def __repr__(self) -> str:
+        if len(set(self.states)) == 1:
+            return f"{{0, …, {self.states[0] - 1}}}"
+        return f"the states 0 … s − 1 of each variable, for s = {self.states}"
+
+
+class Levels(constraints.Constraint):
+    """The values 0, 1/(L − 1), …, 1 of a pixel with L ≥ 2 levels, up to a thousandth of a level.
+
+    Where there are two, `constraints.boolean` says the same and is used instead.
+    """
+
+    is_discrete = True
+    event_dim = 0
+    lower_bound, upper_bound = 0.0, 1.0
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        """Whether each value is a level."""
+        scaled = value * (self.levels - 1)
+        near = (scaled - scaled.round()).abs() <= 1e-3
+        return near & (value > -0.5 / self.levels) & (value < 1 + 0.5 / self.levels)
+
+    def __repr__(self) -> str:
+        return f"the {self.levels} levels 0, 1/{self.levels - 1}, …, 1"
+
+
+def state_space(states: Sequence[int]) -> constraints.Constraint:
+    """Return the support of variables with so many states each."""
+    return constraints.boolean if set(states) == {2} else States(states)
+
+
+def state_counts(support: constraints.Constraint, size: int) -> tuple[int, ...] | None:
+    """Number of states of each of ``size`` variables with this support; ``None`` where a variable
+    has infinitely many.
+    """
+    if support is constraints.boolean:
+        return (2,) * size
+    return support.states if isinstance(support, States) else None
+
+
+def place_values(states: Sequence[int]) -> list[int]:
+    """What a step of each variable adds to the number of an event, the last variable fastest."""
+    return [math.prod(states[i + 1 :]) for i in range(len(states))]
+
+
+def discrete_events(
+    states: Sequence[int],
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """All events of variables with so many states each, shape (Π states, len(states)), counting
+    upwards with the last column fastest.
+    """
+    for count in states:
+        check_count(count, "states")
+    numbers = torch.arange(math.prod(states), device=device)[:, None]
+    places = torch.tensor(place_values(states), device=device)
+    return (numbers // places % torch.tensor(states, device=device)).to(dtype)
+
+
+def binary_events(
+    size: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Tensor:
+    """All 2**size binary vectors, shape (2**size, size), counting upwards with the last column
+    fastest.
+    """
+    check_count(size, "size")
+    return discrete_events([2] * size, dtype=dtype, device=device)

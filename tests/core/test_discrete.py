@@ -1,0 +1,92 @@
+"""Discrete events against itertools and numpy's own numbering."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import constraints
+
+import genlib as gl
+from genlib.core.discrete import States, place_values, state_counts, state_space
+from genlib.core.validation import check_event, describe
+
+SIZES = [(2,), (5,), (2, 2, 2), (3, 2, 4), (2, 7, 1, 3)]
+
+
+@pytest.mark.parametrize("states", SIZES)
+class TestNumbering:
+    def test_all_events_are_listed_once_the_last_column_fastest(self, states):
+        expected = torch.tensor(list(itertools.product(*map(range, states)))).float()
+        assert torch.equal(gl.discrete_events(states), expected)
+        assert gl.discrete_events(states, dtype=torch.float64).dtype == torch.float64
+
+    def test_place_values_number_them_as_numpy_does(self, states):
+        events = np.array(list(itertools.product(*map(range, states))))
+        numbers = events @ np.array(place_values(states))
+        assert numbers.tolist() == np.ravel_multi_index(events.T, states).tolist()
+        assert numbers.tolist() == list(range(math.prod(states)))
+
+
+def test_binary_events_are_those_of_two_states():
+    assert torch.equal(gl.binary_events(5), gl.discrete_events([2] * 5))
+
+
+def test_place_values_of_nothing_are_none():
+    assert place_values([]) == []
+
+
+class TestStates:
+    def test_only_states_are_inside(self):
+        support = States((2, 4))
+        for value, inside in [
+            ((0, 0), (True, True)),
+            ((1, 3), (True, True)),
+            ((2, 4), (False, False)),
+            ((-1, 2), (False, True)),
+            ((0.5, 2.5), (False, False)),
+            ((-0.0, 2.0), (True, True)),
+            ((math.nan, math.inf), (False, False)),
+        ]:
+            for dtype in (torch.float32, torch.float64):
+                assert support.check(torch.tensor([value], dtype=dtype)).tolist() == [list(inside)]
+
+    def test_two_states_everywhere_is_boolean(self):
+        assert state_space([2, 2]) is constraints.boolean
+        assert isinstance(state_space([2, 3]), States)
+        assert isinstance(state_space([3]), States)
+        assert isinstance(state_space([1, 2]), States)
+
+    def test_counts_come_back_from_the_support(self):
+        assert state_counts(constraints.boolean, 3) == (2, 2, 2)
+        assert state_counts(state_space([2, 3, 4]), 3) == (2, 3, 4)
+        assert state_counts(constraints.nonnegative_integer, 3) is None
+        assert state_counts(constraints.real, 3) is None
+
+    def test_messages_name_the_states(self):
+        assert describe(States((6, 6))) == "{0, …, 5}"
+        assert describe(constraints.nonnegative_integer) == "{0, 1, 2, …}"
+        with pytest.raises(
+            ValueError,
+            match=r"states 0 … s − 1 .* s = \(2, 3\), got 3 at index \(1, 1\)",
+        ):
+            check_event(torch.tensor([[1.0, 2], [1, 3]]), torch.Size([2]), States((2, 3)))
+
+    def test_is_discrete(self):
+        assert States((3,)).is_discrete and state_space([2]).is_discrete
+
+
+@pytest.mark.parametrize(
+    ("states", "error", "words"),
+    [
+        ([2, 0], ValueError, "states: expected at least 1, got 0"),
+        ([2, 2.0], TypeError, "states: expected an integer, got 2.0"),
+        (["a"], TypeError, "got 'a'"),
+    ],
+)
+def test_bad_numbers_of_states(states, error, words):
+    with pytest.raises(error, match=words):
+        gl.discrete_events(states)
+    with pytest.raises(ValueError, match="size: expected at least 1, got 0"):
+        gl.binary_events(0)

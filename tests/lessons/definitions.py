@@ -1,0 +1,32 @@
+"""The functions and classes that a lesson defines, without running the lesson."""
+
+import ast
+
+import nbformat
+
+from tools import ROOT
+
+
+def definitions(lesson):
+    """What ``lessons/<lesson>/lesson.ipynb`` imports and defines, as a dictionary by name.
+
+    Only imports, functions, classes and constants (names in capitals) at the top of a cell are
+    run, in the notebook's order, so that a test can put to a lesson's code what the lesson itself
+    has no time for.
+    """
+    notebook = nbformat.read(ROOT / "lessons" / lesson / "lesson.ipynb", as_version=4)
+    namespace = {"__name__": lesson}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(cell.source)
+            tree.body = [statement for statement in tree.body if _defines(statement)]
+            exec(compile(tree, f"{lesson}, {cell.id}", "exec"), namespace)
+    return namespace
+
+
+def _defines(statement):
+    if isinstance(statement, ast.Assign):
+        parts = [part for target in statement.targets for part in ast.walk(target)]
+        stored = [p.id for p in parts if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store)]
+        return bool(stored) and all(name.isupper() for name in stored)
+    return isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)

@@ -1,0 +1,426 @@
+"""What lesson 04 writes by hand, against independent truth and on inputs it has no time for."""
+
+import itertools
+import math
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+import genlib as gl
+from tests.lessons.definitions import definitions
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    return definitions("04_maximum_likelihood")
+
+
+@pytest.fixture(scope="module")
+def ids():
+    """At least 400 kB of text as whole numbers, and how many different ones there are."""
+    text = gl.data.text()
+    assert len(text.encode()) >= 400_000
+    letters = {letter: i for i, letter in enumerate(sorted(set(text)))}
+    return [letters[letter] for letter in text], len(letters)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal_density(x, mean, sigma):
+    return math.exp(-0.5 * ((x - mean) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+
+
+def random_distributions(n, states, seed=0):
+    """Pairs from nearly even to nearly certain, with exact zeros in some of the first ones."""
+    rng = np.random.default_rng(seed)
+    evenness = 10 ** rng.uniform(-1.5, 1.5, size=n)
+    pairs = np.stack([[rng.dirichlet(np.full(states, a)) for a in evenness] for _ in range(2)])
+    pairs[0][rng.random((n, states)) < 0.1] = 0
+    pairs += 1e-12 * (pairs.sum(-1, keepdims=True) == 0)
+    return torch.tensor(pairs / pairs.sum(-1, keepdims=True))
+
+
+# ------------------------------------------------------------------ the divergence
+
+
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize("states", [2, 3, 17, 256])
+def test_kl_is_scipys_and_torchs_and_never_negative(lesson, states):
+    p, q = random_distributions(2000, states)
+    found = lesson["kl"](p, q)
+    assert torch.allclose(found, torch.tensor(stats.entropy(p.T, q.T)), rtol=1e-9, atol=1e-12)
+    even = [0.99 * d + 0.01 / states for d in (p, q)]  # torch clamps what is nearly zero
+    torchs = torch.distributions.kl_divergence(*map(torch.distributions.Categorical, even))
+    assert torch.allclose(lesson["kl"](*even), torchs, rtol=1e-9, atol=1e-12)
+    assert found.min() > -1e-14 and lesson["kl"](p, p).abs().max() < 1e-12
+    near = p * (1 + 1e-6 * torch.randn(p.shape, generator=generator(), dtype=torch.float64))
+    assert lesson["kl"](p, near / near.sum(-1, keepdim=True)).min() > -1e-14
+
+
+@pytest.mark.covers("F14")
+def test_zeros_cost_nothing_or_everything_and_the_reason_is_said(lesson):
+    kl = lesson["kl"]
+    assert kl([0.0, 1.0], [0.5, 0.5]) == pytest.approx(math.log(2))
+    assert kl([0.0, 1.0], [0.0, 1.0]) == 0
+    assert kl([0.5, 0.5, 0.0], [0.5, 0.5, 0.0]) == 0
+    assert kl([0.5, 0.5], [1.0, 0.0]) == math.inf
+    assert kl([0.5, 0.5], [1.0, 1e-300]) == pytest.approx(0.5 * math.log(0.25 * 1e300))
+    assert kl(torch.full((3, 2, 4), 0.25), torch.full((3, 2, 4), 0.25)).shape == (3, 2)
+    said = lesson["verdict"]([0.2, 0.3, 0.5], [0.5, 0.5, 0.0])
+    assert said.startswith("inf") and "outcome 2" in said and "0.5" in said
+
+
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize(
+    ("p", "q", "message"),
+    [
+        ([0.5, 0.6], [0.5, 0.5], r"p: .*sum of 1\.1"),
+        ([0.5, 0.5], [0.4, 0.5], r"q: .*sum of 0\.9"),
+        ([1.5, -0.5], [0.5, 0.5], "p: .*negative"),
+        ([0.5, 0.5], [math.nan, 1.0], "q: .*NaN"),
+        ([math.inf, 0.5], [0.5, 0.5], "p: .*inf"),
+        ([0.5, 0.5], [1.0], r"\(2,\), \(1,\)"),
+        ([[0.5, 0.5]], [0.5, 0.5], "alike"),
+        ([], [], "got none"),
+        (1.0, 1.0, "got none"),
+    ],
+)
+def test_what_is_no_distribution_is_refused(lesson, p, q, message):
+    with pytest.raises(ValueError, match=message):
+        lesson["kl"](p, q)
+
+
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_the_divergence_of_gaussians_is_torchs_and_the_quadrature(lesson, d):
+    random = generator(d)
+    for _ in range(20):
+        means = torch.randn(2, d, generator=random, dtype=torch.float64)
+        roots = torch.randn(2, d, d, generator=random, dtype=torch.float64)
+        covariances = roots @ roots.mT + 0.2 * torch.eye(d)
+        found = lesson["kl_gaussians"](means[0], covariances[0], means[1], covariances[1])
+        pair = [
+            torch.distributions.MultivariateNormal(m, c)
+            for m, c in zip(means, covariances, strict=True)
+        ]
+        assert found == pytest.approx(torch.distributions.kl_divergence(*pair).item(), abs=1e-8)
+    if d == 1:
+        p, q = (
+            stats.norm(m.item(), c.sqrt().item()) for m, c in zip(means, covariances, strict=True)
+        )
+        reach = p.mean() - 12 * p.std(), p.mean() + 12 * p.std()
+        area, _ = integrate.quad(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), *reach)
+        assert found == pytest.approx(area, abs=1e-6)
+
+
+# ------------------------------------------------------------------ the code
+
+
+def exact_interval(message, tables):
+    """Start and length of a message's interval, cut in true proportions by exact fractions."""
+    low, width = Fraction(0), Fraction(1)
+    for symbol, table in zip(message, tables, strict=True):
+        low += width * Fraction(table[symbol], table[-1])
+        width *= Fraction(table[symbol + 1] - table[symbol], table[-1])
+    return low, width
+
+
+def long_number(message, table):
+    """The coder with one unbounded number instead of bytes and carries."""
+    full, least = 1 << 48, 1 << 40
+    low, width, shifts = 0, full, 0
+    for symbol in message:
+        step = width // table[-1]
+        low, width = low + step * table[symbol], step * (table[symbol + 1] - table[symbol])
+        while width < least:
+            low, width, shifts = low << 8, width << 8, shifts + 1
+    return (-(-low // least)).to_bytes(shifts + 1, "big")
+
+
+def running(frequencies):
+    return [0, *itertools.accumulate(frequencies)]
+
+
+ADVERSARIAL = {
+    "empty": ([], [1] * 256),
+    "one symbol": ([255], [1] * 256),
+    "an alphabet of one": ([0] * 100_000, [1]),
+    "an alphabet of one, large count": ([0] * 1000, [1 << 24]),
+    "every byte": ([*range(256)] * 20, [1] * 256),
+    "just below one half": ([1] * 50_000 + [0], [1, 2, 1]),
+    "just above one half": ([1] * 50_000 + [2], [1, 2, 1]),
+    "below, then above": (([1] * 997 + [2] + [1] * 991 + [0]) * 10, [1, 2, 1]),
+    "0111… of coins": ([0] + [1] * 20_000, [1, 1]),
+    "1000… of coins": ([1] + [0] * 20_000, [1, 1]),
+    "one in a million, once": ([0] * 50_000 + [1] + [0] * 50_000, [999_999, 1]),
+    "one in a million, always": ([1] * 5000, [999_999, 1]),
+    "the top of every interval": ([2] * 20_000, [5, 4, 7]),
+    "the bottom of every interval": ([0] * 20_000, [5, 4, 7]),
+    "the largest total": ([0, 1, 2] * 3000, [1, (1 << 24) - 2, 1]),
+    "impossible symbols that do not come": ([1, 3] * 500, [0, 3, 0, 2, 0]),
+}
+
+
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_the_coder_is_exact_and_within_a_byte_on_awkward_messages(lesson, name):
+    message, frequencies = ADVERSARIAL[name]
+    static = lesson["static"]
+    code = lesson["encode"](message, static(frequencies))
+    assert lesson["decode"](code, len(message), static(frequencies)) == message
+    ideal = -sum(math.log2(frequencies[s] / sum(frequencies)) for s in message)
+    assert lesson["information"](message, static(frequencies)) == pytest.approx(ideal, abs=1e-4)
+    assert ideal - 1e-6 <= 8 * len(code) <= ideal + 8 + 2**-15 * len(message) + 1e-6
+    assert code == long_number(message, running(frequencies))
+
+
+@pytest.mark.covers("F14")
+def test_the_coder_is_exact_on_a_thousand_random_models_and_messages(lesson):
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        states = int(rng.integers(1, 12))
+        frequencies = rng.integers(1, 10 ** rng.integers(1, 7), size=states).tolist()
+        message = rng.integers(states, size=rng.integers(0, 60)).tolist()
+        code = lesson["encode"](message, lesson["static"](frequencies))
+        assert lesson["decode"](code, len(message), lesson["static"](frequencies)) == message
+        assert code == long_number(message, running(frequencies))
+
+
+@pytest.mark.covers("F14")
+def test_the_code_is_a_number_in_the_messages_interval(lesson):
+    rng = np.random.default_rng(1)
+    for states in (2, 3, 16):  # totals that divide 2^48: nothing is rounded
+        table = running([1] * states if states != 3 else [1, 2, 1])
+        for _ in range(50):
+            message = rng.integers(states, size=12).tolist()
+            code = lesson["encode"](message, lesson["static"](np.diff(table).tolist()))
+            low, width = exact_interval(message, [table] * 12)
+            assert low <= Fraction(int.from_bytes(code, "big"), 256 ** len(code)) < low + width
+
+
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_four_hundred_kilobytes_come_back_within_a_permille_of_the_cross_entropy(
+    lesson, ids, order
+):
+    message, states = ids
+    tables = lesson["counted"](torch.tensor(message[:200_000]), states, order, 16)
+
+    def model():
+        return lesson["contextual"](tables, states, order)
+
+    code = lesson["encode"](message, model())
+    assert lesson["decode"](code, len(message), model()) == message
+    ideal = lesson["information"](message, model())
+    assert ideal <= 8 * len(code) <= min(1.001 * ideal, ideal + 8 + 2**-15 * len(message))
+
+
+@pytest.mark.covers("F14")
+def test_a_model_that_learns_on_the_way_is_followed_by_the_decoder(lesson, ids):
+    message, states = ids[0][:100_000], ids[1]
+
+    def model():
+        return lesson["adaptive"](states, 1, 32)
+
+    code = lesson["encode"](message, model())
+    assert lesson["decode"](code, len(message), model()) == message
+    seen, bits = Counter(), 0.0  # the same model, written with a counter
+    for past, symbol in zip([0, *message], message, strict=False):
+        share = (32 * seen[past, symbol] + 1) / (32 * seen[past] + states)
+        bits -= math.log2(share)
+        seen[past, symbol] += 1
+        seen[past] += 1
+    assert bits <= 8 * len(code) <= bits + 12
+
+
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize("seed", range(3))
+def test_the_excess_of_a_wrong_code_is_the_divergence(lesson, seed):
+    rng = np.random.default_rng(seed)
+    true, believed = rng.integers(1, 500, size=(2, 9))
+    p, q = true / true.sum(), believed / believed.sum()
+    n = 100_000
+    counts = np.round(n * p).astype(int)  # a message with (nearly) the source's own frequencies
+    message = rng.permutation(np.repeat(np.arange(9), counts))
+    lengths = [
+        8 * len(lesson["encode"](message.tolist(), lesson["static"](f.tolist())))
+        for f in (true, believed)
+    ]
+    excess = (lengths[1] - lengths[0]) / len(message)
+    drift = np.abs(counts / counts.sum() - p) @ np.abs(np.log2(p / q))
+    bits = lesson["kl"](p, q).item() / math.log(2)
+    assert excess == pytest.approx(bits, abs=drift + 16 / len(message) + 2**-15)
+
+
+@pytest.mark.covers("F14")
+def test_what_a_model_cannot_code_is_refused_in_words(lesson):
+    encode, static = lesson["encode"], lesson["static"]
+    with pytest.raises(ValueError, match=r"symbol 1: .*probability zero.*Smooth"):
+        encode([0, 1], static([3, 0, 1]))
+    for symbol in (3, -1, 1000):
+        with pytest.raises(ValueError, match=rf"symbol {symbol}: .*knows only 0 … 2"):
+            encode([symbol], static([1, 1, 1]))
+    with pytest.raises(ValueError, match="knows only"):  # not a code of this model
+        lesson["decode"](b"\xff" * 8, 1, static([1, 1, 1]))
+
+
+# ------------------------------------------------------------------ likelihood
+
+
+@pytest.mark.covers("F15")
+def test_minus_mean_log_likelihood_is_entropy_plus_divergence(lesson):
+    x = torch.randint(12, (500,), generator=generator())
+    share = torch.bincount(x, minlength=12).double() / 500
+    for q in random_distributions(50, 12, seed=3)[1]:
+        loss = -q[x].log().mean().item()
+        bill = stats.entropy(share) + lesson["kl"](share, q).item()
+        assert loss == pytest.approx(bill, abs=1e-10)
+
+
+@pytest.mark.covers("F15")
+def test_coverage_counts_the_intervals_that_hold_the_truth(lesson):
+    scores = torch.tensor([[0.0, 2.0], [0.0, 0.2], [5.0, 5.0]]).double()
+    # means 1, 0.1, 5 and standard errors 1, 0.1, 0
+    assert lesson["coverage"](scores, 0.0) == 2
+    assert lesson["coverage"](scores, 2.95) == 1
+    assert lesson["coverage"](scores, 5.0) == 1
+    # normal scores: exactly Student's t; false alarms one in a million
+    scores = torch.randn(5000, 12, generator=generator(), dtype=torch.float64)
+    law = stats.binom(5000, 1 - 2 * stats.t(11).sf(1.96))
+    assert law.ppf(5e-7) <= lesson["coverage"](scores + 3, 3.0) <= law.isf(5e-7)
+
+
+@pytest.mark.covers("F15")
+def test_bits_per_dimension_do_not_depend_on_the_units(lesson):
+    levels = torch.randint(256, (100, 6), generator=generator()).double() + 0.5
+    found = []
+    for top in (1.0, 256.0, 3.7):
+        x = levels / 256 * top
+        normal = torch.distributions.Normal(*torch.tensor([0.4, 0.3]).double() * top)
+        nats = normal.log_prob(x).sum(1).mean().item()
+        found.append(lesson["bits_per_dim"](nats, 6, top / 256))
+    assert found == pytest.approx([found[0]] * 3, abs=1e-12)
+    assert lesson["bits_per_dim"](0.0, 6, 1 / 17) == pytest.approx(math.log2(17))
+
+
+@pytest.mark.covers("F15")
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 2.0])
+def test_dequantised_scores_are_bounds_and_lose_the_divergence_within_the_cells(lesson, sigma):
+    weights = torch.tensor([0.1, 0.0, 0.4, 0.3, 0.2]).double() + 1e-9
+    weights = weights / weights.sum()
+    bare, dequantised, exact, lost = lesson["scores"](weights, sigma).tolist()
+
+    def density(v):
+        bumps = np.exp(-0.5 * ((v - np.arange(5) - 0.5) / sigma) ** 2)
+        return weights.numpy() @ bumps / (sigma * math.sqrt(2 * math.pi))
+
+    points = {"points": [0.5], "epsabs": 1e-11, "limit": 200}
+    cells, logs = zip(
+        *(
+            (
+                integrate.quad(lambda u, k=k: density(k + u), 0, 1, **points)[0],
+                integrate.quad(lambda u, k=k: math.log(density(k + u)), 0, 1, **points)[0],
+            )
+            for k in range(5)
+        ),
+        strict=True,
+    )
+    share = weights.numpy()
+    assert exact == pytest.approx(share @ np.log(cells), abs=1e-6)
+    assert dequantised == pytest.approx(share @ np.array(logs), abs=1e-6)
+    assert lost == pytest.approx(exact - dequantised, abs=1e-6) and lost > 0
+    assert bare == pytest.approx(share @ np.log([density(k + 0.5) for k in range(5)]), abs=1e-9)
+    assert exact <= -stats.entropy(share) + 1e-12
+
+
+@pytest.mark.covers("F15")
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_counts_by_sorting_are_counts(lesson, order):
+    random = generator(order)
+    known, asked = (torch.randint(4, (n,), generator=random) for n in (3000, 200))
+    whole, context = lesson["ngram_counts"](known, asked, 4, order, skip=5)
+    grams, contexts = Counter(), Counter()
+    for i in range(order, 3000):
+        gram = tuple(known[i - order : i + 1].tolist())
+        grams[gram] += 1
+        contexts[gram[:-1]] += 1
+    for t, (found, before) in enumerate(zip(whole.tolist(), context.tolist(), strict=True), 5):
+        gram = tuple(asked[t - order : t + 1].tolist())
+        assert (found, before) == (grams[gram], contexts[gram[:-1]])
+
+
+@pytest.mark.covers("F15")
+def test_every_context_gets_a_distribution(lesson):
+    known = torch.randint(3, (40,), generator=generator())
+    for context in itertools.product(range(3), repeat=3):
+        flat, deep = 0.0, 0.0
+        for symbol in range(3):
+            asked = torch.tensor([*context, symbol])
+            counts = [lesson["ngram_counts"](known, asked, 3, k, skip=3) for k in range(4)]
+            flat += lesson["ngram_nats"](*counts[3], 3, 0.3).exp().item()
+            deep += lesson["hierarchical_nats"](counts, 3, 1.7).exp()[:, 0]
+        assert flat == pytest.approx(1, abs=1e-6)
+        assert torch.allclose(deep, torch.ones(4).double())
+
+
+@pytest.mark.covers("F15")
+def test_the_test_of_a_variance_alarms_as_often_as_it_says(lesson):
+    values = 2 * torch.randn(500, 20, generator=generator(), dtype=torch.float64)
+    alarms = sum(lesson["chi2_test"](row, 4.0) < 0.1 for row in values)
+    law = stats.binom(500, 0.1)
+    assert law.ppf(5e-7) <= alarms <= law.isf(5e-7)
+    assert lesson["chi2_test"](values.flatten(), 4.4) < 1e-6
+    assert lesson["chi2_test"](values.flatten(), 3.6) < 1e-6
+
+
+# ------------------------------------------------------------------ the two directions
+
+
+@pytest.mark.covers("F16")
+@pytest.mark.parametrize("distance", [2.0, 5.0, 7.0])
+@pytest.mark.parametrize("weight", [0.5, 0.8])
+def test_the_forward_fit_matches_the_moments(lesson, distance, weight):
+    target = lesson["two_modes"](distance, weight)
+    mean, sigma, _, nats = lesson["fit"](target, "forward", [0.3], [1.2])
+    centre = (1 - 2 * weight) * distance / 2
+    spread = 1 + distance**2 / 4 - centre**2
+    assert mean.item() == pytest.approx(centre, abs=1e-3)
+    assert sigma.item() ** 2 == pytest.approx(spread, rel=1e-3)
+
+    def integrand(x):
+        left, right = (normal_density(x, side * distance / 2, 1) for side in (-1, 1))
+        p = weight * left + (1 - weight) * right
+        return p * math.log(p / normal_density(x, centre, math.sqrt(spread)))
+
+    assert nats == pytest.approx(integrate.quad(integrand, -12, 12)[0], abs=1e-6)
+
+
+@pytest.mark.covers("F16")
+@pytest.mark.parametrize("weight", [0.3, 0.5, 0.8])
+def test_the_reverse_fit_takes_one_mode_and_pays_minus_the_log_of_its_weight(lesson, weight):
+    target = lesson["two_modes"](8.0, weight)
+    for side, share in ((-1, weight), (1, 1 - weight)):
+        mean, sigma, _, nats = lesson["fit"](target, "reverse", [3.5 * side], [1.0])
+        assert mean.item() == pytest.approx(4 * side, abs=0.02)
+        assert sigma.item() == pytest.approx(1, abs=0.02)
+        assert nats == pytest.approx(-math.log(share), abs=2e-3)
+
+
+@pytest.mark.covers("F16")
+def test_each_direction_is_infinite_where_the_lesson_says(lesson):
+    even = torch.tensor([0.5, 0.5]).double()
+    for power in (2, 20, 200, 300):
+        epsilon = 10.0**-power
+        lopsided = torch.tensor([1 - epsilon, epsilon], dtype=torch.float64)
+        exact = -0.5 * math.log(4 * epsilon * (1 - epsilon))
+        assert lesson["kl"](even, lopsided).item() == pytest.approx(exact, rel=1e-9)
+        assert lesson["kl"](lopsided, even) <= math.log(2)
+    certain = torch.tensor([1.0, 0.0])
+    assert lesson["kl"](even, certain) == math.inf  # p_r > 0 where p_θ = 0: forward
+    assert lesson["kl"](certain, even) == pytest.approx(math.log(2))  # p_r = 0 < p_θ: harmless
