@@ -204,7 +204,7 @@ def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
                 windowsVirtualKeyCode=39,
             )
         after = browser.ask(FIGURE_STATE)
-        assert all(a != b for a, b in zip(before, after, strict=True))
+        assert all(a != b for a, b in zip(before, after, strict=True)), page
 
 
 FIGURE_STATE = """
