@@ -1,5 +1,7 @@
 """Arithmetic that models share: one file an operation, with its reference, CPU path and Triton."""
 
 from genlib.kernels.kde import log_kernel_sum
+from genlib.kernels.logistic_mixture import logistic_mixture_log_prob
+from genlib.kernels.nade import nade_logits, nade_sample
 
-__all__ = ["log_kernel_sum"]
+__all__ = ["log_kernel_sum", "logistic_mixture_log_prob", "nade_logits", "nade_sample"]

@@ -1,6 +1,7 @@
 """Where a kernel runs: in Triton, if that is installed, on the devices that it can reach."""
 
 import os
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
@@ -27,3 +28,11 @@ def processors(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).multi_processor_count
     return 2  # the interpreter runs one; two, so that tests see work divided
+
+
+def launch(
+    kernel: Callable, grid: tuple[int, ...], device: torch.device, *arguments, **constants
+) -> None:
+    """Run ``kernel`` over ``grid`` on ``device``, with products and sums fused."""
+    with torch.cuda.device(device if device.type == "cuda" else -1):
+        kernel[grid](*arguments, **constants, enable_fp_fusion=True)

@@ -39,7 +39,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genlib.kernels._dispatch import processors, runs_triton, tl, triton
+from genlib.kernels._checks import check_tensor
+from genlib.kernels._dispatch import launch, processors, runs_triton, tl, triton
 from genlib.kernels._threads import once, parallel_map
 
 LN_2 = math.log(2)
@@ -546,13 +547,6 @@ def _spans(programs: int, m: int, columns: int, device: torch.device) -> tuple[i
     return span, math.ceil(m / span)
 
 
-def _launch(
-    kernel: Callable, grid: tuple[int, ...], device: torch.device, *arguments, **constants
-) -> None:
-    with torch.cuda.device(device if device.type == "cuda" else -1):
-        kernel[grid](*arguments, **constants, enable_fp_fusion=True)
-
-
 def _triton_log_sum(
     form: _Form, x: Tensor, x_half: Tensor, log_w: Tensor, skip: Tensor | None
 ) -> Tensor:
@@ -562,7 +556,7 @@ def _triton_log_sum(
     span, splits = _spans(programs, m, blocks.columns, x.device)
     columns = torch.arange(m, device=x.device)
     out = x.new_empty(splits, n)
-    _launch(
+    launch(
         _log_sum_kernel, (programs, splits), x.device,
         x, form.y, x.new_tensor(form.factors), -x_half, log_w - form.y_half,
         columns if skip is None else skip, columns, out,
@@ -616,7 +610,7 @@ def _one_sided_moments(
     span, splits = _spans(math.prod(programs), m, blocks.columns, x.device)
     zeroth, first = x.new_empty(splits, n), x.new_empty(splits, n, form.dims)
     second = torch.empty_like(first) if second_needed else first
-    _launch(
+    launch(
         _moments_kernel, (*programs, splits), x.device,
         x, y, x.new_tensor(form.factors), of_x, of_y, weight, *(ids or (weight, weight)),
         zeroth, first, second,
@@ -908,8 +902,8 @@ def _check_tensors(
     x: Tensor, y: Tensor, h: Tensor | float, w: Tensor | None, leave_one_out: bool
 ) -> None:
     """Raise unless types, dtypes, devices and shapes agree."""
-    _check_tensor("x", x, x)
-    _check_tensor("y", y, x)
+    check_tensor("x", x, x)
+    check_tensor("y", y, x)
     for name, points in (("x", x), ("y", y)):
         if points.dim() != 2 or 0 in points.shape:
             raise ValueError(
@@ -920,14 +914,14 @@ def _check_tensors(
     if y.shape[1] != d:
         raise ValueError(f"y: expected as many columns as x has, {d}, got {y.shape[1]}.")
     if isinstance(h, bool) or not isinstance(h, int | float):
-        _check_tensor("h", h, x)
+        check_tensor("h", h, x)
         if tuple(h.shape) not in ((), (d,)):
             raise ValueError(
                 f"h: expected one bandwidth, or one for each of {d} columns, "
                 f"got shape {tuple(h.shape)}."
             )
     if w is not None:
-        _check_tensor("w", w, x)
+        check_tensor("w", w, x)
         if tuple(w.shape) != (m,):
             raise ValueError(
                 f"w: expected one weight for each row of y, shape ({m},), got {tuple(w.shape)}."
@@ -936,34 +930,6 @@ def _check_tensors(
         raise ValueError(
             "leave_one_out: expected x and y to be the same rows, two at least, "
             f"got {n} and {m} rows."
-        )
-
-
-def _check_tensor(name: str, value: Tensor, x: Tensor) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{name}: expected a torch.Tensor, got {type(value).__name__}; "
-            f"convert it with torch.as_tensor({name})."
-        )
-    if value.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; "
-            f"convert it with {name}.float()."
-        )
-    if value.dtype != x.dtype:
-        raise TypeError(
-            f"{name}: expected the dtype of x, {x.dtype}, got {value.dtype}; "
-            f"convert it with {name}.to(x.dtype)."
-        )
-    if value.device != x.device:
-        raise ValueError(
-            f"{name}: expected the device of x, {x.device}, got {value.device}; "
-            f"move it with {name}.to(x.device)."
-        )
-    if value.device.type not in _TILE:
-        raise ValueError(
-            f"{name}: expected a tensor on a CPU or a CUDA device, got {value.device}; "
-            f"move it with {name}.cpu()."
         )
 
 

@@ -1,5 +1,18 @@
 """The models of the course, a family a file or a folder, in the order of the lessons."""
 
+from genlib.models.autoregressive import (
+    FVSBN,
+    LSTM,
+    MADE,
+    NADE,
+    RNADE,
+    CausalTransformer,
+    GatedPixelCNN,
+    NADEEnsemble,
+    PixelCNN,
+    PixelCNNPP,
+    PixelRNN,
+)
 from genlib.models.density import Gaussian, Histogram, KNearest, Laplace, Parzen
 from genlib.models.graphical import (
     BayesNet,
@@ -11,15 +24,26 @@ from genlib.models.graphical import (
 )
 
 __all__ = [
+    "FVSBN",
+    "LSTM",
+    "MADE",
+    "NADE",
+    "RNADE",
     "BayesNet",
     "Categorical",
+    "CausalTransformer",
+    "GatedPixelCNN",
     "Gaussian",
     "Histogram",
     "KNearest",
     "Laplace",
     "MarkovChain",
+    "NADEEnsemble",
     "NaiveBayes",
     "Parzen",
+    "PixelCNN",
+    "PixelCNNPP",
+    "PixelRNN",
     "chow_liu",
     "mutual_information",
 ]

@@ -4,10 +4,24 @@ import argparse
 
 import torch
 
-from tests.benchmarks import bench_graphical, bench_kde
+from tests.benchmarks import (
+    bench_graphical,
+    bench_kde,
+    bench_logistic_mixture,
+    bench_nade,
+    bench_pixel_sampling,
+    bench_transformer,
+)
 from tests.benchmarks.harness import record
 
-BENCHMARKS = {"kde": bench_kde.run, "graphical": bench_graphical.run}
+BENCHMARKS = {
+    "kde": bench_kde.run,
+    "graphical": bench_graphical.run,
+    "nade": bench_nade.run,
+    "transformer": bench_transformer.run,
+    "logistic_mixture": bench_logistic_mixture.run,
+    "pixel_sampling": bench_pixel_sampling.run,
+}
 
 
 def main() -> None:

@@ -4,11 +4,8 @@ Contenders take turns round by round, so that whatever else the machine does fal
 and the first round, in which peers compile and allocators grow, is not counted.
 """
 
-import importlib.metadata
 import json
 import multiprocessing
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +17,7 @@ from typing import TypeVar
 import torch
 
 from genlib.core.files import atomic_write
+from genlib.core.provenance import machine, versions
 
 T = TypeVar("T")
 
@@ -69,32 +67,6 @@ def in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
         return pool.submit(function, *arguments).result()
 
 
-def machine(device: str) -> dict[str, object]:
-    """What the figures were measured on, without names of hosts or users."""
-    description = {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-    if device == "cuda":
-        description["gpu"] = torch.cuda.get_device_name()
-    return description
-
-
-def versions() -> dict[str, str]:
-    """Version of Python and of each package that takes part; absent packages are left out."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def record(
     benchmark: str, device: str, results: Mapping[str, object], folder: Path = RESULTS
 ) -> Path:
@@ -105,7 +77,7 @@ def record(
         "benchmark": benchmark,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(device),
-        "versions": versions(),
+        "versions": versions(PACKAGES),
         **results,
     }
     with atomic_write(path) as temporary:
@@ -150,12 +122,3 @@ def _status(field: str) -> int:
     """A field of this process's status, in kB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -1,12 +1,8 @@
 """The kernel sum against its definition in extended precision, closed forms and scikit-learn."""
 
 import math
-import os
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +15,8 @@ from genlib.kernels import kde, log_kernel_sum
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
 from genlib.kernels.kde import log_kernel_sum_reference
 from tests.kernels import truth
+from tests.kernels.processes import run_python
 
-ROOT = Path(__file__).resolve().parents[2]
 SINGLE, DOUBLE = torch.float32, torch.float64
 OPERATOR = torch.ops.genlib.log_kernel_sum.default
 needs_wide_floats = pytest.mark.skipif(
@@ -514,18 +510,6 @@ def test_leave_one_out_needs_one_set_of_two_rows(n, m):
 
 
 # ------------------------------------------------------------------------------ Triton
-
-
-def run_python(*arguments, **environment):
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.mark.skipif(

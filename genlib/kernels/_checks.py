@@ -1,0 +1,42 @@
+"""Checks that every kernel makes of its tensors."""
+
+import torch
+from torch import Tensor
+
+
+def check_tensor(name: str, value: object, like: Tensor, of: str = "x") -> None:
+    """Raise unless ``value`` is a tensor of floats, with the dtype and on the device of ``like``,
+    which the caller knows as ``of``.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name}: expected a torch.Tensor, got {type(value).__name__}; "
+            f"convert it with torch.as_tensor({name})."
+        )
+    if value.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; "
+            f"convert it with {name}.float()."
+        )
+    if value.dtype != like.dtype:
+        raise TypeError(
+            f"{name}: expected the dtype of {of}, {like.dtype}, got {value.dtype}; "
+            f"convert it with {name}.to({of}.dtype)."
+        )
+    if value.device != like.device:
+        raise ValueError(
+            f"{name}: expected the device of {of}, {like.device}, got {value.device}; "
+            f"move it with {name}.to({of}.device)."
+        )
+    if value.device.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"{name}: expected a tensor on a CPU or a CUDA device, got {value.device}; "
+            f"move it with {name}.cpu()."
+        )
+
+
+def check_shape(name: str, value: Tensor, *shapes: tuple[int, ...]) -> None:
+    """Raise unless ``value`` has one of ``shapes``."""
+    if tuple(value.shape) not in shapes:
+        expected = " or ".join(map(str, shapes))
+        raise ValueError(f"{name}: expected shape {expected}, got {tuple(value.shape)}.")

@@ -1,0 +1,254 @@
+"""Gated PixelCNN: two stacks of convolutions that together see every pixel before the current one.
+
+Source: van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from genlib.core.validation import check_count
+from genlib.models.autoregressive.pixels import (
+    PixelModel,
+    check_channels,
+    colour_groups,
+    pixel_head,
+)
+from genlib.nn.masked_conv import (
+    HorizontalConv2d,
+    MaskedConv2d,
+    PointConv2d,
+    Stream,
+    VerticalConv2d,
+)
+
+
+class GatedPixelCNN(PixelModel):
+    """Gated PixelCNN: p(x) = Π_i p(x_i | x_<i) without a blind spot, and given labels if there are.
+
+    A log mass over images, (C, H, W), exact. A *vertical* stack sees all rows above the current
+    one; a *horizontal* stack sees the current row to the left, and takes in what the vertical one
+    has at its place. Each layer ends in a gate [1]::
+
+        y = tanh(W_f * x + V_f[label]) · σ(W_g * x + V_g[label])
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Colours, rows and columns of an image.
+    channels : int
+        Channels of each stack; a multiple of the number of colours.
+    layers : int
+        Number of gated layers, the first one included.
+    levels : int
+        Values a pixel can take: 0 and 1 for 2, else k / (levels − 1).
+    components : int, optional
+        Number of logistics that a pixel's levels are predicted by, instead of a logit each; see
+        `genlib.nn.heads.LogisticMixtureHead`.
+    classes : int, optional
+        Number of labels. Then ``fit(x, y)`` needs them, and ``log_prob``, ``conditionals`` and
+        ``sample`` take them. Where they are left out, ``sample`` draws them and ``log_prob`` sums
+        over them, all equally likely; `complete` draws them given the known values.
+    kernel_size, first_kernel_size : int
+        Sizes of the convolutions; odd.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not what it must be.
+
+    Notes
+    -----
+    ``conditionals`` gives logits: (N, C, H, W) for two levels, (N, C, H, W, levels) for more; with
+    components their log weights, means and log-scales, (N, C, H, W, components, 3). ``encode``
+    gives the features of the last hidden layer, averaged over the image, (N, channels), for models
+    without labels.
+
+    References
+    ----------
+    [1] van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders", NIPS.
+
+    Examples
+    --------
+    >>> model = GatedPixelCNN(shape=(1, 8, 8), channels=8, layers=2, classes=10)
+    >>> model.sample(3, y=torch.tensor([0, 1, 2])).shape
+    torch.Size([3, 1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int] = (1, 28, 28),
+        channels: int = 32,
+        layers: int = 7,
+        levels: int = 2,
+        *,
+        components: int | None = None,
+        classes: int | None = None,
+        kernel_size: int = 3,
+        first_kernel_size: int = 7,
+    ) -> None:
+        super().__init__(shape, pixel_head(levels, components))
+        groups = colour_groups(self.event_shape, self.head)
+        check_count(layers, "layers")
+        check_channels(channels, groups)
+        if classes is not None:
+            check_count(classes, "classes")
+        self.classes = classes
+        colours = self.event_shape[0]
+        stacks = [
+            _GatedLayer(
+                channels if i else colours,
+                channels,
+                kernel_size if i else first_kernel_size,
+                groups,
+                classes,
+                first=i == 0,
+            )
+            for i in range(layers)
+        ]
+        self.network = _Network(stacks, channels, self.head.channels(colours), groups)
+
+    # ------------------------------------------------------------------ labels
+
+    def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Mean negative log-likelihood of ``x``, given its labels where there are any, in nats."""
+        return -super()._log_prob(x, **self._given(y, len(x))).mean()
+
+    def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Parameters of p(x_i | x_<i, y) for every i; ``y`` are labels, for a model with labels."""
+        self.check(x)
+        return self._conditionals(x, **self._given(y, len(x)))
+
+    def _log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.classes is None or y is not None:
+            return super()._log_prob(x, **self._given(y, len(x)))
+        return self._each_class(super()._log_prob, x).logsumexp(0) - math.log(self.classes)
+
+    def _sample(self, n: int, generator: Generator | None, y: Tensor | None = None) -> Tensor:
+        if self.classes is not None and y is None:
+            y = torch.randint(self.classes, (n,), generator=generator).to(self.device)
+        return super()._sample(n, generator, **self._given(y, n))
+
+    def _encode(self, x: Tensor) -> Tensor:
+        if self.classes is not None:
+            raise ValueError(
+                "encode: the features of a model with classes depend on the label, which is what "
+                "a representation should tell; fit one with classes=None."
+            )
+        return super()._encode(x)
+
+    def _fill(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
+        """Draw the label from p(y | known values), where there are labels, and then the rest."""
+        if self.classes is None:
+            return super()._fill(x, known, generator)
+        terms = self._each_class(self._log_conditionals, x)
+        share = terms.where(known.flatten(1), 0).sum(2).softmax(0).T
+        y = torch.multinomial(share.cpu(), 1, generator=generator).squeeze(1).to(x.device)
+        noise = self.noise(len(x), generator=generator)
+        return self._draw(noise, x, known, y=y)
+
+    def _resampled(
+        self, x: Tensor, known: Tensor, particles: int, generator: Generator | None
+    ) -> Tensor:
+        if self.classes is not None:
+            raise ValueError(
+                "particles: a model with classes completes exactly, where known values come "
+                "first, or not at all."
+            )
+        return super()._resampled(x, known, particles, generator)
+
+    def _each_class(self, function: Callable[..., Tensor], x: Tensor) -> Tensor:
+        """What ``function`` gives for each label in turn, (classes, ...)."""
+        labels = torch.arange(self.classes, device=x.device)
+        return torch.stack([function(x, y=y.expand(len(x))) for y in labels])
+
+
+class _Network(nn.Module):
+    """Gated layers, and two 1 × 1 layers that read the horizontal stack out."""
+
+    def __init__(
+        self, layers: Sequence[_GatedLayer], channels: int, outputs: int, groups: int
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.hidden = MaskedConv2d(channels, channels, 1, "B", groups)
+        self.last = MaskedConv2d(channels, outputs, 1, "B", groups)
+
+    def features(self, x: Tensor, stream: Stream | None = None, y: Tensor | None = None) -> Tensor:
+        if stream is None:
+            above = self._vertical(x, None, y)
+        else:  # the rows above are complete when a row begins
+            rows = stream.once_a_row(self, lambda row: self._vertical(x, row, y))
+            above = [part[..., stream.columns] for part in rows]
+        h = x
+        for layer, part in zip(self.layers, above, strict=True):
+            h = layer.right(h, part, stream, y)
+        return F.relu(self.hidden(F.relu(h), stream))
+
+    def readout(self, features: Tensor, stream: Stream | None = None) -> Tensor:
+        return self.last(features, stream)
+
+    def _vertical(self, v: Tensor, stream: Stream | None, y: Tensor | None) -> list[Tensor]:
+        """What the vertical stack hands to each horizontal layer."""
+        handed = []
+        for layer in self.layers:
+            v, part = layer.down(v, stream, y)
+            handed.append(part)
+        return handed
+
+
+class _GatedLayer(nn.Module):
+    """One layer of both stacks: a gated convolution each, and a link from above to the side.
+
+    The link needs no mask, and neither do labels: both are known before the current row begins.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        size: int,
+        groups: int,
+        classes: int | None,
+        *,
+        first: bool,
+    ) -> None:
+        super().__init__()
+        self.first, self.groups = first, groups
+        self.vertical = VerticalConv2d(inputs, 2 * channels, size, first=first)
+        self.link = PointConv2d(2 * channels, 2 * channels)
+        self.horizontal = HorizontalConv2d(
+            inputs, 2 * channels, size, "A" if first else "B", groups
+        )
+        self.out = MaskedConv2d(channels, channels, 1, "B", groups)
+        self.label = None if classes is None else nn.Embedding(classes, 4 * channels)
+        # Torch's weights shrink a signal by √3, and a gate halves it: layer by layer, the vertical
+        # stack would fade out.
+        with torch.no_grad():
+            self.vertical.weight.mul_(3.0)
+            self.link.weight.mul_(math.sqrt(3))
+            self.horizontal.weight.mul_(math.sqrt(3))
+
+    def down(self, v: Tensor, stream: Stream | None, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The vertical stack's next features, and what it hands to the horizontal one."""
+        h = self.vertical.look(v, stream) if self.first else self.vertical(v, stream)
+        return self._gate(self._add_label(h, y, 0)), self.link(h, stream)
+
+    def right(self, h: Tensor, above: Tensor, stream: Stream | None, y: Tensor | None) -> Tensor:
+        """The horizontal stack's next features."""
+        seen = self.horizontal.look(h, stream) if self.first else self.horizontal(h, stream)
+        out = self.out(self._gate(self._add_label(seen + above, y, 1)), stream)
+        return out if self.first else h + out
+
+    def _add_label(self, h: Tensor, y: Tensor | None, stack: int) -> Tensor:
+        return h if y is None else h + self.label(y).chunk(2, 1)[stack][:, :, None, None]
+
+    def _gate(self, h: Tensor) -> Tensor:
+        """tanh of one half times σ of the other, in each group of channels."""
+        value, gate = h.unflatten(1, (self.groups, 2, -1)).unbind(2)
+        return (value.tanh() * gate.sigmoid()).flatten(1, 2)

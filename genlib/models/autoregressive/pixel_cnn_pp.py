@@ -1,0 +1,237 @@
+"""PixelCNN++: fewer outputs, coarser scales and short-cuts.
+
+Source: Salimans, Karpathy, Chen and Kingma (2017), "PixelCNN++: improving the PixelCNN with
+discretized logistic mixture likelihood and other modifications".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genlib.core.validation import check_count
+from genlib.models.autoregressive.pixels import PixelModel, pixel_head
+from genlib.nn.masked_conv import PointConv2d, Stream, Window, WindowConv2d
+
+
+class PixelCNNPP(PixelModel):
+    """PixelCNN++: p(x) = Π p(pixel | pixels before it), each pixel a mixture of logistics.
+
+    A log mass over images, (C, H, W), exact. As in the gated PixelCNN one stack sees the rows above
+    and one the current row as well. What is new [1]:
+
+    - The levels of a pixel share K logistics instead of having a logit each; its colours depend on
+      one another within the mixture, so that no mask need divide the channels.
+    - Convolutions with a stride halve the image, and pixels at coarse scales reach far at low cost.
+    - Short-cuts hand the features on the way down to the layers of their size on the way up.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Colours, rows and columns of an image; rows and columns multiples of 2^(scales − 1).
+    channels : int
+        Channels of each stack.
+    layers : int
+        Residual blocks at each scale, on the way down and again on the way up.
+    levels : int
+        Values a pixel can take, k / (levels − 1).
+    components : int or None
+        K; ``None`` gives each level a logit of its own, for comparison, in grey images only.
+    scales : int
+        Number of image sizes, the full one included.
+    shortcuts : bool
+        Whether there are short-cuts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A number is not what it must be, or the image cannot be halved so often.
+
+    Notes
+    -----
+    ``conditionals`` gives the log weight, mean and log scale of each logistic, (N, C, H, W,
+    components, 3). ``encode`` gives the features of the last hidden layer, averaged over the image,
+    (N, channels).
+
+    References
+    ----------
+    [1] Salimans, Karpathy, Chen and Kingma (2017), "PixelCNN++", ICLR.
+
+    Examples
+    --------
+    >>> model = PixelCNNPP(shape=(3, 8, 8), channels=8, layers=1)
+    >>> model.sample(2).shape
+    torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int] = (1, 28, 28),
+        channels: int = 32,
+        layers: int = 2,
+        levels: int = 256,
+        *,
+        components: int | None = 5,
+        scales: int = 2,
+        shortcuts: bool = True,
+    ) -> None:
+        super().__init__(shape, pixel_head(levels, components))
+        for name, count in {"channels": channels, "layers": layers, "scales": scales}.items():
+            check_count(count, name)
+        colours, *sides = self.event_shape
+        for name, side in zip(("rows", "columns"), sides, strict=True):
+            if side % 2 ** (scales - 1):
+                raise ValueError(
+                    f"shape: expected {name} that can be halved {scales - 1} times, got {side}; "
+                    "use fewer scales."
+                )
+        if colours > 1 and not self.head.joint:
+            raise ValueError(
+                "components: without a mixture nothing orders the colours of a pixel; expected a "
+                "number of components, or shape=(1, H, W)."
+            )
+        outputs = self.head.channels(colours)
+        self.network = _Network(colours, channels, layers, scales, outputs, shortcuts)
+
+
+class _Features(NamedTuple):
+    """What a tower has at each of its blocks, scale within scale."""
+
+    down: list[Tensor]
+    coarse: _Features | None
+    up: list[Tensor]
+
+    def cut(self, columns: slice) -> _Features:
+        """These columns alone."""
+        half = slice(columns.start // 2, (columns.stop + 1) // 2)
+        return _Features(
+            [part[..., columns] for part in self.down],
+            None if self.coarse is None else self.coarse.cut(half),
+            [part[..., columns] for part in self.up],
+        )
+
+
+class _Network(nn.Module):
+    """Two towers over scales: one of the rows above, one of the current row to the left as well."""
+
+    def __init__(
+        self, colours: int, channels: int, layers: int, scales: int, outputs: int, shortcuts: bool
+    ) -> None:
+        super().__init__()
+        self.above = WindowConv2d(colours, channels, Window(2, -1, 1, 1))
+        self.row_above = WindowConv2d(colours, channels, Window(1, -1, 1, 1))
+        self.left = WindowConv2d(colours, channels, Window(1, 0, 1, -1))
+        sizes = channels, layers, scales
+        self.vertical = _Tower(*sizes, Window(1, 0, 1, 1), guided=False, shortcuts=shortcuts)
+        self.horizontal = _Tower(*sizes, Window(1, 0, 1, 0), guided=True, shortcuts=shortcuts)
+        self.last = PointConv2d(channels, outputs)
+
+    def features(self, x: Tensor, stream: Stream | None = None) -> Tensor:
+        if stream is None:
+            guide = self._look_up(x, None)
+        else:  # the rows above are complete when a row begins
+            guide = stream.once_a_row(self, lambda row: self._look_up(x, row)).cut(stream.columns)
+        h = self.row_above.look(x, stream) + self.left.look(x, stream)
+        return F.elu(self.horizontal(h, guide, stream).up[-1])
+
+    def readout(self, features: Tensor, stream: Stream | None = None) -> Tensor:
+        return self.last(features, stream)
+
+    def _look_up(self, x: Tensor, stream: Stream | None) -> _Features:
+        return self.vertical(self.above.look(x, stream), None, stream)
+
+
+class _Tower(nn.Module):
+    """Blocks on the way down, the coarser scales, and blocks on the way up.
+
+    A pixel at a coarse scale has seen what comes before the first of the four pixels that it
+    covers, so that all four may use it.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        layers: int,
+        scales: int,
+        window: Window,
+        *,
+        guided: bool,
+        shortcuts: bool,
+    ) -> None:
+        super().__init__()
+        self.guided, self.shortcuts = guided, shortcuts
+        on_the_way_down = channels * guided
+        on_the_way_up = channels * (guided + shortcuts)
+        self.down = nn.ModuleList(
+            _Residual(channels, window, on_the_way_down) for _ in range(layers)
+        )
+        self.up = nn.ModuleList(_Residual(channels, window, on_the_way_up) for _ in range(layers))
+        self.coarse = None
+        if scales > 1:
+            self.shrink = WindowConv2d(channels, channels, window, stride=2)
+            self.coarse = _Tower(
+                channels, layers, scales - 1, window, guided=guided, shortcuts=shortcuts
+            )
+            self.grow = PointConv2d(channels, 4 * channels)
+
+    def forward(self, x: Tensor, guide: _Features | None, stream: Stream | None) -> _Features:
+        down, coarse, up = [], None, []
+        for i, block in enumerate(self.down):
+            x = block(x, [guide.down[i]] if self.guided else [], stream)
+            down.append(x)
+        if self.coarse is not None:
+            x, coarse = self._through_coarse(x, guide, stream)
+        for i, block in enumerate(self.up):
+            given = ([guide.up[i]] if self.guided else []) + (
+                [down[-1 - i]] if self.shortcuts else []
+            )
+            x = block(x, given, stream)
+            up.append(x)
+        return _Features(down, coarse, up)
+
+    def _through_coarse(
+        self, x: Tensor, guide: _Features | None, stream: Stream | None
+    ) -> tuple[Tensor, _Features | None]:
+        """What the coarser scales make of ``x``, at its own size, and their features."""
+        inner = guide.coarse if self.guided else None
+        small = self.shrink(x, stream)
+        if stream is None:
+            coarse = self.coarse(small, inner, None)
+            return F.pixel_shuffle(self.grow(coarse.up[-1]), 2), coarse
+        n, channels, columns = len(x), x.shape[1], stream.columns
+        # Two rows of features; each coarse pixel fills a square, when its first pixel is reached.
+        kept = stream.keep(self, lambda: x.new_zeros(n, channels, 2, stream.width))
+        coarse = None
+        if stream.row % 2 == 0 and columns.start % 2 == 0:
+            half = stream.halved()
+            coarse = self.coarse(small[..., ::2], inner, half)
+            square = F.pixel_shuffle(self.grow(coarse.up[-1], half), 2)
+            kept[..., columns.start : columns.start + square.shape[-1]] = square
+        row = stream.row % 2
+        return kept[:, :, row : row + 1, columns].clone(), coarse
+
+
+class _Residual(nn.Module):
+    """x plus a gated pair of convolutions, the first of which takes in further features."""
+
+    def __init__(self, channels: int, window: Window, further: int) -> None:
+        super().__init__()
+        self.first = WindowConv2d(2 * channels, channels, window)
+        self.further = PointConv2d(2 * further, channels) if further else None
+        self.second = WindowConv2d(2 * channels, 2 * channels, window)
+
+    def forward(self, x: Tensor, further: list[Tensor], stream: Stream | None) -> Tensor:
+        h = self.first(_concat_elu(x), stream)
+        if further:
+            h = h + self.further(_concat_elu(torch.cat(further, 1)), stream)
+        value, gate = self.second(_concat_elu(h), stream).chunk(2, 1)
+        return x + value * gate.sigmoid()
+
+
+def _concat_elu(x: Tensor) -> Tensor:
+    """ELU of x and of −x: nothing is lost at zero."""
+    return F.elu(torch.cat([x, -x], 1))

@@ -1,0 +1,1 @@
+"""Networks and output heads that models share."""

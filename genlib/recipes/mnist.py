@@ -1,0 +1,52 @@
+"""Autoregressive networks on the fixed binarisation of MNIST, on which likelihoods are compared."""
+
+from __future__ import annotations
+
+import torch
+
+from genlib.data import Dataset, binarized_mnist
+from genlib.models import FVSBN, MADE, NADE
+from genlib.recipes.recipe import Recipe, Stage
+
+
+def _rows() -> Dataset:
+    return binarized_mnist().flat()
+
+
+def _random_order() -> list[int]:
+    return torch.randperm(784, generator=torch.Generator().manual_seed(1)).tolist()
+
+
+RECIPES = (
+    Recipe(
+        name="fvsbn",
+        title="FVSBN",
+        data=_rows,
+        model=lambda: FVSBN(784, order=_random_order()),
+        stages=[Stage(1e-2, 12), Stage(3e-3, 10), Stage(1e-3, 8), Stage(3e-4, 6), Stage(1e-4, 4)],
+        published=-97.45,
+        source="larochelle2011",
+        weight_decay=5e-5,
+        remarks="pixels in one random order",
+    ),
+    Recipe(
+        name="nade",
+        title="NADE, 500 hidden units",
+        data=_rows,
+        model=lambda: NADE(784, hidden=500),
+        stages=[Stage(1e-3, 12), Stage(5e-4, 10), Stage(2e-4, 10), Stage(1e-4, 8), Stage(3e-5, 5)],
+        published=-88.33,
+        source="larochelle2011",
+        remarks="pixels in reading order",
+    ),
+    Recipe(
+        name="made",
+        title="MADE, two layers of 500 units, one mask",
+        data=_rows,
+        model=lambda: MADE(784, hidden=[500, 500]),
+        stages=[Stage(1e-3, 40), Stage(3e-4, 20), Stage(1e-4, 15), Stage(3e-5, 8)],
+        published=-89.59,
+        source="germain2015",
+        remarks="smaller than the published network, which had layers of 8000 units",
+    ),
+)

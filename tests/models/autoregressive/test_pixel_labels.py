@@ -1,0 +1,107 @@
+"""A gated PixelCNN with labels."""
+
+import math
+import types
+
+import pytest
+import torch
+
+import genlib as gl
+from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
+from tests.models.autoregressive.pixel_models import stirred
+
+
+@pytest.fixture
+def model():
+    return stirred(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 0.5)
+
+
+@pytest.mark.covers("A09")
+def test_each_class_is_a_distribution_of_its_own(model):
+    x = gl.binary_events(9).view(-1, 1, 3, 3)
+    each = torch.stack([model.log_prob(x, torch.full((512,), k)) for k in range(3)])
+    torch.testing.assert_close(each.exp().sum(1), torch.ones(3))
+    assert (each[0] - each[1]).abs().max() > 0.5
+    torch.testing.assert_close(model.log_prob(x), each.logsumexp(0) - math.log(3))
+
+
+def test_causal_given_a_label(model):
+    def conditionals(x):
+        return model.conditionals(x, torch.ones(len(x), dtype=torch.int64))
+
+    gl.verify.causal(
+        types.SimpleNamespace(
+            conditionals=conditionals,
+            event_shape=model.event_shape,
+            support=model.support,
+            dtype=model.dtype,
+            device=model.device,
+        )
+    )
+
+
+def test_samples_are_of_the_class_that_was_asked_for(model):
+    """The share of ones at each pixel, against the sum over all images."""
+    x = gl.binary_events(9).view(-1, 1, 3, 3)
+    for k in range(3):
+        p = model.log_prob(x, torch.full((512,), k)).exp()
+        drawn = model.sample(
+            4_000, torch.full((4_000,), k), generator=torch.Generator().manual_seed(k)
+        )
+        expected = (p[:, None, None, None] * x).sum(0)
+        assert (drawn.mean(0) - expected).abs().max() < 5 * 0.5 / math.sqrt(4_000)
+
+
+def test_completions_take_the_label_from_what_is_known():
+    """The last pixel, given the others, against the marginal; and not with labels at random."""
+    model = stirred(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 1.0)
+    mask = torch.ones(1, 3, 3, dtype=torch.bool)
+    mask[0, 2, 2] = False
+    events = gl.binary_events(9).view(-1, 2, 1, 3, 3)  # pairs that differ in the last pixel
+    exact = model.log_prob(events.flatten(0, 1)).view(-1, 2).softmax(1)[:, 1]
+    each = [
+        model.conditionals(events[:, 0], torch.full((256,), k))[:, 0, 2, 2].sigmoid()
+        for k in range(3)
+    ]
+    case = (torch.stack(each).mean(0) - exact).abs().argmax()
+    assert (torch.stack(each).mean(0) - exact)[case].abs() > 0.2
+    x = events[case, :1].expand(4_000, -1, -1, -1)
+    done = model.complete(x, mask, generator=torch.Generator().manual_seed(0))
+    share = done[:, 0, 2, 2].mean()
+    assert (share - exact[case]).abs() < 5 * 0.5 / math.sqrt(4_000)
+
+
+def test_training_tells_classes_apart():
+    gl.seed(0)
+    y = torch.randint(2, (256,))
+    x = y.view(-1, 1, 1, 1).float().expand(-1, 1, 4, 4).contiguous()
+    model = GatedPixelCNN((1, 4, 4), 16, 2, classes=2)
+    model.fit(x, y, valid=(x, y), epochs=15, lr=4e-3, batch_size=32, progress=False)
+    assert -model.log_prob(x, y).mean() < 0.05
+    assert -model.log_prob(x).mean().item() == pytest.approx(math.log(2), abs=0.05)
+    assert torch.equal(
+        model.sample(2, torch.tensor([0, 1])).mean((1, 2, 3)).round(), torch.arange(2.0)
+    )
+
+
+def test_labels_are_asked_for_where_they_are_needed(model):
+    x = torch.zeros(2, 1, 3, 3)
+    with pytest.raises(ValueError, match="y: this model has 3 classes"):
+        model.fit(x, epochs=1, progress=False)
+    with pytest.raises(ValueError, match="y: this model has 3 classes"):
+        model.conditionals(x)
+    with pytest.raises(ValueError, match="y: expected labels in 0 … 2, got 0 … 3"):
+        model.log_prob(x, torch.tensor([0, 3]))
+    with pytest.raises(ValueError, match=r"encode: .* depend on the label"):
+        model.encode(x)
+    with pytest.raises(ValueError, match="particles: a model with classes"):
+        model.complete(x, torch.ones(1, 3, 3, dtype=torch.bool), particles=3)
+    with pytest.raises(ValueError, match="has no labels; leave y out"):
+        GatedPixelCNN((1, 3, 3), 4, 2).log_prob(x, torch.tensor([0, 1]))
+
+
+def test_noise_and_a_label_decide_an_image(model):
+    noise, y = model.noise(20, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
+    assert torch.equal(model.draw(noise, y), model.draw(noise, y, cached=False))
+    with pytest.raises(ValueError, match="y: this model has 3 classes"):
+        model.draw(noise)
