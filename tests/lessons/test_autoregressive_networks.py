@@ -1,0 +1,368 @@
+"""What lesson 05 writes by hand, against independent truth and on inputs it has no time for."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from scipy import integrate, stats
+from torch.nn import functional as F
+
+import genlib as gl
+from tests.lessons.definitions import definitions
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    return definitions("05_autoregressive_networks")
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def wild(model, seed=0, scale=1.0):
+    """The model with all its parameters drawn at random, in double precision."""
+    source = generator(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=source))
+    return model.double()
+
+
+def loop_log_prob(x, logit_of):
+    """log p of one picture, one pixel after another, in Python's own floats."""
+    total = 0.0
+    for i, value in enumerate(x):
+        logit = logit_of(i, x[:i])
+        total -= math.log1p(math.exp(-logit if value else logit))
+    return total
+
+
+# ------------------------------------------------------------------ FVSBN
+
+
+@pytest.mark.covers("A01")
+@pytest.mark.parametrize("n", [1, 2, 7, 30])
+def test_fvsbn_is_a_product_of_logistic_regressions(lesson, n):
+    weight, bias = torch.randn(n, n, generator=generator(n)).double(), torch.randn(n).double()
+    x = (torch.rand(20, n, generator=generator(1)) < 0.5).double()
+    found = lesson["log_prob"](lesson["fvsbn_logits"](x, weight, bias), x)
+
+    def logit(i, past):
+        return bias[i].item() + sum(weight[i, j].item() * value for j, value in enumerate(past))
+
+    expected = [loop_log_prob(row, logit) for row in x.tolist()]
+    assert torch.allclose(found, torch.tensor(expected).double(), atol=1e-9)
+
+
+@pytest.mark.covers("A01")
+def test_fvsbn_samples_follow_its_probabilities(lesson):
+    torch.manual_seed(3)
+    weight, bias = 2 * torch.randn(4, 4), torch.randn(4)
+    drawn = lesson["fvsbn_sample"](weight, bias, 20_000)
+    events = gl.binary_events(4)
+    p = lesson["log_prob"](lesson["fvsbn_logits"](events, weight, bias), events).exp().double()
+    assert abs(p.sum() - 1) < 1e-5
+    counts = (drawn[:, None] == events).all(2).sum(0)
+    assert stats.chisquare(counts.numpy(), (20_000 * p / p.sum()).numpy()).pvalue > 1e-6
+
+
+@pytest.mark.covers("A01")
+def test_fvsbn_has_half_a_square_of_parameters():
+    for n in (1, 2, 9, 100):
+        assert gl.FVSBN(n).free_parameters == n * (n + 1) // 2
+
+
+@pytest.mark.covers("A01")
+def test_minus_log_likelihood_of_an_fvsbn_is_convex(lesson):
+    """The lesson says so: no bad minima. Along random lines no chord lies below the curve."""
+    x = (torch.rand(50, 6, generator=generator(4)) < 0.4).double()
+    source = generator(5)
+    for _ in range(200):
+        (w0, w1), (b0, b1) = (
+            3 * torch.randn(2, *shape, generator=source).double() for shape in ((6, 6), (6,))
+        )
+        at = [
+            -lesson["log_prob"](lesson["fvsbn_logits"](x, w, b), x).mean()
+            for w, b in ((w0, b0), ((w0 + w1) / 2, (b0 + b1) / 2), (w1, b1))
+        ]
+        assert at[1] <= (at[0] + at[2]) / 2 + 1e-12
+
+
+@pytest.mark.covers("A01")
+def test_no_fvsbn_in_any_order_beats_fair_coins_on_check_digits():
+    """At zero weights the gradient vanishes for every order, and the objective is convex."""
+    events = gl.binary_events(9)
+    squares = events.view(-1, 3, 3)
+    even = events[(squares.sum(1) % 2 == 0).all(1) & (squares.sum(2) % 2 == 0).all(1)]
+    assert len(even) == 16
+    for seed in range(20):
+        model = gl.FVSBN(9, order=torch.randperm(9, generator=generator(seed)))
+        model.loss(even).backward()
+        assert all(parameter.grad.abs().max() < 1e-6 for parameter in model.parameters())
+
+
+# ------------------------------------------------------------------ NADE
+
+
+@pytest.mark.covers("A02")
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (2, 5), (9, 3), (40, 17)])
+def test_the_running_sum_is_the_naive_sum_and_genlibs(lesson, n, d):
+    model = wild(gl.NADE(n, hidden=d), seed=n)
+    weights = model.w, model.c, model.v, model.b
+    x = (torch.rand(15, n, generator=generator(d)) < 0.5).double()
+    running = lesson["nade_logits"](x, *weights)
+    assert torch.allclose(running, lesson["nade_logits_naive"](x, *weights), atol=1e-9)
+    assert torch.allclose(running, model.conditionals(x), atol=1e-9)
+
+    w, c, v, b = (part.tolist() for part in weights)
+
+    def logit(i, past):
+        sums = [c[k] + sum(value * w[j][k] for j, value in enumerate(past)) for k in range(d)]
+        return b[i] + sum(v[i][k] / (1 + math.exp(-a)) for k, a in enumerate(sums))
+
+    expected = torch.tensor([loop_log_prob(row, logit) for row in x.tolist()]).double()
+    assert torch.allclose(lesson["log_prob"](running, x), expected, atol=1e-8)
+
+
+@pytest.mark.covers("A02")
+def test_parameter_formulas_count_tensors(lesson):
+    for n, d in itertools.product((2, 9, 50), (1, 4, 30)):
+        model = gl.NADE(n, d)
+        assert lesson["nade_parameters"](n, d) == sum(p.numel() for p in model.parameters())
+        networks = [
+            torch.nn.Sequential(torch.nn.Linear(i, d), torch.nn.Linear(d, 1)) for i in range(1, n)
+        ]
+        separate = sum(p.numel() for network in networks for p in network.parameters())
+        first = d + d + 1  # nothing into the hidden units but their bias
+        assert lesson["separate_networks"](n, d) == separate + first
+
+
+@pytest.mark.covers("A02")
+@pytest.mark.parametrize("n", [2, 4])
+def test_the_orderless_loss_is_the_mean_over_all_orders(lesson, n):
+    model = wild(gl.NADE(n, hidden=5, orderless=True), seed=n)
+    x = gl.binary_events(n, dtype=torch.float64)
+    orders = list(itertools.permutations(range(n)))
+    mean = -torch.stack([model.ensemble([order]).double().log_prob(x) for order in orders]).mean(0)
+    total = torch.zeros(len(x)).double()
+    for k in range(n):
+        for some in itertools.combinations(range(n), k):
+            given = torch.zeros(n).double()
+            given[list(some)] = 1
+            total += lesson["masked_cost"](model, x, given) / math.comb(n, k) / n
+    assert torch.allclose(total, mean, atol=1e-9)
+
+
+@pytest.mark.covers("A02")
+def test_an_orderless_model_can_be_put_into_any_order(lesson):
+    model = wild(gl.NADE(6, hidden=4, orderless=True))
+    first = torch.tensor([False, True, True, False, False, True])
+    ordered = lesson["beginning_with"](model, first).double()
+    assert ordered.order.tolist() == [1, 2, 5, 0, 3, 4]
+    x = gl.binary_events(6, dtype=torch.float64)
+    given = lesson["given_logits"](model, x, first.double())
+    assert torch.allclose(ordered.conditionals(x)[:, 0], given[:, 0], atol=1e-9)
+
+
+@pytest.mark.covers("A02")
+def test_only_the_average_of_probabilities_is_normalised():
+    model = wild(gl.NADE(8, hidden=6, orderless=True), seed=2)
+    x = gl.binary_events(8, dtype=torch.float64)
+    orders = [torch.randperm(8, generator=generator(seed)) for seed in range(5)]
+    each = torch.stack([model.ensemble([order]).double().log_prob(x) for order in orders])
+    mixture = model.ensemble(orders).double().log_prob(x)
+    assert abs(mixture.exp().sum() - 1) < 1e-9
+    assert torch.allclose(mixture.exp(), each.exp().mean(0))
+    assert (mixture >= each.mean(0)).all() and each.mean(0).exp().sum() < 0.99
+
+
+# ------------------------------------------------------------------ completions
+
+
+def tiny_nade(n, seed=0):
+    return wild(gl.NADE(n, hidden=5, order=torch.randperm(n, generator=generator(seed))), seed)
+
+
+@pytest.mark.covers("A01")
+@pytest.mark.parametrize("seed", range(3))
+def test_clamped_draws_with_their_weights_are_the_conditional(lesson, seed):
+    """Draws in reading order, as in the lesson; expectation of the weights is p(known)."""
+    torch.manual_seed(seed)
+    model = wild(gl.NADE(6, hidden=5), seed).float()
+    x, known = (torch.rand(6) < 0.5).float(), torch.tensor([0, 1, 0, 0, 1, 1]).bool()
+    drawn, log_weight = lesson["clamped"](model, x, known, 20_000)
+    assert (drawn[:, known] == x[known]).all()
+    events = gl.binary_events(6)
+    events = events[(events[:, known] == x[known]).all(1)]
+    joint = model.log_prob(events).detach()
+    weights = log_weight.double().exp()
+    error = weights.std() / math.sqrt(len(weights))
+    assert abs(weights.mean() - joint.exp().sum()) < 5 * error + 1e-6
+    share = ((drawn[:, None] == events).all(2).double() * weights[:, None]).sum(0) / weights.sum()
+    ess = lesson["effective"](log_weight).item()
+    assert ess == pytest.approx((weights.sum() ** 2 / (weights**2).sum()).item(), rel=1e-4)
+    assert 0.5 * (share - joint.softmax(0)).abs().sum() < 3 / math.sqrt(ess)
+
+
+@pytest.mark.covers("A01")
+def test_the_effective_sample_size_between_its_ends(lesson):
+    assert lesson["effective"](torch.full((50,), -900.0)).item() == pytest.approx(50)
+    assert lesson["effective"](torch.tensor([0.0] + [-500.0] * 9)).item() == pytest.approx(1)
+
+
+@pytest.mark.covers("A01")
+@pytest.mark.parametrize("seed", range(3))
+def test_known_first_is_exact(seed):
+    """genlib's completion, all 2^u answers against enumeration, by a chi-squared test."""
+    model = tiny_nade(6, seed)
+    known = torch.zeros(6, dtype=torch.bool)
+    known[model.order[:3]] = True
+    x = gl.binary_events(6, dtype=torch.float64)[37]
+    events = gl.binary_events(6, dtype=torch.float64)
+    events = events[(events[:, known] == x[known]).all(1)]
+    p = model.log_prob(events).detach().softmax(0)
+    drawn = model.complete(x.repeat(20_000, 1), known, generator=generator(seed))
+    counts = (drawn[:, None] == events).all(2).sum(0)
+    assert counts.sum() == 20_000
+    assert stats.chisquare(counts.numpy(), (20_000 * p).numpy()).pvalue > 1e-6
+
+
+@pytest.mark.covers("A01")
+def test_distance_is_total_variation(lesson):
+    completions = torch.tensor([[0.0], [1.0]])
+    draws = torch.tensor([[0.0], [0.0], [1.0], [0.0]])
+    p = torch.tensor([0.25, 0.75]).double()
+    assert lesson["distance"](draws, completions, p) == pytest.approx(0.5)
+    weights = torch.tensor([1.0, 0.0, 3.0, 0.0]).double()
+    assert lesson["distance"](draws, completions, p, weights) == pytest.approx(0.0, abs=1e-12)
+
+
+# ------------------------------------------------------------------ masks
+
+
+def reachable(masks):
+    """Which inputs each output depends on, by walking along the connections."""
+    sees = [{j} for j in range(masks[0].shape[1])]
+    for mask in masks:
+        sees = [set().union(*(sees[k] for k in row.nonzero()[:, 0].tolist())) for row in mask]
+    return sees
+
+
+@pytest.mark.covers("A04")
+@pytest.mark.parametrize("hidden", [[8], [30], [8, 12], [25, 9, 16]])
+def test_masks_leave_exactly_the_paths_that_are_allowed(lesson, hidden):
+    n = 9
+    degrees = [torch.arange(1, n + 1), *(torch.arange(units) % (n - 1) + 1 for units in hidden)]
+    masks = lesson["made_masks"](degrees)
+    assert reachable(masks) == [set(range(i)) for i in range(n)]
+    assert torch.equal(lesson["paths"](masks) > 0, torch.ones(n, n).tril(-1) > 0)
+
+
+@pytest.mark.covers("A04")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_masked_network_is_a_density_and_its_twin_without_masks_is_not(lesson, seed):
+    torch.manual_seed(seed)
+    n, units = 7, 12
+    degrees = [torch.randperm(n) + 1, torch.randint(1, n, (units,)), torch.randint(1, n, (units,))]
+    masks = lesson["made_masks"](degrees)
+    layers = [(torch.randn(m.shape), torch.randn(len(m))) for m in masks]
+    x = gl.binary_events(n)
+    total = lesson["log_prob"](lesson["made_logits"](x, layers, masks), x).exp().sum()
+    assert abs(total - 1) < 1e-4
+    whole = [torch.ones_like(mask) for mask in masks]
+    total = lesson["log_prob"](lesson["made_logits"](x, layers, whole), x).exp().sum()
+    assert abs(total - 1) > 1e-3
+
+
+@pytest.mark.covers("A04")
+def test_the_identity_is_the_perfect_autoencoder_and_no_density(lesson):
+    x = gl.binary_events(9)
+    score = lesson["log_prob"](40 * (2 * x - 1), x)
+    assert score.exp().sum().item() == pytest.approx(512)
+
+
+@pytest.mark.covers("A04")
+@pytest.mark.parametrize("kind", ["FVSBN", "NADE", "orderless NADE", "MADE", "deep MADE"])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_all_models_sum_to_one_whatever_their_weights(kind, scale):
+    order = torch.randperm(9, generator=generator(9))
+    model = {
+        "FVSBN": lambda: gl.FVSBN(9, order=order),
+        "NADE": lambda: gl.NADE(9, 20, order=order),
+        "orderless NADE": lambda: gl.NADE(9, 20, order=order, orderless=True),
+        "MADE": lambda: gl.MADE(9, [20], order=order),
+        "deep MADE": lambda: gl.MADE(9, [20, 15, 20], order=order),
+    }[kind]()
+    wild(model, scale=scale)
+    total = model.log_prob(gl.binary_events(9, dtype=torch.float64)).exp().sum().item()
+    assert total == pytest.approx(1, abs=1e-9)
+    gl.verify.causal(model)
+
+
+@pytest.mark.covers("A04")
+def test_the_peeking_model_is_caught_at_every_place(lesson):
+    """The lesson lets all pixels see themselves; one is enough for the check to notice."""
+    for place in range(6):
+        model = lesson["Peeking"](6)
+        with torch.no_grad():
+            model.own[place] = 0.5
+        with pytest.raises(gl.verify.VerificationError, match=f"output {place} depends on input"):
+            gl.verify.causal(model)
+
+
+# ------------------------------------------------------------------ real values
+
+
+@pytest.mark.covers("A03")
+def test_mixtures_of_gaussians_are_scipys(lesson):
+    source = generator(6)
+    for K in (1, 2, 9):
+        logits, mean = 2 * torch.randn(2, 40, K, generator=source).double()
+        scale = 0.1 + torch.rand(40, K, generator=source).double()
+        x = 3 * torch.randn(40, generator=source).double()
+        found = lesson["mixture_log_prob"](x, logits.log_softmax(1), mean, scale)
+        density = stats.norm(mean.numpy(), scale.numpy()).pdf(x[:, None].numpy())
+        expected = (torch.tensor(density) * logits.softmax(1)).sum(1).log()
+        assert torch.allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.covers("A03")
+def test_rnade_by_hand_is_genlibs_and_integrates_to_one(lesson):
+    model = wild(gl.RNADE(2, hidden=6, components=3), seed=8, scale=0.7)
+    x = torch.randn(200, 2, generator=generator(1)).double()
+    assert torch.allclose(lesson["rnade_log_prob"](model, x), model.log_prob(x), atol=1e-9)
+
+    axis = torch.linspace(-12, 12, 601).double()
+    plane = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        density = lesson["rnade_log_prob"](model, plane).exp().view(601, 601).numpy()
+    total = integrate.simpson(integrate.simpson(density, x=axis.numpy()), x=axis.numpy())
+    assert total == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.covers("A03")
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_rnade_looks_only_back_and_samples_what_it_states(order):
+    model = wild(gl.RNADE(3, hidden=5, components=2, order=order), seed=3, scale=0.5).float()
+    gl.verify.causal(model)
+    gl.verify.samples_match(model, draws=20_000, generator=generator())
+
+
+# ------------------------------------------------------------------ the source with known entropy
+
+
+@pytest.mark.covers("A01")
+def test_noisy_bars_are_drawn_as_their_density_says(lesson):
+    torch.manual_seed(0)
+    source = lesson["NoisyBars"](flips=0.1)
+    events = gl.binary_events(16)
+    p = source.log_prob(events).exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-3)
+    drawn = source.sample(50_000)
+    found = -source.log_prob(drawn)
+    entropy = -(p * p.log()).sum().item()
+    error = found.std().item() / math.sqrt(len(found))
+    assert abs(found.mean().item() - entropy) < 5 * error
+    assert F.mse_loss(drawn.mean(0), torch.full((16,), 0.5)).item() < 1e-3
