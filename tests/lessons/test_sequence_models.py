@@ -1,0 +1,237 @@
+"""What lesson 06 writes by hand, against independent truth and on inputs it has no time for."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from torch import nn
+from torch.nn import functional as F
+
+import genlib as gl
+from tests.lessons.definitions import definitions
+from tests.models.autoregressive import sequence_truth as truth
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    return definitions("06_sequence_models")
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def wild(model, seed=0, scale=0.5):
+    """The model with all its parameters drawn at random, in double precision."""
+    source = generator(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=source))
+    return model.double()
+
+
+def symbols(n, length, states, seed=0):
+    return torch.randint(states, (n, length), generator=generator(seed)).double()
+
+
+# ------------------------------------------------------------------ recurrence
+
+
+@pytest.mark.covers("A05")
+@pytest.mark.parametrize(("length", "states", "hidden"), [(1, 2, 1), (5, 3, 4), (17, 7, 5)])
+def test_lstm_by_hand_is_that_of_numpy(lesson, length, states, hidden):
+    model = wild(gl.LSTM(length, states, hidden))
+    x = symbols(4, length, states)
+    found = lesson["lstm_logits"](x, *lesson["weights_of"](model))
+    for row, logits in zip(x, found, strict=True):
+        expected, _ = truth.lstm(model, row.numpy())
+        assert np.allclose(logits.numpy(), expected, atol=1e-10)
+
+
+@pytest.mark.covers("A05")
+def test_lstm_cell_is_torch_s(lesson):
+    cell = wild(nn.LSTMCell(3, 4))
+    e, h, c = (torch.randn(5, k, generator=generator(k)).double() for k in (3, 4, 4))
+    found = lesson["lstm_cell"](
+        e, h, c, cell.weight_ih, cell.weight_hh, cell.bias_ih + cell.bias_hh
+    )
+    for ours, torchs in zip(found, cell(e, (h, c)), strict=True):
+        assert torch.allclose(ours, torchs, atol=1e-12)
+
+
+@pytest.mark.covers("A05")
+def test_gradient_of_a_plain_network_is_a_product_of_jacobians(lesson):
+    model = wild(lesson["PlainRNN"](5, 6))
+    x = symbols(1, 12, 5)
+    read = F.pad(x.long(), (1, 0), value=5)[:, :-1]
+    states = model.rnn(model.embedding(read))[0][0].detach()
+    logits = model.conditionals(x)[0, -1].detach()
+    score = F.one_hot(x[0, -1].long(), 5) - logits.softmax(0)
+    gradient, expected = model.head.weight.T @ score, []
+    for state in states.flip(0):
+        gradient = (1 - state**2) * gradient
+        expected.append((gradient @ model.rnn.weight_ih_l0).norm())
+        gradient = gradient @ model.rnn.weight_hh_l0
+    assert torch.allclose(lesson["reach"](model, x), torch.stack(expected), rtol=1e-8)
+
+
+@pytest.mark.covers("A05", "A06")
+@pytest.mark.parametrize("kind", ["LSTM", "CausalTransformer"])
+def test_reach_is_the_gradient_of_each_embedding_alone(lesson, kind):
+    sizes = {"LSTM": {"hidden": 5}, "CausalTransformer": {"width": 4, "heads": 2, "layers": 2}}
+    model = wild(getattr(gl, kind)(6, 3, **sizes[kind]))
+    x = symbols(1, 6, 3)
+    found = lesson["reach"](model, x).flip(0)
+
+    def log_p(shift):
+        hook = model.embedding.register_forward_hook(lambda module, read, out: out + shift)
+        value = model.conditionals(x)[0, -1].log_softmax(0)[x[0, -1].long()].item()
+        hook.remove()
+        return value
+
+    for place in range(6):
+        gradient = []
+        for unit in range(model.embedding.embedding_dim):
+            shift = torch.zeros(6, model.embedding.embedding_dim).double()
+            shift[place, unit] = 1e-5
+            gradient.append((log_p(shift) - log_p(-shift)) / 2e-5)
+        assert math.isclose(found[place], np.linalg.norm(gradient), rel_tol=1e-5, abs_tol=1e-9)
+
+
+# ------------------------------------------------------------------ attention
+
+
+@pytest.mark.covers("A06")
+@pytest.mark.parametrize(("length", "size"), [(1, 1), (2, 5), (9, 3)])
+def test_attention_is_a_mixture_of_values_by_the_new_query_and_past_keys(lesson, length, size):
+    q, k, v = torch.randn(3, 2, length, size, generator=generator(length)).double()
+    mixture, weights = lesson["attend"](q, k, v)
+    for row in range(2):
+        for i in range(length):
+            scores = [(q[row, i] @ k[row, j]).item() / size**0.5 for j in range(i + 1)]
+            a = softmax(scores)
+            assert np.allclose(weights[row, i, : i + 1], a, atol=1e-12)
+            assert (weights[row, i, i + 1 :] == 0).all()
+            expected = sum(a[j] * v[row, j] for j in range(i + 1))
+            assert torch.allclose(mixture[row, i], expected, atol=1e-12)
+
+
+@pytest.mark.covers("A06")
+def test_attention_survives_large_scores_and_does_not_look_ahead(lesson):
+    q, k, v = torch.randn(3, 6, 4, generator=generator())
+    mixture, _ = lesson["attend"](1e4 * q, k, v)
+    assert mixture.isfinite().all()
+    k[-1], v[-1] = 1e6, 1e6
+    again, _ = lesson["attend"](1e4 * q, k, v)
+    assert torch.equal(mixture[:-1], again[:-1])
+
+
+@pytest.mark.covers("A06")
+@pytest.mark.parametrize("heads", [1, 3])
+def test_layer_by_hand_is_that_of_numpy(lesson, heads):
+    model = wild(gl.CausalTransformer(7, 4, width=6, heads=heads, layers=2))
+    x = symbols(2, 7, 4)
+    h = model.embedding(F.pad(x.long(), (1, 0), value=4)[:, :-1]) + model.position
+    maps = []
+    for block in model.blocks:
+        h, weights = lesson["layer"](h, block)
+        maps.append(weights)
+    logits = model.head(model.norm(h)).detach().numpy()
+    for row in range(2):
+        expected, attention = truth.transformer(model, x[row].numpy())
+        assert np.allclose(logits[row], expected, atol=1e-9)
+        found = torch.stack(maps, 1)[row].detach().numpy()
+        assert np.allclose(found, attention, atol=1e-9)
+
+
+# ------------------------------------------------------------------ text, tasks and costs
+
+
+@pytest.mark.covers("A05", "A06")
+def test_bits_by_place_are_the_model_s_own(lesson):
+    model = wild(gl.LSTM(5, 3, hidden=4))
+    x = symbols(300, 5, 3)  # more than one part of 128
+    bits = lesson["bits_by_place"](model, x)
+    assert bits.shape == (5,)
+    expected = -model.log_prob(x).detach().mean() / math.log(2)
+    assert math.isclose(bits.sum(), expected, rel_tol=1e-9)
+
+
+@pytest.mark.covers("A05")
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_tables_count(lesson, order):
+    alphabet = 5  # of the lesson's 64 symbols, so that contexts repeat
+    known = torch.randint(alphabet, (400,), generator=generator(order))
+    rows = torch.randint(alphabet, (6, 10), generator=generator(9)).float()
+    text, cost = known.tolist(), []
+    longer = Counter(tuple(text[i : i + order + 1]) for i in range(len(text) - order))
+    shorter = Counter()
+    for gram, count in longer.items():
+        shorter[gram[:-1]] += count
+    for row in rows.long().tolist():
+        for i in range(3, 10):
+            gram = tuple(row[i - order : i + 1])
+            p = (longer[gram] + 1 / 32) / (shorter[gram[:-1]] + lesson["STATES"] / 32)
+            cost.append(-math.log2(p))
+    found = lesson["table_bits"](known, rows, order)
+    assert math.isclose(found, np.mean(cost), rel_tol=1e-4)
+
+
+@pytest.mark.covers("A05")
+def test_repeats_are_dropped_and_nothing_else(lesson):
+    long = "x" * 41
+    text = "\n".join(["short", long, "short", long, long + "y", "", ""])
+    assert lesson["without_repeats"](text) == "\n".join(
+        ["short", long, "short", long + "y", "", ""]
+    )
+    assert lesson["without_repeats"]("z" * 40 + "\n" + "z" * 40).count("z") == 80
+
+
+@pytest.mark.covers("A05", "A06")
+@pytest.mark.parametrize("K", [1, 12])
+def test_the_copy_task_copies(lesson, K):
+    x = lesson["twice"](K, 500)
+    assert x.shape == (500, 2 * K)
+    assert torch.equal(x[:, :K], x[:, K:])
+    assert set(x.flatten().tolist()) == set(range(8))
+
+
+@pytest.mark.covers("A05")
+def test_depth_is_the_longest_chain(lesson):
+    x = torch.randn(3, requires_grad=True)
+    y = x.tanh()
+    assert lesson["depth"](y) == 2  # tanh, and what puts the gradient into x
+    short, long = x.exp(), y.tanh().tanh().tanh()
+    assert lesson["depth"](short + long) == 6
+    for _ in range(3000):  # longer than Python's own stack
+        y = y.tanh()
+    assert lesson["depth"](y) == 3002
+
+
+@pytest.mark.covers("A06")
+def test_the_cache_reads_each_position_once_and_changes_nothing(lesson):
+    model = gl.CausalTransformer(9, 5, width=8, heads=2, layers=2)
+    kept, few, _ = lesson["positions_read"](model, cache=True)
+    again, many, _ = lesson["positions_read"](model, cache=False)
+    assert torch.equal(kept, again)
+    assert (few, many) == (9, 45)
+
+
+@pytest.mark.covers("A06")
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_a_temperature_draws_symbol_by_symbol_and_not_from_the_sharpened_density(temperature):
+    model = wild(gl.CausalTransformer(3, 2, width=4, heads=2, layers=1), seed=3, scale=1.5)
+    events, n = gl.binary_events(3, dtype=torch.float64), 40_000
+    draws = model.generate(None, n, temperature, generator=generator(1))
+    places = (draws @ torch.tensor([4.0, 2.0, 1.0]).double()).long()
+    share = torch.bincount(places, minlength=8).double() / n
+    order = (events @ torch.tensor([4.0, 2.0, 1.0]).double()).long()
+    scaled = (model.conditionals(events) / temperature).log_softmax(-1)
+    stepwise = scaled.gather(2, events.long()[..., None]).sum((1, 2)).exp()
+    error = 5 * (stepwise * (1 - stepwise) / n).sqrt() + 1e-9
+    assert ((share[order] - stepwise).abs() < error).all()
+    sharpened = (model.log_prob(events) / temperature).softmax(0)
+    assert torch.allclose(stepwise, sharpened, atol=1e-3) == (temperature == 1)
