@@ -1,0 +1,211 @@
+"""What lesson 07 writes by hand, against independent truth and on inputs it has no time for."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+from torch.nn import functional as F
+
+import genlib as gl
+from tests.lessons.definitions import definitions
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    return definitions("07_pixel_models")
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def stirred(network, seed=0, scale=0.3):
+    """The network with all its parameters drawn at random, in double precision."""
+    source = generator(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=source))
+    return network.double()
+
+
+def total_probability(network, shape):
+    """Sum over all binary pictures of Π p(x_i | x_<i), from a network's logits."""
+    x = gl.binary_events(math.prod(shape)).view(-1, 1, *shape).double()
+    with torch.no_grad():
+        cost = F.binary_cross_entropy_with_logits(network(x), x, reduction="none")
+    return torch.exp(-cost.flatten(1).sum(1)).sum().item()
+
+
+# ------------------------------------------------------------------ masks
+
+
+@pytest.mark.covers("A07")
+@pytest.mark.parametrize("size", [1, 3, 5, 7])
+def test_masks_open_what_comes_before(lesson, size):
+    for kind in "AB":
+        for row in range(size):
+            for column in range(size):
+                offset = (row - size // 2, column - size // 2)
+                expected = offset < (0, 0) or (kind == "B" and offset == (0, 0))
+                assert lesson["mask"](kind, size)[row, column] == expected
+
+
+@pytest.mark.covers("A07", "A10")
+@pytest.mark.parametrize("shape", [(3, 3), (2, 5), (5, 2), (1, 6), (6, 1)], ids=str)
+@pytest.mark.parametrize("layers", [0, 1, 4])
+def test_hand_written_pixel_cnn_sums_to_one(lesson, shape, layers):
+    network = stirred(lesson["pixel_cnn"](6, layers), seed=layers, scale=0.8)
+    assert total_probability(network, shape) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.covers("A07")
+def test_mask_b_in_the_first_layer_is_no_density(lesson):
+    network = stirred(lesson["pixel_cnn"](6, 1, "BB"), scale=0.8)
+    assert abs(total_probability(network, (3, 3)) - 1) > 0.01
+
+
+@pytest.mark.covers("A07")
+@pytest.mark.parametrize("side", [3, 5, 8])
+def test_sees_finds_what_flipping_a_pixel_changes(lesson, side):
+    network = stirred(lesson["pixel_cnn"](8, 2), scale=0.6)
+    x = torch.rand(12, 1, side, side, generator=generator(1)).round().double()
+    with torch.no_grad():
+        base = network(x).flatten(1)
+        flipped = []
+        for j in range(side * side):
+            other = x.flatten(1).clone()
+            other[:, j] = 1 - other[:, j]
+            moved = (network(other.view_as(x)).flatten(1) - base).abs() > 1e-12
+            flipped.append(moved.any(0))
+    # the lesson's function takes networks in single precision
+    found = lesson["sees"](network.float(), side, images=40)
+    assert torch.equal(found, torch.stack(flipped, 1))
+
+
+@pytest.mark.covers("A07")
+@pytest.mark.parametrize("place", [(0, 0), (3, 2), (6, 0), (6, 6)], ids=str)
+def test_blind_spot_of_the_hand_written_network(lesson, place):
+    """Seen: before the pixel, no further to the right than up, within the reach of the layers."""
+    network = stirred(lesson["pixel_cnn"](8, 3), scale=0.6).float()
+    row, column = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
+    up, right = place[0] - row, column - place[1]
+    before = (up > 0) | ((up == 0) & (right < 0))
+    expected = before & (right <= up) & (up <= 4) & (right >= -4)
+    found = lesson["sees"](network, 7, images=40)[place[0] * 7 + place[1]].view(7, 7)
+    assert torch.equal(found, expected)
+
+
+# ------------------------------------------------------------------ PixelRNN
+
+
+@pytest.mark.covers("A08")
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_row_lstm_is_torchs_lstm_cell_at_every_place(lesson, size):
+    """With weights and states gathered by hand, a place at a time."""
+    n, hidden, height, width = 3, 4, 5, 6
+    source = generator(size)
+    gates = torch.randn(n, 4 * hidden, height, width, generator=source).double()
+    weight = torch.randn(4 * hidden, hidden, size, generator=source).double()
+    bias = torch.randn(4 * hidden, generator=source).double()
+    cell = nn.LSTMCell(4 * hidden, hidden).double()
+    order = torch.arange(4 * hidden).view(4, hidden)[[2, 1, 3, 0]].flatten()  # torch: i, f, g, o
+    with torch.no_grad():
+        cell.weight_ih.copy_(torch.eye(4 * hidden)[order])
+        for rest in (cell.weight_hh, cell.bias_hh, cell.bias_ih):
+            rest.zero_()
+    found = lesson["row_lstm"](gates, weight, bias)
+    reach = size // 2
+    h = [gates.new_zeros(n, hidden)] * width
+    c = [gates.new_zeros(n, hidden)] * width
+    with torch.no_grad():
+        for row in range(height):
+            above = h
+            states = []
+            for column in range(width):
+                total = gates[:, :, row, column] + bias
+                for tap in range(size):
+                    at = column + tap - reach
+                    if 0 <= at < width:
+                        total = total + above[at] @ weight[:, :, tap].T
+                states.append(cell(total, (torch.zeros_like(c[column]), c[column])))
+            h, c = [list(part) for part in zip(*states, strict=True)]
+            assert torch.allclose(found[:, :, row], torch.stack(h, 2), atol=1e-12)
+
+
+@pytest.mark.covers("A08")
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (3, 4), (5, 3)], ids=str)
+def test_skewed_columns_are_diagonals(lesson, shape):
+    height, width = shape
+    x = torch.arange(1, height * width + 1).view(height, width)
+    found = lesson["skew"](x)
+    assert found.shape == (height, width + height - 1)
+    for diagonal in range(found.shape[1]):
+        for row in range(height):
+            column = diagonal - row
+            expected = x[row, column].item() if 0 <= column < width else 0
+            assert found[row, diagonal].item() == expected
+
+
+# ------------------------------------------------------------------ logistic mixture
+
+
+@pytest.mark.covers("A09")
+@pytest.mark.parametrize("levels", [2, 5, 256])
+@pytest.mark.parametrize("components", [1, 4])
+def test_level_probabilities_are_differences_of_scipys_logistic(lesson, levels, components):
+    source = generator(levels)
+    logits = torch.randn(components, generator=source).double()
+    means = torch.rand(components, generator=source).double() * 1.4 - 0.2
+    scales = torch.rand(components, generator=source).double() * 0.2 + 0.5 / levels
+    found = lesson["level_probabilities"](logits, means, scales.log(), levels)
+    expected = torch.zeros(levels).double()
+    half = 0.5 / (levels - 1)
+    for share, mean, scale in zip(logits.softmax(0), means, scales, strict=True):
+        law = stats.logistic(mean.item(), scale.item())
+        for k in range(levels):
+            x = k / (levels - 1)
+            upper = 1 if k == levels - 1 else law.cdf(x + half)
+            lower = 0 if k == 0 else law.cdf(x - half)
+            expected[k] += share * (upper - lower)
+    assert torch.allclose(found, expected, atol=1e-12)
+    assert found.sum().item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.covers("A09")
+def test_mass_beyond_the_ends_goes_to_the_end_levels(lesson):
+    for mean, end in ((-3.0, 0), (4.0, -1)):
+        p = lesson["level_probabilities"](*torch.tensor([[0.0], [mean], [-2.0]]).double())
+        assert p[end] > 1 - 1e-6
+
+
+# ------------------------------------------------------------------ drawing and the probe
+
+
+@pytest.mark.covers("A10")
+@pytest.mark.parametrize("kind", [gl.PixelCNN, gl.GatedPixelCNN])
+def test_cached_drawing_follows_the_exact_probabilities(kind):
+    model = stirred(kind((1, 2, 3), 6, 2), scale=0.6)
+    noise = model.noise(6000, generator=generator(3))
+    drawn = model.draw(noise)
+    assert torch.equal(drawn, model.draw(noise, cached=False))
+    every = gl.binary_events(6).view(-1, 1, 2, 3).double()
+    with torch.no_grad():
+        expected = model.log_prob(every).exp()
+    codes = drawn.flatten(1) @ (2.0 ** torch.arange(5, -1, -1)).double()
+    keys = every.flatten(1) @ (2.0 ** torch.arange(5, -1, -1)).double()
+    counts = (codes[:, None] == keys).sum(0)
+    assert stats.chisquare(counts, 6000 * expected / expected.sum()).pvalue > 1e-4
+
+
+@pytest.mark.covers("A11")
+def test_features_of_the_probe_are_means_over_places():
+    model = stirred(gl.PixelCNN((1, 5, 5), 6, 1))
+    x = torch.rand(4, 1, 5, 5, generator=generator(4)).round().double()
+    taken = []
+    model.network.hidden.register_forward_hook(lambda module, inputs, out: taken.append(out))
+    with torch.no_grad():
+        features = model.encode(x)
+    assert features.shape == (4, 6)
+    assert torch.allclose(features, taken[0].relu().mean((2, 3)))
