@@ -23,9 +23,9 @@ each value that is not zero; their sums are one matrix product with a block of W
 another with a block of V, and every value picks the logit of the state that holds before it.
 
 **Memory.** The forward pass keeps nothing but its inputs. The backward pass computes the sums at
-the start of every block again, for some rows at a time, and takes the blocks from last to first
-with a running Σ δ. Sums are only added up: to run them backwards, as a_i = a_{i+1} − x_i W_i, would
-drift.
+the start of the blocks again, for some rows at a time, and takes the blocks from last to first with
+a running Σ δ; it keeps the sums of every √K-th of K blocks, and adds up the others once more. Sums
+are only added up: to run them backwards, as a_i = a_{i+1} − x_i W_i, would drift.
 
 **Triton.** Few rows make a long scan of little work, so the scan is cut into spans of values that
 run side by side: one launch adds up x_i W_i over each span, and the sums of spans before it say
@@ -37,7 +37,10 @@ References
 [1] Larochelle and Murray (2011), "The neural autoregressive distribution estimator", AISTATS.
 """
 
+import functools
+import itertools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -90,6 +93,12 @@ class _Gradients(NamedTuple):
         pairs = zip(arguments, needs, strict=True)
         return cls(*(torch.zeros_like(like) if need else like.new_zeros(0) for like, need in pairs))
 
+    @classmethod
+    def joined(cls, parts: list["_Gradients"]) -> "_Gradients":
+        """Gradients of all rows from those of some; the first part's sums become the whole's."""
+        of_x, *others = zip(*parts, strict=True)
+        return cls(torch.cat(of_x), *(functools.reduce(Tensor.add_, sums) for sums in others))
+
 
 class _States(NamedTuple):
     """The states that differ, block after block, each block's sorted by row, then by column."""
@@ -129,9 +138,8 @@ def _find_states(x: Tensor, every: bool) -> _States:
 class _Scan:
     """The hidden states of some rows, a block of values at a time."""
 
-    def __init__(self, x: Tensor, w: Tensor, c: Tensor, every: bool) -> None:
-        self.x, self.w = x.split(_BLOCK, 1), w.split(_BLOCK)
-        self.states = _find_states(x, every or c.dim() == 2)
+    def __init__(self, x: Tensor, states: _States, w: Tensor, c: Tensor) -> None:
+        self.x, self.w, self.states = x.split(_BLOCK, 1), w.split(_BLOCK), states
         shared, self.c = (c, None) if c.dim() == 1 else (torch.zeros_like(c[0]), c.split(_BLOCK))
         self.start = shared.repeat(len(x), 1)
         self.memory = x.new_empty(max(self.states.counts), w.shape[1])
@@ -140,12 +148,24 @@ class _Scan:
         """Turn the sums at the start of block ``k`` into those at its end."""
         return start.addmm_(self.x[k], self.w[k])
 
-    def starts(self) -> list[Tensor]:
-        """The sums at the start of every block, (n, H) each."""
-        starts = [self.start]
-        for k in range(len(self.w) - 1):
-            starts.append(self.advance(k, starts[k].clone()))
-        return starts
+    def backwards(self) -> Iterator[tuple[int, Tensor]]:
+        """The blocks from last to first, each with the sums at its start, (n, H).
+
+        Of K blocks, each √K-th keeps its sums; those between two are added up again when their turn
+        comes.
+        """
+        count = len(self.w)
+        stride, kept, start = math.isqrt(count - 1) + 1, [], self.start
+        for k in range(count):
+            if k % stride == 0:
+                kept.append(start.clone())
+            self.advance(k, start)
+        while kept:
+            first, starts = stride * (len(kept) - 1), [kept.pop()]
+            for k in range(first, min(first + stride, count) - 1):
+                starts.append(self.advance(k, starts[-1].clone()))
+            while starts:
+                yield first + len(starts) - 1, starts.pop()
 
     def hidden(self, k: int, start: Tensor) -> Tensor:
         """The states of block ``k``, (M_k, H), from the sums at its start.
@@ -163,7 +183,7 @@ class _Scan:
 
 def _blocked_logits(x: Tensor, w: Tensor, c: Tensor, v: Tensor) -> Tensor:
     """V_i · h_i for some rows, (n, D)."""
-    scan = _Scan(x, w, c, every=False)
+    scan = _Scan(x, _find_states(x, every=c.dim() == 2), w, c)
     counts = scan.states.counts
     products = x.new_empty(sum(counts), _BLOCK)
     for k, (out, v_k) in enumerate(zip(products.split(counts), v.split(_BLOCK), strict=True)):
@@ -173,18 +193,22 @@ def _blocked_logits(x: Tensor, w: Tensor, c: Tensor, v: Tensor) -> Tensor:
 
 
 def _add_blocked_gradients(
-    sums: _Gradients, g: Tensor, x: Tensor, w: Tensor, c: Tensor, v: Tensor, needs: list[bool]
+    sums: _Gradients,
+    shares: tuple[Tensor, ...],
+    scan: _Scan,
+    c: Tensor,
+    v: Tensor,
+    needs: list[bool],
 ) -> None:
-    """Add what some rows contribute to the gradients of w, c and v; write that of x."""
+    """Add what some rows and units contribute to gradients; ``shares`` are those of the logits."""
     needs_x, needs_w, needs_c, needs_v = needs
-    scan = _Scan(x, w, c, every=needs_x)
-    states, starts, shares = scan.states, scan.starts(), scan.states.scatter(g)
+    states, rows = scan.states, len(scan.start)
     memory, later = torch.empty_like(scan.memory), torch.zeros_like(scan.start)
-    for k in reversed(range(len(starts))):
+    for k, start in scan.backwards():
         w_k, v_k = scan.w[k], v[k * _BLOCK : (k + 1) * _BLOCK]
         block = slice(k * _BLOCK, k * _BLOCK + len(w_k))
         share, seen = shares[k][:, : len(w_k)], states.seen[k][:, : len(w_k)]
-        h = scan.hidden(k, starts.pop())
+        h = scan.hidden(k, start)
         delta = torch.mm(share, v_k, out=memory[: states.counts[k]])
         torch.ops.aten.sigmoid_backward(delta, h, grad_input=delta)
         if needs_v:
@@ -192,27 +216,44 @@ def _add_blocked_gradients(
         if needs_w:
             sums.w[block].addmm_(scan.x[k].T, later).addmm_(seen.T, delta)
         if needs_c and c.dim() == 2:
-            sums.c[block] += delta.view(len(x), _BLOCK, -1).sum(0)[: len(w_k)]
+            sums.c[block] += delta.view(rows, _BLOCK, -1).sum(0)[: len(w_k)]
         if needs_x:  # then every value has a state, and those below the diagonal come after it
-            ahead = (delta @ w_k.T).view(len(x), _BLOCK, -1).tril(-1).sum(1)
+            ahead = (delta @ w_k.T).view(rows, _BLOCK, -1).tril(-1).sum(1)
             sums.x[:, block] = ahead.addmm_(later, w_k.T)
         later.index_add_(0, states.row[k], delta)
     if needs_c and c.dim() == 1:
         sums.c.add_(later.sum(0))
 
 
-def _parts(x: Tensor) -> tuple[Tensor, ...]:
-    """Numbers of the rows, divided among threads where that pays."""
-    threads = torch.get_num_threads() if x.device.type == "cpu" else 1
-    rows = torch.arange(len(x), device=x.device)
-    return rows.tensor_split(threads if len(x) >= 8 * threads else 1)
+def _add_gradients(
+    sums: _Gradients, g: Tensor, x: Tensor, w: Tensor, c: Tensor, v: Tensor, needs: list[bool]
+) -> None:
+    """Add the gradients of some rows; threads divide the hidden units, and so share no sum."""
+    states = _find_states(x, every=needs[0] or c.dim() == 2)
+    shares = states.scatter(g)
+
+    def add(units: slice) -> Tensor:
+        own = _Gradients(torch.zeros_like(sums.x), *(part[..., units] for part in sums[1:]))
+        scan = _Scan(x, states, w[:, units], c[..., units])
+        _add_blocked_gradients(own, shares, scan, c[..., units], v[:, units], needs)
+        return own.x
+
+    sums.x.add_(functools.reduce(Tensor.add_, parallel_map(add, _parts(w.shape[1], x.device))))
+
+
+def _parts(count: int, device: torch.device) -> list[slice]:
+    """So many rows or units, divided among threads where that pays."""
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    parts = threads if count >= 8 * threads else 1
+    ends = [count * i // parts for i in range(parts + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(ends)]
 
 
 def _forward(x: Tensor, w: Tensor, c: Tensor, v: Tensor) -> Tensor:
     if _on_triton(x):
         return _triton_logits(x, w, c, v)
-    rows = [block for part in _parts(x) for block in part.split(_ROWS)]
-    return torch.cat(parallel_map(lambda block: _blocked_logits(x[block], w, c, v), rows))
+    rows = [block for part in _parts(len(x), x.device) for block in x[part].split(_ROWS)]
+    return torch.cat(parallel_map(lambda block: _blocked_logits(block, w, c, v), rows))
 
 
 def _backward(
@@ -221,22 +262,17 @@ def _backward(
     if _on_triton(x):
         return _triton_gradients(g, x, w, c, v, needs)
 
-    def compute(part: Tensor) -> _Gradients:
-        sums = _Gradients.zeros((x[part], w, c, v), needs)
-        for rows in torch.arange(len(part), device=x.device).split(_ROWS):
-            own = sums._replace(x=sums.x[rows[0] : rows[-1] + 1])
-            _add_blocked_gradients(own, g[part[rows]], x[part[rows]], w, c, v, needs)
-        return sums
-
-    parts = parallel_map(compute, _parts(x))
-    of_x, *others = zip(*parts, strict=True)
-    return _Gradients(torch.cat(of_x), *map(sum, others))
+    sums = _Gradients.zeros((x, w, c, v), needs)
+    for rows in (slice(i, i + _ROWS) for i in range(0, len(x), _ROWS)):
+        _add_gradients(sums._replace(x=sums.x[rows]), g[rows], x[rows], w, c, v, needs)
+    return sums
 
 
 def _sample(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
     if _on_triton(u):
         return _triton_sample(u, w, c, v, b)
-    return torch.cat(parallel_map(lambda rows: _scan_sample(u[rows], w, c, v, b), _parts(u)))
+    parts = _parts(len(u), u.device)
+    return torch.cat(parallel_map(lambda rows: _scan_sample(u[rows], w, c, v, b), parts))
 
 
 def _scan_sample(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
@@ -487,9 +523,9 @@ def _triton_gradients(
 ) -> _Gradients:
     """Gradients of x, w, c and v; that of x only where needed."""
     chunks = zip(g.split(_CHUNK), x.split(_CHUNK), strict=True)
-    parts = [_Launcher(part, w, c, v).gradients(g_part, needs[0]) for g_part, part in chunks]
-    of_x, *others = zip(*parts, strict=True)
-    return _Gradients(torch.cat(of_x), *map(sum, others))
+    return _Gradients.joined(
+        [_Launcher(part, w, c, v).gradients(g_part, needs[0]) for g_part, part in chunks]
+    )
 
 
 def _triton_sample(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
