@@ -10,7 +10,7 @@ from genlib.models import *  # noqa: F403
 from genlib.models import __all__ as _models
 
 # Imported when first asked for: Matplotlib and scipy.stats take as long to import as all the rest.
-_LATE = ("plots", "verify", "widgets")
+_LATE = ("plots", "recipes", "verify", "widgets")
 
 __all__ = [*_core, *_models, "data", *_LATE]
 

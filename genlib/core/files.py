@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -70,6 +71,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     with suppress(OSError):  # not every system can flush a folder; the file itself is safe
         _flush(path.parent)
+
+
+def write_json(path: str | os.PathLike[str], content: object) -> None:
+    """Write ``content`` as indented JSON in UTF-8, whole or not at all; see `atomic_write`."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _remove_stale(path: Path) -> None:

@@ -5,8 +5,8 @@ it where it was stopped.
 """
 
 from genlib.recipes.mnist import RECIPES as _MNIST
-from genlib.recipes.recipe import Recipe, Stage, records, run, write_record
+from genlib.recipes.recipe import Recipe, Stage, records, run
 
 RECIPES = {recipe.name: recipe for recipe in _MNIST}
 
-__all__ = ["RECIPES", "Recipe", "Stage", "records", "run", "write_record"]
+__all__ = ["RECIPES", "Recipe", "Stage", "records", "run"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from genlib.core import History, Model, seed
-from genlib.core.files import atomic_write
+from genlib.core.files import write_json
 from genlib.core.provenance import machine, versions
 from genlib.data import Dataset
 
@@ -106,15 +106,8 @@ def run(
     ]
     model.save(folder / "model.safetensors")
     record = _record(recipe, data, model, histories, seed_number, device)
-    write_record(folder / "record.json", record)
+    write_json(folder / "record.json", record)
     return record
-
-
-def write_record(path: Path, record: Mapping[str, object]) -> None:
-    """Write a record as JSON, whole or not at all."""
-    with atomic_write(path) as temporary:
-        text = json.dumps(record, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def records() -> dict[str, dict[str, object]]:

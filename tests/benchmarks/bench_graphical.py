@@ -12,14 +12,7 @@ from sklearn.naive_bayes import BernoulliNB
 from torch import Tensor
 
 import genlib as gl
-from tests.benchmarks.harness import (
-    in_fresh_process,
-    measure,
-    median,
-    peak_memory,
-    rounded,
-    table,
-)
+from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
 
 GENLIB, SKLEARN, DEFAULT, EAGER = (
     "genlib",
@@ -62,20 +55,13 @@ def _measure(
     task: str, d: int, device: str, rounds: int, rows: int, memory: bool
 ) -> dict[str, object]:
     contenders = _contenders(task, rows, d, device)
-    seconds = measure(contenders, rounds, device)
     answer = contenders[GENLIB]()
-    found = {}
-    for name, call in contenders.items():
-        row = {"seconds": median(seconds[name])}
-        row["times genlib"] = rounded(row["seconds"] / median(seconds[GENLIB]), 3)
-        if memory:
-            row["memory"] = in_fresh_process(_peak, task, rows, d, device, name)
-        row["error"] = rounded((call() - answer).abs().max().item(), 2)
-        found[name] = row
-    print(table([{"task": task, "d": d, "contender": name} | found[name] for name in found]) + "\n")
-    for name, row in found.items():
-        row["all seconds"] = [rounded(value, 4) for value in seconds[name]]
-    return {"task": task, "d": d, "contenders": found}
+
+    def more(name: str, seconds: float) -> dict[str, object]:
+        row = {"memory": in_fresh_process(_peak, task, rows, d, device, name)} if memory else {}
+        return row | {"error": rounded((contenders[name]() - answer).abs().max().item(), 2)}
+
+    return compare({"task": task, "d": d}, contenders, rounds, device, more)
 
 
 def _peak(task: str, rows: int, d: int, device: str, name: str) -> float | None:

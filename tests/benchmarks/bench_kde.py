@@ -12,14 +12,7 @@ from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
 from genlib.kernels import kde, log_kernel_sum
-from tests.benchmarks.harness import (
-    in_fresh_process,
-    measure,
-    median,
-    peak_memory,
-    rounded,
-    table,
-)
+from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
 
 try:
     from pykeops.torch import LazyTensor
@@ -63,24 +56,18 @@ def _measure(
 ) -> dict[str, object]:
     x, y, h = _data(size, d, device)
     contenders = _contenders(task, x, y, h)
-    seconds = measure(contenders, rounds, device)
     truth = _truth(x, y, h) if task == "log density" else None
-    found = {}
-    for name, call in contenders.items():
-        row = {"seconds": median(seconds[name])}
-        row["times genlib"] = rounded(row["seconds"] / median(seconds[GENLIB]), 3)
-        if memory:
-            row["memory"] = in_fresh_process(_peak, task, d, device, size, name)
+
+    def more(name: str, seconds: float) -> dict[str, object]:
+        row = {"memory": in_fresh_process(_peak, task, d, device, size, name)} if memory else {}
         if truth is not None:
-            error = torch.as_tensor(call()).to(truth).flatten() - truth
+            error = torch.as_tensor(contenders[name]()).to(truth).flatten() - truth
             row["error"] = rounded(error.abs().max().item(), 2)
             if name == GENLIB and device == "cuda":
-                row["roofline"] = _roofline(y, row["seconds"])
-        found[name] = row
-    print(table([{"task": task, "d": d, "contender": name} | found[name] for name in found]) + "\n")
-    for name, row in found.items():
-        row["all seconds"] = [rounded(value, 4) for value in seconds[name]]
-    return {"task": task, "d": d, "contenders": found}
+                row["roofline"] = _roofline(y, seconds)
+        return row
+
+    return compare({"task": task, "d": d}, contenders, rounds, device, more)
 
 
 def _peak(task: str, d: int, device: str, size: int, name: str) -> float | None:

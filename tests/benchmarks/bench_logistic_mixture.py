@@ -13,14 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.kernels.logistic_mixture import logistic_mixture_log_prob
-from tests.benchmarks.harness import (
-    in_fresh_process,
-    measure,
-    median,
-    peak_memory,
-    rounded,
-    table,
-)
+from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
 
 GENLIB, EAGER = "genlib", "eager torch"
 SHAPES = {"grey": (64, 1, 28), "colour": (16, 3, 32)}
@@ -49,22 +42,15 @@ def run(device: str, rounds: int, memory: bool = True) -> dict[str, object]:
 def _measure(name: str, task: str, device: str, rounds: int, memory: bool) -> dict[str, object]:
     given = _data(*SHAPES[name], device)
     contenders = _contenders(task, given)
-    seconds = measure(contenders, rounds, device)
     truth = logistic_mixture_log_prob(*[part.double() for part in given], LEVELS)
-    found = {}
-    for who, call in contenders.items():
-        row = {"seconds": median(seconds[who])}
-        row["times genlib"] = rounded(row["seconds"] / median(seconds[GENLIB]), 3)
-        if memory:
-            row["memory"] = in_fresh_process(_peak, name, task, device, who)
+
+    def more(who: str, seconds: float) -> dict[str, object]:
+        row = {"memory": in_fresh_process(_peak, name, task, device, who)} if memory else {}
         if task == TASKS[0]:
-            row["error"] = rounded((call().double() - truth).abs().max().item(), 2)
-        found[who] = row
-    rows = [{"images": name, "task": task, "contender": who} | found[who] for who in found]
-    print(table(rows) + "\n")
-    for who, row in found.items():
-        row["all seconds"] = [rounded(value, 4) for value in seconds[who]]
-    return {"images": name, "task": task, "contenders": found}
+            row["error"] = rounded((contenders[who]().double() - truth).abs().max().item(), 2)
+        return row
+
+    return compare({"images": name, "task": task}, contenders, rounds, device, more)
 
 
 def _peak(name: str, task: str, device: str, who: str) -> float | None:

@@ -13,14 +13,7 @@ from torch import Tensor
 
 from genlib.data import strokes
 from genlib.kernels.nade import nade_logits, nade_logits_reference, nade_sample
-from tests.benchmarks.harness import (
-    in_fresh_process,
-    measure,
-    median,
-    peak_memory,
-    rounded,
-    table,
-)
+from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
 
 GENLIB, LOOP, WHOLE = "genlib", "loop over pixels", "vectorised torch"
 PASSES = "a full pass for each pixel"
@@ -53,21 +46,17 @@ def _measure(
 ) -> dict[str, object]:
     given = _data(size, hidden, device)
     contenders = _contenders(task, given)
-    seconds = measure(contenders, rounds, device)
     truth = nade_logits_reference(*(part.double() for part in given)) if task == "logits" else None
-    found = {}
-    for name, call in contenders.items():
-        row = {"seconds": median(seconds[name])}
-        row["times genlib"] = rounded(row["seconds"] / median(seconds[GENLIB]), 3)
+
+    def more(name: str, seconds: float) -> dict[str, object]:
+        row = {}
         if memory:
             row["memory"] = in_fresh_process(_peak, task, device, size, hidden, name)
         if truth is not None:
-            row["error"] = rounded((call() - truth).abs().max().item(), 2)
-        found[name] = row
-    print(table([{"task": task, "contender": name} | found[name] for name in found]) + "\n")
-    for name, row in found.items():
-        row["all seconds"] = [rounded(value, 4) for value in seconds[name]]
-    return {"task": task, "contenders": found}
+            row["error"] = rounded((contenders[name]() - truth).abs().max().item(), 2)
+        return row
+
+    return compare({"task": task}, contenders, rounds, device, more)
 
 
 def _peak(task: str, device: str, size: int, hidden: int, name: str) -> float | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from genlib.models.autoregressive.lstm import LSTM
 from genlib.models.autoregressive.sequence import SequenceModel
 from genlib.models.autoregressive.transformer import CausalTransformer
-from tests.benchmarks.harness import measure, median, rounded, table
+from tests.benchmarks.harness import compare, rounded
 
 CACHED, NAIVE, RECURRENT = "genlib", "no cache", "genlib LSTM"
 STATES = 64
@@ -40,31 +40,15 @@ def run(
 
 def _measure(length: int, device: str, rounds: int, rows: int) -> dict[str, object]:
     contenders = _contenders(length, device, rows)
-    seconds = measure(contenders, rounds, device)
     answer = contenders[CACHED]()
-    found = {}
-    for name, call in contenders.items():
-        taken = median(seconds[name])
-        found[name] = {
-            "seconds": taken,
-            "milliseconds a symbol": rounded(1e3 * taken / length, 3),
-            "times genlib": rounded(taken / median(seconds[CACHED]), 3),
-        }
+
+    def more(name: str, seconds: float) -> dict[str, object]:
+        row = {"milliseconds a symbol": rounded(1e3 * seconds / length, 3)}
         if name == NAIVE:
-            found[name]["different"] = (call() != answer).float().mean().item()
-    columns = ("seconds", "milliseconds a symbol", "times genlib", "different")
-    print(
-        table(
-            [
-                {"length": length, "contender": name} | {key: row.get(key) for key in columns}
-                for name, row in found.items()
-            ]
-        )
-        + "\n"
-    )
-    for name, row in found.items():
-        row["all seconds"] = [rounded(value, 4) for value in seconds[name]]
-    return {"task": "sampling", "length": length, "contenders": found}
+            row["different"] = (contenders[name]() != answer).float().mean().item()
+        return row
+
+    return compare({"task": "sampling", "length": length}, contenders, rounds, device, more)
 
 
 def _contenders(length: int, device: str, rows: int) -> dict[str, Callable[[], Tensor]]:

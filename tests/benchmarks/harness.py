@@ -4,7 +4,6 @@ Contenders take turns round by round, so that whatever else the machine does fal
 and the first round, in which peers compile and allocators grow, is not counted.
 """
 
-import json
 import multiprocessing
 import statistics
 import time
@@ -16,7 +15,7 @@ from typing import TypeVar
 
 import torch
 
-from genlib.core.files import atomic_write
+from genlib.core.files import write_json
 from genlib.core.provenance import machine, versions
 
 T = TypeVar("T")
@@ -42,6 +41,33 @@ def measure(
             if turn:
                 seconds[name].append(clock() - start)
     return seconds
+
+
+def compare(
+    case: Mapping[str, object],
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: str,
+    more: Callable[[str, float], Mapping[str, object]],
+) -> dict[str, object]:
+    """Measure contenders by turns, the first being genlib's; print a table; return the record.
+
+    ``case`` says what they do, and ``more(name, seconds)`` what else is to be told of each.
+    """
+    seconds = measure(contenders, rounds, device)
+    ours, found = median(next(iter(seconds.values()))), {}
+    for name, taken in seconds.items():
+        row = {"seconds": median(taken), "times genlib": rounded(median(taken) / ours, 3)}
+        found[name] = row | more(name, row["seconds"])
+    columns = dict.fromkeys(column for row in found.values() for column in row)
+    rows = [
+        {**case, "contender": name} | {column: row.get(column) for column in columns}
+        for name, row in found.items()
+    ]
+    print(table(rows) + "\n")
+    for name, row in found.items():
+        row["all seconds"] = [rounded(value, 4) for value in seconds[name]]
+    return {**case, "contenders": found}
 
 
 def peak_memory(call: Callable[[], object], device: str) -> float | None:
@@ -80,10 +106,7 @@ def record(
         "versions": versions(PACKAGES),
         **results,
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+    write_json(path, content)
     return path
 
 

@@ -15,7 +15,7 @@ from genlib.kernels import kde, log_kernel_sum
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
 from genlib.kernels.kde import log_kernel_sum_reference
 from tests.kernels import truth
-from tests.kernels.processes import run_python
+from tests.processes import passes_in_the_interpreter, run_python
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 OPERATOR = torch.ops.genlib.log_kernel_sum.default
@@ -517,13 +517,7 @@ def test_leave_one_out_needs_one_set_of_two_rows(n, m):
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="test_kde_triton.py runs on the GPU itself")
 def test_triton_agrees_in_its_interpreter():
-    """Triton decides at import whether it interprets: a process of its own."""
-    tests = "tests/kernels/test_kde_triton.py"
-    done = run_python(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, TRITON_INTERPRET="1"
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "skipped" not in done.stdout
+    passes_in_the_interpreter("tests/kernels/test_kde_triton.py")
 
 
 ONES = {True: ("x_point", "y_point"), False: ("x_dim", "y_dim")}  # strides along stored rows

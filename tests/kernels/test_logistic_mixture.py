@@ -12,7 +12,7 @@ from genlib.kernels.logistic_mixture import (
     logistic_mixture_log_prob,
     logistic_mixture_log_prob_reference,
 )
-from tests.kernels.processes import run_python
+from tests.processes import passes_in_the_interpreter
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 
@@ -300,11 +300,7 @@ def test_bad_input_is_refused_by_name(case):
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU runs these tests itself")
 def test_triton_agrees_in_its_interpreter():
-    """Triton decides at import whether it interprets: a process of its own."""
-    tests = "tests/kernels/test_logistic_mixture_triton.py"
-    done = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", tests, TRITON_INTERPRET="1")
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "skipped" not in done.stdout
+    passes_in_the_interpreter("tests/kernels/test_logistic_mixture_triton.py")
 
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")

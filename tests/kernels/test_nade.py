@@ -10,7 +10,7 @@ from genlib.core import binary_events
 from genlib.kernels import nade, nade_logits, nade_sample
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
 from genlib.kernels.nade import nade_logits_reference, nade_sample_reference
-from tests.kernels.processes import run_python
+from tests.processes import passes_in_the_interpreter
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 NAMES = ("x", "w", "c", "v", "b")
@@ -326,13 +326,7 @@ def test_the_sampler_calls_its_numbers_u():
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="test_nade_triton.py runs on the GPU itself")
 def test_triton_agrees_in_its_interpreter():
-    """Triton decides at import whether it interprets: a process of its own."""
-    tests = "tests/kernels/test_nade_triton.py"
-    done = run_python(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, TRITON_INTERPRET="1"
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "skipped" not in done.stdout
+    passes_in_the_interpreter("tests/kernels/test_nade_triton.py")
 
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")

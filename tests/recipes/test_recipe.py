@@ -1,8 +1,5 @@
 import json
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,6 +8,7 @@ import genlib as gl
 from genlib import recipes
 from genlib.core import fit as fit_module
 from genlib.recipes import recipe as recipe_module
+from tests.processes import run_python
 
 
 def rows(n, seed):
@@ -123,17 +121,11 @@ def test_committed_records_belong_to_recipes_and_name_no_place():
 
 
 def test_the_command_lists_the_recipes():
-    done = subprocess.run(
-        [sys.executable, "-m", "genlib.recipes"],
-        capture_output=True,
-        text=True,
-        env=dict(os.environ),
-    )
+    done = run_python("-m", "genlib.recipes")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(recipes.RECIPES)
 
 
 def test_an_unknown_recipe_is_refused():
-    command = [sys.executable, "-m", "genlib.recipes", "nada"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_python("-m", "genlib.recipes", "nada")
     assert done.returncode == 2 and "invalid choice: 'nada'" in done.stderr

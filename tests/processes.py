@@ -3,9 +3,17 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools import ROOT
+
+
+def passes_in_the_interpreter(tests):
+    """Assert that a file of tests passes, none skipped, where Triton interprets its kernels, which
+    it decides at import.
+    """
+    done = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", tests, TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "skipped" not in done.stdout
 
 
 def run_python(*arguments, **environment):
