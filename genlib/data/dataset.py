@@ -15,12 +15,6 @@ from genlib.core.validation import check_count, first_index
 SPLITS = ("train", "valid", "test")
 
 
-def split_sizes(n: int) -> list[int]:
-    """Sizes of training, validation and test part when ``n`` rows are split 80/10/10."""
-    held_out = n // 10
-    return [n - 2 * held_out, held_out, held_out]
-
-
 @dataclass(frozen=True, eq=False)
 class Splits:
     """A training, a validation and a test part; the latter two may be ``None``."""
@@ -28,6 +22,12 @@ class Splits:
     train: Tensor
     valid: Tensor | None = None
     test: Tensor | None = None
+
+    @classmethod
+    def cut(cls, rows: Tensor) -> Splits:
+        """Cut ``rows`` 80/10/10, as they come."""
+        held_out = len(rows) // 10
+        return cls(*rows.split([len(rows) - 2 * held_out, held_out, held_out]))
 
     def items(self) -> list[tuple[str, Tensor]]:
         """Name and tensor of each part that is there."""
@@ -89,6 +89,18 @@ class Dataset:
             _check_companion(name, parts, self.splits)
         if self.labels is not None:
             _check_labels(self.labels)
+
+    @classmethod
+    def cut(
+        cls, rows: Tensor, labels: Tensor, factors: Mapping[str, Tensor] | None = None, **about: str
+    ) -> Self:
+        """Cut labelled rows, which come in no order, 80/10/10; ``about``: name, source, licence."""
+        return cls(
+            **dict(Splits.cut(rows).items()),
+            labels=Splits.cut(labels),
+            factors={name: Splits.cut(values) for name, values in (factors or {}).items()},
+            **about,
+        )
 
     def __repr__(self) -> str:
         lines = [f"Dataset: {self.name}"]

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 from genlib.core.validation import check_count, check_event, check_labels, check_tensor
-from genlib.data.dataset import Dataset, Splits, split_sizes
+from genlib.data.dataset import Dataset
 
 Group = Mapping[str, tuple[float, float]]
 
@@ -198,10 +198,9 @@ class Mail:
         """
         check_count(n, minimum=10)
         x, y = self.sample(n, torch.Generator().manual_seed(seed))
-        sizes = split_sizes(n)
-        return Dataset(
-            *x.split(sizes),
-            labels=Splits(*y.split(sizes)),
+        return Dataset.cut(
+            x,
+            y,
             name=f"mail, dependence {self.dependence:g}",
             source=f"drawn from an exactly known distribution, seed {seed}",
         )

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 from genlib.core.validation import check_count, check_positive, check_tensor
-from genlib.data.dataset import Dataset, Splits, split_sizes
+from genlib.data.dataset import Dataset
 
 _ROWS_AT_ONCE = 4096  # bounds the memory of log_prob on a fine grid of points
 
@@ -77,13 +77,8 @@ class PlanarDensity(ABC):
         """
         check_count(n, minimum=10)
         x, label = self._draw(n, torch.Generator().manual_seed(seed))
-        sizes = split_sizes(n)
-        return Dataset(
-            *x.split(sizes),
-            labels=Splits(*label.split(sizes)),
-            name=self.name,
-            source=f"drawn from an exactly known density, seed {seed}",
-        )
+        source = f"drawn from an exactly known density, seed {seed}"
+        return Dataset.cut(x, label, name=self.name, source=source)
 
     def _draw(self, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """Draw a component for each of ``n`` points, then the points; return both."""

@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from genlib.core.saving import DamagedFileError, read_tree, write_tree
 from genlib.core.validation import check_count
-from genlib.data.dataset import Dataset, Splits, split_sizes
+from genlib.data.dataset import Dataset
 from genlib.data.skeletons import SKELETONS, Point, Variant
 from genlib.data.storage import cache_folder
 
@@ -86,12 +86,11 @@ def strokes(
         raise ValueError(f"variation: expected a number in [0, 2], got {variation}.")
     arguments = {"n": n, "size": size, "seed": seed, "variation": float(variation)}
     parts = _cached(arguments) if cache else _drawn(**arguments)
-    sizes = split_sizes(n)
     pixels, labels = parts.pop("pixels"), parts.pop("labels")
-    return Dataset(
-        *(pixels.unsqueeze(1).float() / 255).split(sizes),
-        labels=Splits(*labels.split(sizes)),
-        factors={name: Splits(*values.split(sizes)) for name, values in parts.items()},
+    return Dataset.cut(
+        pixels.unsqueeze(1).float() / 255,
+        labels,
+        parts,
         name=f"stroke digits {size} × {size}",
         source=f"drawn by genlib, seed {seed}",
         licence="MIT",
