@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn import functional as F
 
-from genlib.core.discrete import Levels
+from genlib.core.discrete import Levels, pick
 from genlib.core.validation import check_count
 from genlib.kernels.logistic_mixture import logistic_mixture_log_prob
 
@@ -111,7 +111,7 @@ class CategoricalHead(PixelHead):
 
     def draw(self, conditionals: Tensor, u: Tensor) -> Tensor:
         """The level at which the summed probabilities pass ``u``."""
-        return _pick(conditionals, u[..., 0]).to(u) / (self.levels - 1)
+        return pick(conditionals.softmax(-1), u[..., 0]).to(u) / (self.levels - 1)
 
 
 class LogisticMixtureHead(PixelHead):
@@ -181,7 +181,7 @@ class LogisticMixtureHead(PixelHead):
     def draw(self, conditionals: Tensor, u: Tensor) -> Tensor:
         """The level next to a logistic draw: one number picks its component, one its place."""
         weight, mean, log_scale = conditionals.unbind(-1)
-        chosen = _pick(weight, u[..., 0]).unsqueeze(-1)
+        chosen = pick(weight.softmax(-1), u[..., 0]).unsqueeze(-1)
         place = u[..., 1].clamp(1e-6, 1 - 1e-6).logit()
         value = mean.gather(-1, chosen)[..., 0] + log_scale.gather(-1, chosen)[..., 0].exp() * place
         return (value.clamp(0, 1) * (self.levels - 1)).round() / (self.levels - 1)
@@ -215,9 +215,3 @@ class LogisticMixtureHead(PixelHead):
         shifts = [sum(next(pairs) * x[:, j, None] for j in range(c)) for c in range(colours)]
         shifted = [mean + shift for mean, shift in zip(means, shifts, strict=True)]
         return logits.squeeze(1), torch.stack(shifted, 1), log_scales - 2
-
-
-def _pick(logits: Tensor, u: Tensor) -> Tensor:
-    """The first state at which the summed probabilities pass ``u``."""
-    passed = logits.softmax(-1).cumsum(-1)
-    return (u.unsqueeze(-1) >= passed).sum(-1).clamp_max(logits.shape[-1] - 1)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import genlib as gl
 from tests.lessons.definitions import definitions
+from tests.parameters import scattered
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +20,6 @@ def lesson():
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def wild(model, seed=0, scale=1.0):
-    """The model with all its parameters drawn at random, in double precision."""
-    source = generator(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(scale * torch.randn(parameter.shape, generator=source))
-    return model.double()
 
 
 def loop_log_prob(x, logit_of):
@@ -109,7 +101,7 @@ def test_no_fvsbn_in_any_order_beats_fair_coins_on_check_digits():
 @pytest.mark.covers("A02")
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (2, 5), (9, 3), (40, 17)])
 def test_the_running_sum_is_the_naive_sum_and_genlibs(lesson, n, d):
-    model = wild(gl.NADE(n, hidden=d), seed=n)
+    model = scattered(gl.NADE(n, hidden=d), seed=n).double()
     weights = model.w, model.c, model.v, model.b
     x = (torch.rand(15, n, generator=generator(d)) < 0.5).double()
     running = lesson["nade_logits"](x, *weights)
@@ -142,7 +134,7 @@ def test_parameter_formulas_count_tensors(lesson):
 @pytest.mark.covers("A02")
 @pytest.mark.parametrize("n", [2, 4])
 def test_the_orderless_loss_is_the_mean_over_all_orders(lesson, n):
-    model = wild(gl.NADE(n, hidden=5, orderless=True), seed=n)
+    model = scattered(gl.NADE(n, hidden=5, orderless=True), seed=n).double()
     x = gl.binary_events(n, dtype=torch.float64)
     orders = list(itertools.permutations(range(n)))
     mean = -torch.stack([model.ensemble([order]).double().log_prob(x) for order in orders]).mean(0)
@@ -157,7 +149,7 @@ def test_the_orderless_loss_is_the_mean_over_all_orders(lesson, n):
 
 @pytest.mark.covers("A02")
 def test_an_orderless_model_can_be_put_into_any_order(lesson):
-    model = wild(gl.NADE(6, hidden=4, orderless=True))
+    model = scattered(gl.NADE(6, hidden=4, orderless=True)).double()
     first = torch.tensor([False, True, True, False, False, True])
     ordered = lesson["beginning_with"](model, first).double()
     assert ordered.order.tolist() == [1, 2, 5, 0, 3, 4]
@@ -168,7 +160,7 @@ def test_an_orderless_model_can_be_put_into_any_order(lesson):
 
 @pytest.mark.covers("A02")
 def test_only_the_average_of_probabilities_is_normalised():
-    model = wild(gl.NADE(8, hidden=6, orderless=True), seed=2)
+    model = scattered(gl.NADE(8, hidden=6, orderless=True), seed=2).double()
     x = gl.binary_events(8, dtype=torch.float64)
     orders = [torch.randperm(8, generator=generator(seed)) for seed in range(5)]
     each = torch.stack([model.ensemble([order]).double().log_prob(x) for order in orders])
@@ -182,7 +174,9 @@ def test_only_the_average_of_probabilities_is_normalised():
 
 
 def tiny_nade(n, seed=0):
-    return wild(gl.NADE(n, hidden=5, order=torch.randperm(n, generator=generator(seed))), seed)
+    return scattered(
+        gl.NADE(n, hidden=5, order=torch.randperm(n, generator=generator(seed))), seed=seed
+    ).double()
 
 
 @pytest.mark.covers("A01")
@@ -190,7 +184,7 @@ def tiny_nade(n, seed=0):
 def test_clamped_draws_with_their_weights_are_the_conditional(lesson, seed):
     """Draws in reading order, as in the lesson; expectation of the weights is p(known)."""
     torch.manual_seed(seed)
-    model = wild(gl.NADE(6, hidden=5), seed).float()
+    model = scattered(gl.NADE(6, hidden=5), seed=seed)
     x, known = (torch.rand(6) < 0.5).float(), torch.tensor([0, 1, 0, 0, 1, 1]).bool()
     drawn, log_weight = lesson["clamped"](model, x, known, 20_000)
     assert (drawn[:, known] == x[known]).all()
@@ -295,7 +289,7 @@ def test_all_models_sum_to_one_whatever_their_weights(kind, scale):
         "MADE": lambda: gl.MADE(9, [20], order=order),
         "deep MADE": lambda: gl.MADE(9, [20, 15, 20], order=order),
     }[kind]()
-    wild(model, scale=scale)
+    scattered(model, scale).double()
     total = model.log_prob(gl.binary_events(9, dtype=torch.float64)).exp().sum().item()
     assert total == pytest.approx(1, abs=1e-9)
     gl.verify.causal(model)
@@ -330,7 +324,7 @@ def test_mixtures_of_gaussians_are_scipys(lesson):
 
 @pytest.mark.covers("A03")
 def test_rnade_by_hand_is_genlibs_and_integrates_to_one(lesson):
-    model = wild(gl.RNADE(2, hidden=6, components=3), seed=8, scale=0.7)
+    model = scattered(gl.RNADE(2, hidden=6, components=3), 0.7, seed=8).double()
     x = torch.randn(200, 2, generator=generator(1)).double()
     assert torch.allclose(lesson["rnade_log_prob"](model, x), model.log_prob(x), atol=1e-9)
 
@@ -345,7 +339,7 @@ def test_rnade_by_hand_is_genlibs_and_integrates_to_one(lesson):
 @pytest.mark.covers("A03")
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
 def test_rnade_looks_only_back_and_samples_what_it_states(order):
-    model = wild(gl.RNADE(3, hidden=5, components=2, order=order), seed=3, scale=0.5).float()
+    model = scattered(gl.RNADE(3, hidden=5, components=2, order=order), 0.5, seed=3)
     gl.verify.causal(model)
     gl.verify.samples_match(model, draws=20_000, generator=generator())
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import genlib as gl
 from tests.lessons.definitions import definitions
+from tests.parameters import scattered
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +20,6 @@ def lesson():
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def stirred(network, seed=0, scale=0.3):
-    """The network with all its parameters drawn at random, in double precision."""
-    source = generator(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(scale * torch.randn(parameter.shape, generator=source))
-    return network.double()
 
 
 def total_probability(network, shape):
@@ -56,20 +48,20 @@ def test_masks_open_what_comes_before(lesson, size):
 @pytest.mark.parametrize("shape", [(3, 3), (2, 5), (5, 2), (1, 6), (6, 1)], ids=str)
 @pytest.mark.parametrize("layers", [0, 1, 4])
 def test_hand_written_pixel_cnn_sums_to_one(lesson, shape, layers):
-    network = stirred(lesson["pixel_cnn"](6, layers), seed=layers, scale=0.8)
+    network = scattered(lesson["pixel_cnn"](6, layers), 0.8, seed=layers).double()
     assert total_probability(network, shape) == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.covers("A07")
 def test_mask_b_in_the_first_layer_is_no_density(lesson):
-    network = stirred(lesson["pixel_cnn"](6, 1, "BB"), scale=0.8)
+    network = scattered(lesson["pixel_cnn"](6, 1, "BB"), 0.8).double()
     assert abs(total_probability(network, (3, 3)) - 1) > 0.01
 
 
 @pytest.mark.covers("A07")
 @pytest.mark.parametrize("side", [3, 5, 8])
 def test_sees_finds_what_flipping_a_pixel_changes(lesson, side):
-    network = stirred(lesson["pixel_cnn"](8, 2), scale=0.6)
+    network = scattered(lesson["pixel_cnn"](8, 2), 0.6).double()
     x = torch.rand(12, 1, side, side, generator=generator(1)).round().double()
     with torch.no_grad():
         base = network(x).flatten(1)
@@ -88,7 +80,7 @@ def test_sees_finds_what_flipping_a_pixel_changes(lesson, side):
 @pytest.mark.parametrize("place", [(0, 0), (3, 2), (6, 0), (6, 6)], ids=str)
 def test_blind_spot_of_the_hand_written_network(lesson, place):
     """Seen: before the pixel, no further to the right than up, within the reach of the layers."""
-    network = stirred(lesson["pixel_cnn"](8, 3), scale=0.6).float()
+    network = scattered(lesson["pixel_cnn"](8, 3), 0.6)
     row, column = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
     up, right = place[0] - row, column - place[1]
     before = (up > 0) | ((up == 0) & (right < 0))
@@ -186,7 +178,7 @@ def test_mass_beyond_the_ends_goes_to_the_end_levels(lesson):
 @pytest.mark.covers("A10")
 @pytest.mark.parametrize("kind", [gl.PixelCNN, gl.GatedPixelCNN])
 def test_cached_drawing_follows_the_exact_probabilities(kind):
-    model = stirred(kind((1, 2, 3), 6, 2), scale=0.6)
+    model = scattered(kind((1, 2, 3), 6, 2), 0.6).double()
     noise = model.noise(6000, generator=generator(3))
     drawn = model.draw(noise)
     assert torch.equal(drawn, model.draw(noise, cached=False))
@@ -201,7 +193,7 @@ def test_cached_drawing_follows_the_exact_probabilities(kind):
 
 @pytest.mark.covers("A11")
 def test_features_of_the_probe_are_means_over_places():
-    model = stirred(gl.PixelCNN((1, 5, 5), 6, 1))
+    model = scattered(gl.PixelCNN((1, 5, 5), 6, 1), 0.3).double()
     x = torch.rand(4, 1, 5, 5, generator=generator(4)).round().double()
     taken = []
     model.network.hidden.register_forward_hook(lambda module, inputs, out: taken.append(out))

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import genlib as gl
 from tests.lessons.definitions import definitions
 from tests.models.autoregressive import sequence_truth as truth
+from tests.parameters import scattered
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +23,6 @@ def lesson():
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def wild(model, seed=0, scale=0.5):
-    """The model with all its parameters drawn at random, in double precision."""
-    source = generator(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(scale * torch.randn(parameter.shape, generator=source))
-    return model.double()
 
 
 def symbols(n, length, states, seed=0):
@@ -43,7 +35,7 @@ def symbols(n, length, states, seed=0):
 @pytest.mark.covers("A05")
 @pytest.mark.parametrize(("length", "states", "hidden"), [(1, 2, 1), (5, 3, 4), (17, 7, 5)])
 def test_lstm_by_hand_is_that_of_numpy(lesson, length, states, hidden):
-    model = wild(gl.LSTM(length, states, hidden))
+    model = scattered(gl.LSTM(length, states, hidden), 0.5).double()
     x = symbols(4, length, states)
     found = lesson["lstm_logits"](x, *lesson["weights_of"](model))
     for row, logits in zip(x, found, strict=True):
@@ -53,7 +45,7 @@ def test_lstm_by_hand_is_that_of_numpy(lesson, length, states, hidden):
 
 @pytest.mark.covers("A05")
 def test_lstm_cell_is_torch_s(lesson):
-    cell = wild(nn.LSTMCell(3, 4))
+    cell = scattered(nn.LSTMCell(3, 4), 0.5).double()
     e, h, c = (torch.randn(5, k, generator=generator(k)).double() for k in (3, 4, 4))
     found = lesson["lstm_cell"](
         e, h, c, cell.weight_ih, cell.weight_hh, cell.bias_ih + cell.bias_hh
@@ -64,7 +56,7 @@ def test_lstm_cell_is_torch_s(lesson):
 
 @pytest.mark.covers("A05")
 def test_gradient_of_a_plain_network_is_a_product_of_jacobians(lesson):
-    model = wild(lesson["PlainRNN"](5, 6))
+    model = scattered(lesson["PlainRNN"](5, 6), 0.5).double()
     x = symbols(1, 12, 5)
     read = F.pad(x.long(), (1, 0), value=5)[:, :-1]
     states = model.rnn(model.embedding(read))[0][0].detach()
@@ -82,7 +74,7 @@ def test_gradient_of_a_plain_network_is_a_product_of_jacobians(lesson):
 @pytest.mark.parametrize("kind", ["LSTM", "CausalTransformer"])
 def test_reach_is_the_gradient_of_each_embedding_alone(lesson, kind):
     sizes = {"LSTM": {"hidden": 5}, "CausalTransformer": {"width": 4, "heads": 2, "layers": 2}}
-    model = wild(getattr(gl, kind)(6, 3, **sizes[kind]))
+    model = scattered(getattr(gl, kind)(6, 3, **sizes[kind]), 0.5).double()
     x = symbols(1, 6, 3)
     found = lesson["reach"](model, x).flip(0)
 
@@ -132,7 +124,7 @@ def test_attention_survives_large_scores_and_does_not_look_ahead(lesson):
 @pytest.mark.covers("A06")
 @pytest.mark.parametrize("heads", [1, 3])
 def test_layer_by_hand_is_that_of_numpy(lesson, heads):
-    model = wild(gl.CausalTransformer(7, 4, width=6, heads=heads, layers=2))
+    model = scattered(gl.CausalTransformer(7, 4, width=6, heads=heads, layers=2), 0.5).double()
     x = symbols(2, 7, 4)
     h = model.embedding(F.pad(x.long(), (1, 0), value=4)[:, :-1]) + model.position
     maps = []
@@ -152,7 +144,7 @@ def test_layer_by_hand_is_that_of_numpy(lesson, heads):
 
 @pytest.mark.covers("A05", "A06")
 def test_bits_by_place_are_the_model_s_own(lesson):
-    model = wild(gl.LSTM(5, 3, hidden=4))
+    model = scattered(gl.LSTM(5, 3, hidden=4), 0.5).double()
     x = symbols(300, 5, 3)  # more than one part of 128
     bits = lesson["bits_by_place"](model, x)
     assert bits.shape == (5,)
@@ -223,7 +215,7 @@ def test_the_cache_reads_each_position_once_and_changes_nothing(lesson):
 @pytest.mark.covers("A06")
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_a_temperature_draws_symbol_by_symbol_and_not_from_the_sharpened_density(temperature):
-    model = wild(gl.CausalTransformer(3, 2, width=4, heads=2, layers=1), seed=3, scale=1.5)
+    model = scattered(gl.CausalTransformer(3, 2, width=4, heads=2, layers=1), 1.5, seed=3).double()
     events, n = gl.binary_events(3, dtype=torch.float64), 40_000
     draws = model.generate(None, n, temperature, generator=generator(1))
     places = (draws @ torch.tensor([4.0, 2.0, 1.0]).double()).long()

@@ -22,7 +22,7 @@ _DRAWS_AT_ONCE = 2**14  # completions in memory together
 
 
 class Autoregressive(Model, abstract=True):
-    """A product of conditionals over the values of a vector, taken in a fixed order.
+    """A product of conditionals over the values of an event, taken in a fixed order.
 
     A subclass writes ``_conditionals(x)``, the parameters of every p(x_i | x_<i) at once;
     ``_log_conditionals(x)``, the (N, dim) terms of log p(x); and ``_fill``, which draws one value
@@ -130,7 +130,7 @@ class Autoregressive(Model, abstract=True):
         n, known = len(x), known.repeat_interleave(particles, 0)
         drawn, log_weights = self._propose(x.repeat_interleave(particles, 0), known, generator)
         chosen = choose(log_weights.view(n, particles), generator)
-        return drawn.view(n, particles, -1)[torch.arange(n, device=x.device), chosen]
+        return drawn.unflatten(0, (n, particles))[torch.arange(n, device=x.device), chosen]
 
     def _propose(
         self, x: Tensor, known: Tensor, generator: Generator | None
@@ -139,11 +139,11 @@ class Autoregressive(Model, abstract=True):
         was known.
         """
         drawn = self._fill(x, known, generator)
-        return drawn, self._log_conditionals(drawn).where(known, 0).sum(1)
+        return drawn, self._log_conditionals(drawn).where(known.flatten(1), 0).sum(1)
 
     def _require_known_first(self, known: Tensor) -> None:
         """Raise unless, in each row, the known values come before the unknown ones."""
-        check_known_first(known, self.order)
+        check_known_first(known.flatten(1), self.order)
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         x = torch.zeros(n, *self.event_shape, dtype=self.dtype, device=self.device)

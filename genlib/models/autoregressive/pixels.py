@@ -124,9 +124,7 @@ class PixelModel(Autoregressive, abstract=True):
         return self.head.conditionals(self._out(2 * x - 1, **labels), x)
 
     def _log_conditionals(self, x: Tensor, **labels: Tensor) -> Tensor:
-        images = x.view(-1, *self.event_shape)
-        out = self._out(2 * images - 1, **labels)
-        return self.head.log_conditionals(out, images).flatten(1)
+        return self.head.log_conditionals(self._out(2 * x - 1, **labels), x).flatten(1)
 
     def _log_prob(self, x: Tensor, **labels: Tensor) -> Tensor:
         return self.head.log_prob(self._out(2 * x - 1, **labels), x)
@@ -138,20 +136,8 @@ class PixelModel(Autoregressive, abstract=True):
     def _sample(self, n: int, generator: Generator | None, **labels: Tensor) -> Tensor:
         return self._draw(self.noise(n, generator=generator), **labels)
 
-    # `Autoregressive.complete` speaks of vectors; these three let it speak of images.
-
     def _fill(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
-        images = x.view(-1, *self.event_shape)
-        noise = self.noise(len(images), generator=generator)
-        return self._draw(noise, images, known.view_as(images)).view_as(x)
-
-    def _require_known_first(self, known: Tensor) -> None:
-        super()._require_known_first(known.flatten(1))
-
-    def _resampled(
-        self, x: Tensor, known: Tensor, particles: int, generator: Generator | None
-    ) -> Tensor:
-        return super()._resampled(x.flatten(1), known.flatten(1), particles, generator).view_as(x)
+        return self._draw(self.noise(len(x), generator=generator), x, known)
 
 
 def pixel_head(levels: int, components: int | None = None) -> PixelHead:

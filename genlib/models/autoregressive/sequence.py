@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genlib.core.discrete import state_space
+from genlib.core.discrete import pick, state_space
 from genlib.core.validation import check_count, check_event, check_positive
 from genlib.models.autoregressive.base import Autoregressive
 
@@ -124,7 +124,7 @@ class SequenceModel(Autoregressive, abstract=True):
             features, after = self._read(symbols[:, read : i + 1], memory)
             if cache:
                 memory, read = after, i + 1
-            drawn = _draw(self.head(features[:, -1]) / temperature, u[:, i])
+            drawn = pick((self.head(features[:, -1]) / temperature).softmax(-1), u[:, i])
             symbols[:, i + 1] = drawn.where(~known[:, i], symbols[:, i + 1])
         return symbols[:, 1:].to(x)
 
@@ -139,11 +139,3 @@ class SequenceModel(Autoregressive, abstract=True):
     def _blank_memory(self, n: int) -> Any:
         """Memory of ``n`` rows of which nothing has been read."""
         return None
-
-
-def _draw(logits: Tensor, u: Tensor) -> Tensor:
-    """The symbols, (N,), at which the cumulative distributions pass the uniform numbers ``u``."""
-    cumulative = logits.softmax(-1).cumsum(-1)
-    # Rounded, the last is not quite one; u must stay below it, or a symbol of probability zero
-    # could be drawn.
-    return (cumulative[:, :-1] <= u[:, None] * cumulative[:, -1:]).sum(-1)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Generator, Tensor
 
-from genlib.core.discrete import place_values
+from genlib.core.discrete import pick, place_values
 from genlib.core.validation import check_count
 from genlib.models.graphical.tables import (
     LARGEST_TABLE,
@@ -72,8 +72,7 @@ class BayesNet(TableModel):
         families = [[*map(column.get, graph[name]), column[name]] for name in names]
         shapes = [(math.prod(states[p] for p in f[:-1]), states[f[-1]]) for f in families]
         tables = count if shared_from is None else min(shared_from + 1, count)
-        sharing = families[tables:] and families[tables - 1 :]
-        if len({tuple(states[i] for i in family) for family in sharing}) > 1:
+        if len({tuple(states[i] for i in family) for family in families[tables - 1 :]}) > 1:
             raise ValueError(
                 f"shared_from: expected columns from {shared_from} on to have tables of one shape."
             )
@@ -162,7 +161,8 @@ class BayesNet(TableModel):
             i = self.column[variable]
             *parents, _ = self.families[i]
             row = (x[:, parents] * self.places[parents, i]).sum(1) // self.states[i]
-            x[:, i] = _draw(tables[self.table_of[i]][row], generator)
+            u = torch.rand(n, generator=generator, dtype=torch.float64).to(self.device)
+            x[:, i] = pick(tables[self.table_of[i]][row], u)
         return x.to(self.log_table)
 
     @torch.no_grad()
@@ -339,13 +339,6 @@ def _summed_product(factors: Sequence[Factor], scope: list[int]) -> Tensor:
         order = sorted(range(len(variables)), key=lambda k: dimensions.index(variables[k]))
         total = total + table.permute(order).reshape([size.get(i, 1) for i in dimensions])
     return total.logsumexp([*range(len(scope), len(dimensions))]) if outside else total
-
-
-def _draw(probabilities: Tensor, generator: Generator | None) -> Tensor:
-    """A state for each row of probabilities; one of probability zero never comes."""
-    ends = probabilities.cumsum(1)
-    u = torch.rand(len(ends), 1, generator=generator, dtype=ends.dtype).to(ends)
-    return (u * ends[:, -1:] >= ends).sum(1)
 
 
 def _graph(parents: object) -> dict[Variable, tuple[Variable, ...]]:

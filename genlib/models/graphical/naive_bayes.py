@@ -106,7 +106,10 @@ class NaiveBayes(Model):
         for name, value in self._features.estimate(x, y, class_counts).items():
             setattr(self, name, value)
         self.class_counts = class_counts
-        return History() if valid is None else self._validated(*valid)
+        if valid is None:
+            return History()
+        joint = self.joint_log_prob(valid[0]).gather(1, valid[1][:, None])
+        return History([{"valid": -joint.mean().item()}])
 
     def _check_valid(self, valid: object, event_shape: torch.Size, classes: int) -> None:
         if not isinstance(valid, tuple) or len(valid) != 2:
@@ -118,11 +121,6 @@ class NaiveBayes(Model):
             x, event_shape, self.support, dtype=self.dtype, device=self.device, name="valid"
         )
         check_labels(y, len(x), classes)
-
-    def _validated(self, x: Tensor, y: Tensor) -> History:
-        history = History()
-        history.append(valid=-self.joint_log_prob(x).gather(1, y[:, None]).mean().item())
-        return history
 
     # ------------------------------------------------------------------ queries
 

@@ -98,12 +98,9 @@ class TableModel(Model, abstract=True):
             if (table.sum(1) == 0).any():
                 raise ValueError(self._unseen(number, int((table.sum(1) == 0).int().argmax())))
         self._store([table / table.sum(1, keepdim=True) for table in tables])
-        return History() if valid is None else self._validated(valid)
-
-    def _validated(self, valid: Tensor) -> History:
-        history = History()
-        history.append(valid=-self.log_prob(valid).mean().item())
-        return history
+        if valid is None:
+            return History()
+        return History([{"valid": -self.log_prob(valid).mean().item()}])
 
     def _entries(self, x: Tensor) -> Tensor:
         """Places in ``log_table`` that each row picks, int64 of shape (N, k)."""

@@ -7,15 +7,6 @@ import genlib as gl
 ORDER = [3, 0, 5, 1, 7, 2, 8, 4, 6]
 
 
-def scattered(model, scale=1.0, seed=0):
-    """``model`` with every parameter drawn anew, so that nothing is zero or alike."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
-    return model.eval()
-
-
 def completion_probabilities(model, x, known):
     """All events that agree with ``x`` where ``known``, and p(event | known), by enumeration."""
     events = gl.binary_events(len(x), dtype=x.dtype)

@@ -1,21 +1,9 @@
 """Small models of every kind, with weights large enough that every path matters."""
 
-import torch
-
 from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
 from genlib.models.autoregressive.pixel_cnn import PixelCNN
 from genlib.models.autoregressive.pixel_cnn_pp import PixelCNNPP
 from genlib.models.autoregressive.pixel_rnn import PixelRNN
-
-
-def stirred(model, scale=0.3, seed=0):
-    """``model`` with normal weights of this scale."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, scale, generator=generator)
-    return model
-
 
 MODELS = {
     "PixelCNN": lambda: PixelCNN((1, 4, 5), 6, 2),

@@ -5,7 +5,8 @@ import torch
 from scipy import stats
 
 from genlib.models.autoregressive import FVSBN, NADE
-from tests.models.autoregressive.checks import ORDER, completion_probabilities, scattered
+from tests.models.autoregressive.checks import ORDER, completion_probabilities
+from tests.parameters import scattered
 
 FALSE_ALARM = 1e-6
 DRAWS = 20_000

@@ -7,7 +7,8 @@ from sklearn.linear_model import LogisticRegression
 
 import genlib as gl
 from genlib.models.autoregressive import FVSBN
-from tests.models.autoregressive.checks import ORDER, log_prob_from_conditionals, scattered
+from tests.models.autoregressive.checks import ORDER, log_prob_from_conditionals
+from tests.parameters import scattered
 
 ORDERS = pytest.mark.parametrize("order", [None, ORDER], ids=["as they stand", "permuted"])
 

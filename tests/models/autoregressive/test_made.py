@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 import genlib as gl
 from genlib.models.autoregressive import FVSBN, MADE
-from tests.models.autoregressive.checks import ORDER, completion_probabilities, scattered
+from tests.models.autoregressive.checks import ORDER, completion_probabilities
+from tests.parameters import scattered
 
 KINDS = {
     "one layer": {"hidden": [20]},

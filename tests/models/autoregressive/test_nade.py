@@ -8,7 +8,8 @@ from scipy import stats
 
 import genlib as gl
 from genlib.models.autoregressive import NADE, NADEEnsemble
-from tests.models.autoregressive.checks import ORDER, log_prob_from_conditionals, scattered
+from tests.models.autoregressive.checks import ORDER, log_prob_from_conditionals
+from tests.parameters import scattered
 
 KINDS = {
     "plain": lambda: NADE(9, 5),

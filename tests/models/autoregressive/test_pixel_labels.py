@@ -8,12 +8,12 @@ import torch
 
 import genlib as gl
 from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
-from tests.models.autoregressive.pixel_models import stirred
+from tests.parameters import scattered
 
 
 @pytest.fixture
 def model():
-    return stirred(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 0.5)
+    return scattered(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 0.5)
 
 
 @pytest.mark.covers("A09")
@@ -54,7 +54,7 @@ def test_samples_are_of_the_class_that_was_asked_for(model):
 
 def test_completions_take_the_label_from_what_is_known():
     """The last pixel, given the others, against the marginal; and not with labels at random."""
-    model = stirred(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 1.0)
+    model = scattered(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 1.0)
     mask = torch.ones(1, 3, 3, dtype=torch.bool)
     mask[0, 2, 2] = False
     events = gl.binary_events(9).view(-1, 2, 1, 3, 3)  # pairs that differ in the last pixel

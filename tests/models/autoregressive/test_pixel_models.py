@@ -12,7 +12,8 @@ from genlib.models.autoregressive.pixel_cnn import PixelCNN
 from genlib.models.autoregressive.pixel_cnn_pp import PixelCNNPP
 from genlib.models.autoregressive.pixel_rnn import PixelRNN
 from genlib.models.autoregressive.pixels import pixel_order
-from tests.models.autoregressive.pixel_models import MODELS, stirred
+from tests.models.autoregressive.pixel_models import MODELS
+from tests.parameters import scattered
 
 SMALL = {
     "PixelCNN": lambda: PixelCNN((1, 3, 3), 6, 2),
@@ -27,7 +28,7 @@ SMALL = {
 
 
 def make(name, kinds=MODELS):
-    return stirred(kinds[name]())
+    return scattered(kinds[name](), 0.3)
 
 
 @pytest.mark.covers("A07", "A09")
@@ -68,7 +69,7 @@ def test_samples_have_the_probabilities_that_are_stated(name):
 )
 def test_several_levels_sum_to_one(model):
     x = discrete_events([5] * 4).view(-1, *model.event_shape) / 4
-    assert stirred(model).log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-5)
+    assert scattered(model, 0.3).log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_log_prob_is_the_product_of_the_conditionals():

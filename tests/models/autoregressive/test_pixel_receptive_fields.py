@@ -6,7 +6,7 @@ import torch
 from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
 from genlib.models.autoregressive.pixel_cnn import PixelCNN
 from genlib.models.autoregressive.pixel_cnn_pp import PixelCNNPP
-from tests.models.autoregressive.pixel_models import stirred
+from tests.parameters import scattered
 
 SIDE = 11
 
@@ -41,7 +41,7 @@ PLACES = [(0, 0), (0, 4), (5, 5), (6, 1), (10, 4), (10, 10)]
 def test_pixel_cnn_has_a_blind_spot(place):
     """With 3 × 3 masks throughout, deep enough to span the image."""
     layers = 2 * SIDE
-    model = stirred(PixelCNN((1, SIDE, SIDE), 8, layers, first_kernel_size=3), 0.4).double()
+    model = scattered(PixelCNN((1, SIDE, SIDE), 8, layers, first_kernel_size=3), 0.4).double()
     found = seen(model, place)
     assert torch.equal(found, cone(place, layers))
     if place == (10, 4):
@@ -51,7 +51,7 @@ def test_pixel_cnn_has_a_blind_spot(place):
 @pytest.mark.covers("A07")
 @pytest.mark.parametrize("place", PLACES, ids=str)
 def test_gated_pixel_cnn_has_none(place):
-    model = stirred(GatedPixelCNN((1, SIDE, SIDE), 6, SIDE, first_kernel_size=3), 0.2).double()
+    model = scattered(GatedPixelCNN((1, SIDE, SIDE), 6, SIDE, first_kernel_size=3), 0.2).double()
     assert torch.equal(seen(model, place), before(place))
 
 
@@ -60,4 +60,4 @@ def test_gated_pixel_cnn_has_none(place):
 def test_pixel_cnn_pp_sees_all_that_comes_before_through_its_coarse_scales(place):
     model = PixelCNNPP((1, 8, 8), 8, 2, levels=2, components=2, scales=3)
     number = torch.arange(64).view(8, 8)
-    assert torch.equal(seen(stirred(model, 0.2).double(), place), number < number[place])
+    assert torch.equal(seen(scattered(model, 0.2).double(), place), number < number[place])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from genlib.models.autoregressive.pixel_rnn import PixelRNN, _DiagonalLSTM, _RowLSTM, skew, unskew
-from tests.models.autoregressive.pixel_models import stirred
+from tests.parameters import scattered
 
 
 def sigmoid(a):
@@ -30,7 +30,7 @@ def arrays(conv):
 @pytest.mark.covers("A08")
 @torch.no_grad()
 def test_row_lstm():
-    layer = stirred(_RowLSTM(6, 3, 1), 0.5).double()
+    layer = scattered(_RowLSTM(6, 3, 1), 0.5).double()
     x = torch.randn(2, 6, 4, 5).double()
     gates, (weight, bias) = array(layer.input(x)), arrays(layer.state)
     h, c = np.zeros((2, 3, 5, 7)), np.zeros((2, 3, 5, 7))  # a row above, a column to each side
@@ -62,7 +62,7 @@ def scan(diagonals, x):
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(4, 5), (5, 3), (1, 4), (4, 1)], ids=str)
 def test_diagonal_lstm(size):
-    layer = stirred(_DiagonalLSTM(6, 3, 1), 0.5).double()
+    layer = scattered(_DiagonalLSTM(6, 3, 1), 0.5).double()
     x = torch.randn(2, 6, *size).double()
     left, right = scan(layer.left, x), scan(layer.right, x.flip(3)).flip(3)
     left[:, :, 1:] += right[:, :, :-1]
@@ -86,7 +86,7 @@ def test_a_diagonal_layer_sees_all_but_one_of_the_pixels_before_and_a_row_layer_
     number = torch.arange(49).view(7, 7)
     seen = {}
     for kind in ("row", "diagonal"):
-        model = stirred(PixelRNN((1, 7, 7), 8, 1, kind=kind, first_kernel_size=3), 0.4).double()
+        model = scattered(PixelRNN((1, 7, 7), 8, 1, kind=kind, first_kernel_size=3), 0.4).double()
         (slope,) = torch.autograd.grad(model._conditionals(x)[:, 0, 5, 2].sum(), x)
         seen[kind] = (slope[:, 0] != 0).any(0)
     expected = number < number[5, 2]

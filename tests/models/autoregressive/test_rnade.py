@@ -10,7 +10,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 import genlib as gl
 from genlib.models.autoregressive import RNADE
-from tests.models.autoregressive.checks import scattered
+from tests.parameters import scattered
 
 FALSE_ALARM = 1e-6
 
