@@ -54,6 +54,8 @@ class GatedPixelCNN(PixelModel):
         Number of labels. Then ``fit(x, y)`` needs them, and ``log_prob``, ``conditionals`` and
         ``sample`` take them. Where they are left out, ``sample`` draws them and ``log_prob`` sums
         over them, all equally likely; `complete` draws them given the known values.
+    gates : bool
+        Whether layers end in gates; without them, in rectified linear units, for comparison.
     kernel_size, first_kernel_size : int
         Sizes of the convolutions; odd.
 
@@ -89,6 +91,7 @@ class GatedPixelCNN(PixelModel):
         *,
         components: int | None = None,
         classes: int | None = None,
+        gates: bool = True,
         kernel_size: int = 3,
         first_kernel_size: int = 7,
     ) -> None:
@@ -108,6 +111,7 @@ class GatedPixelCNN(PixelModel):
                 groups,
                 classes,
                 first=i == 0,
+                gates=gates,
             )
             for i in range(layers)
         ]
@@ -217,20 +221,20 @@ class _GatedLayer(nn.Module):
         classes: int | None,
         *,
         first: bool,
+        gates: bool,
     ) -> None:
         super().__init__()
-        self.first, self.groups = first, groups
-        self.vertical = VerticalConv2d(inputs, 2 * channels, size, first=first)
-        self.link = PointConv2d(2 * channels, 2 * channels)
-        self.horizontal = HorizontalConv2d(
-            inputs, 2 * channels, size, "A" if first else "B", groups
-        )
+        self.first, self.groups, self.gates = first, groups, gates
+        width = channels * (1 + gates)  # before the gates, or the units
+        self.vertical = VerticalConv2d(inputs, width, size, first=first)
+        self.link = PointConv2d(width, width)
+        self.horizontal = HorizontalConv2d(inputs, width, size, "A" if first else "B", groups)
         self.out = MaskedConv2d(channels, channels, 1, "B", groups)
-        self.label = None if classes is None else nn.Embedding(classes, 4 * channels)
-        # Torch's weights shrink a signal by √3, and a gate halves it: layer by layer, the vertical
-        # stack would fade out.
+        self.label = None if classes is None else nn.Embedding(classes, 2 * width)
+        # Torch's weights shrink a signal by √3, a gate halves it, and a rectified unit divides it
+        # by √2: layer by layer, the vertical stack would fade out.
         with torch.no_grad():
-            self.vertical.weight.mul_(3.0)
+            self.vertical.weight.mul_(3.0 if gates else math.sqrt(6))
             self.link.weight.mul_(math.sqrt(3))
             self.horizontal.weight.mul_(math.sqrt(3))
 
@@ -249,6 +253,8 @@ class _GatedLayer(nn.Module):
         return h if y is None else h + self.label(y).chunk(2, 1)[stack][:, :, None, None]
 
     def _gate(self, h: Tensor) -> Tensor:
-        """tanh of one half times σ of the other, in each group of channels."""
+        """tanh of one half times σ of the other, in each group of channels, if there are gates."""
+        if not self.gates:
+            return F.relu(h)
         value, gate = h.unflatten(1, (self.groups, 2, -1)).unbind(2)
         return (value.tanh() * gate.sigmoid()).flatten(1, 2)

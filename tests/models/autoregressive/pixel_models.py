@@ -14,6 +14,7 @@ MODELS = {
     "gated": lambda: GatedPixelCNN((1, 4, 5), 5, 3),
     "gated, colours": lambda: GatedPixelCNN((3, 3, 3), 6, 2),
     "gated, mixture": lambda: GatedPixelCNN((1, 4, 4), 4, 2, 16, components=3),
+    "gated, no gates": lambda: GatedPixelCNN((1, 4, 4), 6, 3, gates=False),
     "++": lambda: PixelCNNPP((1, 4, 6), 4, 1, 6, components=2),
     "++, colours, 3 scales": lambda: PixelCNNPP((3, 4, 4), 4, 1, 6, components=2, scales=3),
     "++, 1 scale": lambda: PixelCNNPP((1, 3, 5), 4, 2, 8, scales=1),
