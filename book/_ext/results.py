@@ -1,22 +1,34 @@
-"""Sphinx extension: ``<!-- results -->`` becomes the table of what the recipes reached."""
+"""Sphinx extension: ``<!-- results: GROUP -->`` becomes a table of what its recipes reached."""
+
+import math
+import re
 
 from sphinx.application import Sphinx
 
-from genlib.recipes import RECIPES, records
+from genlib.recipes import RECIPES, Recipe, records
 
-PLACEHOLDER = "<!-- results -->"
-HEAD = """\
+PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
+PUBLISHED = """\
 | model | data | test nats | published | parameters | time | machine |
 |---|---|---:|---:|---:|---:|---|
 """
+COMPARED = """\
+| model | test nats | bits a value | parameters | time |
+|---|---:|---:|---:|---:|
+"""
+Record = dict[str, object]
 
 
-def table(found: dict[str, dict[str, object]]) -> str:
-    """A row for each recipe, in Markdown, with what its record says or that there is none."""
-    return HEAD + "\n".join(_row(recipe, found.get(name)) for name, recipe in RECIPES.items())
+def table(group: str, found: dict[str, Record]) -> str:
+    """A row for each recipe of a group, in Markdown, with what its record says, if it has one."""
+    recipes = [recipe for recipe in RECIPES.values() if recipe.group == group]
+    if not recipes:
+        raise ValueError(f"results: there is no recipe in the group {group!r}.")
+    head, row = (PUBLISHED, _published) if recipes[0].published else (COMPARED, _compared)
+    return head + "\n".join(row(recipe, found.get(recipe.name)) for recipe in recipes)
 
 
-def _row(recipe, record) -> str:
+def _published(recipe: Recipe, record: Record | None) -> str:
     published = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
     if record is None:
         return f"| {recipe.title} | | not run yet | {published} | | | |"
@@ -24,10 +36,27 @@ def _row(recipe, record) -> str:
     where = machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
     remark = f" ({record['remarks']})" if record["remarks"] else ""
     return (
-        f"| {recipe.title}{remark} | {record['data']} "
-        f"| {_minus(record['nats'])} ± {record['standard error']:.2f} | {published} "
-        f"| {record['parameters']:,} | {record['seconds'] / 60:.0f} min | {where} |"
+        f"| {recipe.title}{remark} | {record['data']} | {_nats(record)} | {published} "
+        f"| {record['parameters']:,} | {_minutes(record)} | {where} |"
     )
+
+
+def _compared(recipe: Recipe, record: Record | None) -> str:
+    if record is None:
+        return f"| {recipe.title} | not run yet | | | |"
+    bits = -record["nats"] / record["dimensions"] / math.log(2)
+    return (
+        f"| {recipe.title} | {_nats(record)} | {bits:.4f} | {record['parameters']:,} "
+        f"| {_minutes(record)} |"
+    )
+
+
+def _nats(record: Record) -> str:
+    return f"{_minus(record['nats'])} ± {record['standard error']:.2f}"
+
+
+def _minutes(record: Record) -> str:
+    return f"{record['seconds'] / 60:.0f} min"
 
 
 def _minus(nats: float) -> str:
@@ -35,7 +64,8 @@ def _minus(nats: float) -> str:
 
 
 def expand(app: Sphinx, page: str, source: list[str]) -> None:
-    source[0] = source[0].replace(PLACEHOLDER, table(records()))
+    """Write the tables into a page before it is parsed."""
+    source[0] = PLACEHOLDER.sub(lambda match: table(match[1], records()), source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

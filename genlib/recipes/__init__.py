@@ -4,9 +4,9 @@
 it where it was stopped.
 """
 
-from genlib.recipes.mnist import RECIPES as _MNIST
+from genlib.recipes import ablations, mnist
 from genlib.recipes.recipe import Recipe, Stage, records, run
 
-RECIPES = {recipe.name: recipe for recipe in _MNIST}
+RECIPES = {recipe.name: recipe for recipe in (*mnist.RECIPES, *ablations.RECIPES)}
 
 __all__ = ["RECIPES", "Recipe", "Stage", "records", "run"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from genlib.recipes import RECIPES, records, run
+from genlib.recipes import RECIPES, Recipe, records, run
 
 
 def main() -> None:
@@ -23,8 +23,8 @@ def main() -> None:
     folder = arguments.folder or Path("runs") / recipe.name
     record = run(recipe, folder, seed_number=arguments.seed, device=arguments.device)
     print(
-        f"{recipe.title}: {record['nats']:.2f} ± {record['standard error']:.2f} nats a test image "
-        f"(published {recipe.published:.2f}); written to {folder}"
+        f"{recipe.title}: {record['nats']:.2f} ± {record['standard error']:.2f} nats a test image"
+        f"{_published(recipe)}; written to {folder}"
     )
 
 
@@ -32,7 +32,11 @@ def _list() -> None:
     found = records()
     for recipe in RECIPES.values():
         reached = f"{found[recipe.name]['nats']:.2f}" if recipe.name in found else "not run yet"
-        print(f"{recipe.name:10} {recipe.title:45} published {recipe.published:.2f}, {reached}")
+        print(f"{recipe.name:18} {recipe.title}: {reached}{_published(recipe)}")
+
+
+def _published(recipe: Recipe) -> str:
+    return "" if recipe.published is None else f" (published {recipe.published:.2f})"
 
 
 if __name__ == "__main__":

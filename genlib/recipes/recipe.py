@@ -20,6 +20,7 @@ from genlib.data import Dataset
 
 PACKAGES = ("genlib-course", "torch", "numpy")
 RECORDS = Path(__file__).with_name("records")
+PUBLISHED = "models with published figures"
 _ROWS_AT_ONCE = 1000
 _WEIGHTS = 10_000  # a parameter with fewer numbers holds biases
 
@@ -44,10 +45,12 @@ class Recipe:
     model : callable
         Makes the model, after the seed was set.
     stages : sequence of Stage
-    published : float
+    published : float, optional
         Mean test log-likelihood that the source reports, in nats.
-    source : str
+    source : str, optional
         Key of the publication in the course's bibliography.
+    group : str
+        Which table of results it belongs to: runs in one group are there to be compared.
     batch_size : int
     weight_decay : float
         Adam's, on weights; biases are spared.
@@ -60,8 +63,9 @@ class Recipe:
     data: Callable[[], Dataset]
     model: Callable[[], Model]
     stages: Sequence[Stage]
-    published: float
-    source: str
+    published: float | None = None
+    source: str | None = None
+    group: str = PUBLISHED
     batch_size: int = 100
     weight_decay: float = 0.0
     remarks: str = ""
@@ -135,6 +139,7 @@ def _record(
         "published": recipe.published,
         "source": recipe.source,
         "data": data.name,
+        "dimensions": data.event_shape.numel(),
         "rows": {name: len(rows) for name, rows in data.splits.items()},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "settings": {

@@ -1,13 +1,17 @@
 import re
 
+import pytest
+
 from book._ext.results import PLACEHOLDER, table
 from genlib.recipes import RECIPES, records
 from tools import ROOT
 
+PUBLISHED, PARTS = "models with published figures", "parts of a pixel model"
 RECORD = {
     "nats": -97.481,
     "standard error": 0.234,
     "data": "binarised MNIST",
+    "dimensions": 784,
     "parameters": 307_720,
     "seconds": 754,
     "machine": {"processor": "a processor", "threads": 2},
@@ -15,19 +19,23 @@ RECORD = {
 }
 
 
-def rows(found):
-    return table(found).splitlines()[2:]
+def rows(group, found):
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table(group, found).splitlines()[2:]
+    ]
 
 
-def test_a_recipe_that_was_never_run_says_so():
-    assert len(rows({})) == len(RECIPES)
-    assert all("not run yet" in row and "{cite}" in row for row in rows({}))
+@pytest.mark.parametrize("group", {recipe.group for recipe in RECIPES.values()})
+def test_a_recipe_that_was_never_run_says_so(group):
+    found = rows(group, {})
+    assert [row[0] for row in found] == [r.title for r in RECIPES.values() if r.group == group]
+    assert all("not run yet" in row for row in found)
 
 
 def test_a_record_is_printed_with_its_error_beside_the_published_number():
-    row = next(row for row in rows({"fvsbn": RECORD}) if row.startswith("| FVSBN"))
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells == [
+    row = next(row for row in rows(PUBLISHED, {"fvsbn": RECORD}) if row[0].startswith("FVSBN"))
+    assert row == [
         "FVSBN (one order)",
         "binarised MNIST",
         "−97.48 ± 0.23",
@@ -38,15 +46,28 @@ def test_a_record_is_printed_with_its_error_beside_the_published_number():
     ]
 
 
+def test_a_comparison_is_printed_in_bits_as_well():
+    (row,) = (row for row in rows(PARTS, {"parts_gates": RECORD}) if "not run yet" not in row)
+    assert row[1:] == ["−97.48 ± 0.23", "0.1794", "307,720", "13 min"]
+
+
 def test_a_gpu_is_named():
     machine = {"processor": "x", "threads": 1, "gpu": "a GPU"}
-    assert any("a GPU |" in row for row in rows({"nade": RECORD | {"machine": machine}}))
+    assert any(
+        row[-1] == "a GPU" for row in rows(PUBLISHED, {"nade": RECORD | {"machine": machine}})
+    )
 
 
-def test_the_page_holds_the_table_and_every_source_is_in_the_bibliography():
-    assert PLACEHOLDER in (ROOT / "book" / "results.md").read_text("utf-8")
+def test_a_group_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="no recipe in the group 'best'"):
+        table("best", {})
+
+
+def test_the_page_holds_every_group_and_every_source_is_in_the_bibliography():
+    groups = {recipe.group for recipe in RECIPES.values()}
+    assert set(PLACEHOLDER.findall((ROOT / "book" / "results.md").read_text("utf-8"))) == groups
     known = re.findall(
         r"^@\w+\{(\w+),", (ROOT / "book" / "references.bib").read_text("utf-8"), re.M
     )
-    assert {recipe.source for recipe in RECIPES.values()} <= set(known)
+    assert {recipe.source for recipe in RECIPES.values() if recipe.source} <= set(known)
     assert set(records()) <= set(RECIPES)

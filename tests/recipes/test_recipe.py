@@ -102,9 +102,9 @@ def test_decay_spares_biases(monkeypatch):
 def test_every_recipe_can_begin(name):
     recipe = recipes.RECIPES[name]
     model = recipe.model()
-    x = (torch.rand(3, 784) < 0.2).float()
-    assert model.log_prob(x).shape == (3,)
-    assert -150 < recipe.published < -50
+    with torch.no_grad():
+        assert model.log_prob((torch.rand(2, *model.event_shape) < 0.2).float()).shape == (2,)
+    assert (recipe.published is None) == (recipe.source is None)
     lrs = [stage.lr for stage in recipe.stages]
     assert lrs == sorted(lrs, reverse=True)
 
@@ -113,7 +113,6 @@ def test_committed_records_belong_to_recipes_and_name_no_place():
     for name, record in recipes.records().items():
         assert record["recipe"] == name and name in recipes.RECIPES
         assert record["published"] == recipes.RECIPES[name].published
-        assert record["data"].startswith("binarised MNIST")
         assert len(record["validation curve"]) <= sum(
             s.epochs for s in recipes.RECIPES[name].stages
         )
