@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import bench_graphical, bench_kde, harness
+from tests.benchmarks import (
+    bench_graphical,
+    bench_kde,
+    bench_logistic_mixture,
+    bench_nade,
+    bench_pixel_sampling,
+    bench_transformer,
+    harness,
+)
 
 
 def test_contenders_take_turns_and_the_first_round_is_not_counted():
@@ -41,6 +49,20 @@ def test_contenders_fit_the_same_counts_and_find_the_same_log_mass():
     assert len(errors[1]) == 2 and max(errors[1]) < 1e-5
 
 
+def test_nade_answers_as_the_loop_does():
+    sizes = {"size": 10, "hidden": 4}
+    results = bench_nade.run("cpu", rounds=1, **sizes, memory=False)["results"]
+    assert [result["task"] for result in results] == list(bench_nade.TASKS)
+    logits = results[0]["contenders"]
+    assert len(logits) == 3 and max(row["error"] for row in logits.values()) < 1e-5
+
+
+def test_the_transformer_draws_the_same_symbols_with_and_without_its_cache():
+    (result,) = bench_transformer.run("cpu", rounds=1, lengths=(6,), rows=2)["results"]
+    assert result["contenders"][bench_transformer.NAIVE]["different"] == 0
+    assert all(row["milliseconds a symbol"] > 0 for row in result["contenders"].values())
+
+
 def test_a_record_that_cannot_be_written_leaves_the_old_one(tmp_path):
     path = harness.record("toy", "cpu", {"results": [1]}, tmp_path)
     with pytest.raises(TypeError):
@@ -65,15 +87,18 @@ def test_a_table_is_aligned():
     assert harness.table(rows).splitlines() == ["name    seconds", "a       0.123", "longer  –"]
 
 
-def figures(benchmark, task, d):
+def results(benchmark):
     path = harness.RESULTS / f"{benchmark}-cpu.json"
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    return next(r["contenders"] for r in results if (r["task"], r["d"]) == (task, d))
+    return json.loads(path.read_text(encoding="utf-8"))["results"]
+
+
+def figures(benchmark, **case):
+    return next(r["contenders"] for r in results(benchmark) if case.items() <= r.items())
 
 
 @pytest.mark.parametrize(("d", "factor"), [(2, 20), (64, 8)])
 def test_the_figures_on_record_are_those_we_set_out_to_reach(d, factor):
-    found = figures("kde", "log density", d)
+    found = figures("kde", task="log density", d=d)
     ours, sklearn, keops = (found[name] for name in ("genlib", "scikit-learn", "pykeops"))
     assert sklearn["seconds"] > factor * ours["seconds"]
     assert keops["seconds"] > ours["seconds"]
@@ -83,7 +108,7 @@ def test_the_figures_on_record_are_those_we_set_out_to_reach(d, factor):
 
 
 def test_naive_bayes_on_record_fits_as_fast_as_scikit_learn():
-    found = figures("graphical", "naive Bayes fit", 784)
+    found = figures("graphical", task="naive Bayes fit")
     ours, *peers = (found[name] for name in ("genlib", "scikit-learn", "scikit-learn, default"))
     for peer in peers:
         assert peer["seconds"] >= ours["seconds"]
@@ -91,9 +116,47 @@ def test_naive_bayes_on_record_fits_as_fast_as_scikit_learn():
 
 
 def test_the_log_mass_on_record_takes_less_than_half_a_second():
-    ours = figures("graphical", "Bayesian network log mass", 64)["genlib"]
+    ours = figures("graphical", task="Bayesian network log mass")["genlib"]
     assert ours["seconds"] < 0.5
     assert len(ours["all seconds"]) >= 5
+
+
+def test_nade_on_record_beats_the_loop_in_time_and_memory():
+    found = figures("nade", task="logits and gradients")
+    ours, loop, whole = (
+        found[name] for name in (bench_nade.GENLIB, bench_nade.LOOP, bench_nade.WHOLE)
+    )
+    assert loop["seconds"] > 2 * ours["seconds"] and whole["seconds"] > 2 * ours["seconds"]
+    assert loop["memory"] > 10 * ours["memory"] and whole["memory"] > 10 * ours["memory"]
+    sampling = figures("nade", task="sampling")
+    assert sampling[bench_nade.PASSES]["seconds"] > 20 * sampling[bench_nade.GENLIB]["seconds"]
+    assert len(ours["all seconds"]) >= 5
+
+
+def test_a_memory_on_record_draws_pixels_ten_times_faster_and_the_same():
+    rows = {row["model"]: row for row in results("pixel_sampling")}
+    assert set(rows) == set(bench_pixel_sampling.MODELS)
+    for row in rows.values():
+        assert row["times faster"] > 10 and row["difference"] < 1e-5
+
+
+def test_a_cache_on_record_draws_the_same_symbols_and_pays_more_for_longer_rows():
+    gains = []
+    for length in (64, 128, 256, 512):
+        found = figures("transformer", length=length)
+        gains.append(found[bench_transformer.NAIVE]["times genlib"])
+        assert found[bench_transformer.NAIVE]["different"] == 0
+    assert gains == sorted(gains) and gains[-1] > 5
+
+
+def test_the_logistic_mixture_on_record_is_exact_where_the_usual_expression_is_not():
+    for images in ("grey", "colour"):
+        density = figures("logistic_mixture", images=images, task="log-probability")
+        assert density["genlib"]["error"] < 2e-5 < density["eager torch"]["error"]
+        for task in bench_logistic_mixture.TASKS:
+            found = figures("logistic_mixture", images=images, task=task)
+            assert found["eager torch"]["memory"] > 4 * found["genlib"]["memory"]
+            assert found["eager torch"]["times genlib"] > 0.8  # never much slower
 
 
 def test_records_name_no_host_user_or_path():
