@@ -9,8 +9,8 @@ from genlib.recipes import RECIPES, Recipe, records
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
 PUBLISHED = """\
-| model | data | test nats | published | parameters | time | machine |
-|---|---|---:|---:|---:|---:|---|
+| model | test nats | published | parameters | time |
+|---|---:|---:|---:|---|
 """
 COMPARED = """\
 | model | test nats | bits a value | parameters | time |
@@ -31,13 +31,13 @@ def table(group: str, found: dict[str, Record]) -> str:
 def _published(recipe: Recipe, record: Record | None) -> str:
     published = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
     if record is None:
-        return f"| {recipe.title} | | not run yet | {published} | | | |"
+        return f"| {recipe.title} | not run yet | {published} | | |"
     machine = record["machine"]
     where = machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
     remark = f" ({record['remarks']})" if record["remarks"] else ""
     return (
-        f"| {recipe.title}{remark} | {record['data']} | {_nats(record)} | {published} "
-        f"| {record['parameters']:,} | {_minutes(record)} | {where} |"
+        f"| {recipe.title}{remark} | {_nats(record)} | {published} "
+        f"| {record['parameters']:,} | {_minutes(record)}, {where} |"
     )
 
 
