@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genlib.core import Model
 from genlib.data import Dataset, binarized_mnist, patches, photo
-from genlib.models import GatedPixelCNN, PixelCNN, PixelCNNPP
+from genlib.models import GatedPixelCNN, MultiScalePixelCNN, PixelCNN, PixelCNNPP
 from genlib.recipes.recipe import Recipe, Stage
 
 PARTS, HEADS = "parts of a pixel model", "heads of a pixel model"
@@ -68,6 +68,11 @@ RECIPES = (
         name="parts_gates",
         title="two stacks, and gates instead of rectified units",
         model=lambda: GatedPixelCNN(_DIGIT, 16, 5),
+    ),
+    _part(
+        name="parts_multi_scale",
+        title="two stacks with gates, every second pixel of every second row first",
+        model=lambda: MultiScalePixelCNN(_DIGIT, 11, 5),
     ),
     _part(
         name="parts_one_scale",

@@ -4,6 +4,7 @@ from genlib.models.autoregressive.fvsbn import FVSBN
 from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
 from genlib.models.autoregressive.lstm import LSTM
 from genlib.models.autoregressive.made import MADE
+from genlib.models.autoregressive.multi_scale import MultiScalePixelCNN
 from genlib.models.autoregressive.nade import NADE, NADEEnsemble
 from genlib.models.autoregressive.pixel_cnn import PixelCNN
 from genlib.models.autoregressive.pixel_cnn_pp import PixelCNNPP
@@ -19,6 +20,7 @@ __all__ = [
     "RNADE",
     "CausalTransformer",
     "GatedPixelCNN",
+    "MultiScalePixelCNN",
     "NADEEnsemble",
     "PixelCNN",
     "PixelCNNPP",

@@ -103,19 +103,17 @@ class GatedPixelCNN(PixelModel):
             check_count(classes, "classes")
         self.classes = classes
         colours = self.event_shape[0]
-        stacks = [
-            _GatedLayer(
-                channels if i else colours,
-                channels,
-                kernel_size if i else first_kernel_size,
-                groups,
-                classes,
-                first=i == 0,
-                gates=gates,
-            )
-            for i in range(layers)
-        ]
-        self.network = _Network(stacks, channels, self.head.channels(colours), groups)
+        self.network = GatedNetwork(
+            colours,
+            channels,
+            layers,
+            self.head.channels(colours),
+            groups,
+            kernel_size=kernel_size,
+            first_kernel_size=first_kernel_size,
+            classes=classes,
+            gates=gates,
+        )
 
     # ------------------------------------------------------------------ labels
 
@@ -172,22 +170,57 @@ class GatedPixelCNN(PixelModel):
         return torch.stack([function(x, y=y.expand(len(x))) for y in labels])
 
 
-class _Network(nn.Module):
-    """Gated layers, and two 1 × 1 layers that read the horizontal stack out."""
+class GatedNetwork(nn.Module):
+    """Gated layers, and two 1 × 1 layers that read the horizontal stack out.
+
+    Besides the image, its layers may be given what is known before the first pixel is drawn: with
+    ``classes``, labels ``y``, (N,); with ``context``, features (N, context, H, W), of which each
+    layer sees those at its own place.
+    """
 
     def __init__(
-        self, layers: Sequence[_GatedLayer], channels: int, outputs: int, groups: int
+        self,
+        colours: int,
+        channels: int,
+        layers: int,
+        outputs: int,
+        groups: int,
+        *,
+        kernel_size: int,
+        first_kernel_size: int,
+        classes: int | None = None,
+        context: int | None = None,
+        gates: bool = True,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(
+            _GatedLayer(
+                channels if i else colours,
+                channels,
+                kernel_size if i else first_kernel_size,
+                groups,
+                classes,
+                context,
+                first=i == 0,
+                gates=gates,
+            )
+            for i in range(layers)
+        )
         self.hidden = MaskedConv2d(channels, channels, 1, "B", groups)
         self.last = MaskedConv2d(channels, outputs, 1, "B", groups)
 
-    def features(self, x: Tensor, stream: Stream | None = None, y: Tensor | None = None) -> Tensor:
+    def features(
+        self,
+        x: Tensor,
+        stream: Stream | None = None,
+        y: Tensor | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
+        """Last hidden features of images scaled to [−1, 1], or of the place of a stream."""
         if stream is None:
-            above = self._vertical(x, None, y)
+            above = self._vertical(x, None, y, context)
         else:  # the rows above are complete when a row begins
-            rows = stream.once_a_row(self, lambda row: self._vertical(x, row, y))
+            rows = stream.once_a_row(self, lambda row: self._vertical(x, row, y, context))
             above = [part[..., stream.columns] for part in rows]
         h = x
         for layer, part in zip(self.layers, above, strict=True):
@@ -195,13 +228,16 @@ class _Network(nn.Module):
         return F.relu(self.hidden(F.relu(h), stream))
 
     def readout(self, features: Tensor, stream: Stream | None = None) -> Tensor:
+        """Input of the head."""
         return self.last(features, stream)
 
-    def _vertical(self, v: Tensor, stream: Stream | None, y: Tensor | None) -> list[Tensor]:
+    def _vertical(
+        self, v: Tensor, stream: Stream | None, y: Tensor | None, context: Tensor | None
+    ) -> list[Tensor]:
         """What the vertical stack hands to each horizontal layer."""
         handed = []
         for layer in self.layers:
-            v, part = layer.down(v, stream, y)
+            v, part = layer.down(v, stream, y, context)
             handed.append(part)
         return handed
 
@@ -209,7 +245,8 @@ class _Network(nn.Module):
 class _GatedLayer(nn.Module):
     """One layer of both stacks: a gated convolution each, and a link from above to the side.
 
-    The link needs no mask, and neither do labels: both are known before the current row begins.
+    The link needs no mask, and neither do labels and a context: all are known before the current
+    row begins.
     """
 
     def __init__(
@@ -219,6 +256,7 @@ class _GatedLayer(nn.Module):
         size: int,
         groups: int,
         classes: int | None,
+        context: int | None,
         *,
         first: bool,
         gates: bool,
@@ -231,6 +269,7 @@ class _GatedLayer(nn.Module):
         self.horizontal = HorizontalConv2d(inputs, width, size, "A" if first else "B", groups)
         self.out = MaskedConv2d(channels, channels, 1, "B", groups)
         self.label = None if classes is None else nn.Embedding(classes, 2 * width)
+        self.context = None if context is None else PointConv2d(context, width)
         # Torch's weights shrink a signal by √3, a gate halves it, and a rectified unit divides it
         # by √2: layer by layer, the vertical stack would fade out.
         with torch.no_grad():
@@ -238,9 +277,13 @@ class _GatedLayer(nn.Module):
             self.link.weight.mul_(math.sqrt(3))
             self.horizontal.weight.mul_(math.sqrt(3))
 
-    def down(self, v: Tensor, stream: Stream | None, y: Tensor | None) -> tuple[Tensor, Tensor]:
+    def down(
+        self, v: Tensor, stream: Stream | None, y: Tensor | None, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The vertical stack's next features, and what it hands to the horizontal one."""
         h = self.vertical.look(v, stream) if self.first else self.vertical(v, stream)
+        if context is not None:  # the link hands it on to the horizontal stack
+            h = h + self.context.look(context, stream)
         return self._gate(self._add_label(h, y, 0)), self.link(h, stream)
 
     def right(self, h: Tensor, above: Tensor, stream: Stream | None, y: Tensor | None) -> Tensor:

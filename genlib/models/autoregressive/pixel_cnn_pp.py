@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.core.validation import check_count
-from genlib.models.autoregressive.pixels import PixelModel, pixel_head
+from genlib.models.autoregressive.pixels import PixelModel, check_halvings, pixel_head
 from genlib.nn.masked_conv import PointConv2d, Stream, Window, WindowConv2d
 
 
@@ -82,13 +82,8 @@ class PixelCNNPP(PixelModel):
         super().__init__(shape, pixel_head(levels, components))
         for name, count in {"channels": channels, "layers": layers, "scales": scales}.items():
             check_count(count, name)
-        colours, *sides = self.event_shape
-        for name, side in zip(("rows", "columns"), sides, strict=True):
-            if side % 2 ** (scales - 1):
-                raise ValueError(
-                    f"shape: expected {name} that can be halved {scales - 1} times, got {side}; "
-                    "use fewer scales."
-                )
+        check_halvings(self.event_shape, scales - 1)
+        colours = self.event_shape[0]
         if colours > 1 and not self.head.joint:
             raise ValueError(
                 "components: without a mixture nothing orders the colours of a pixel; expected a "

@@ -1,4 +1,4 @@
-"""What the pixel models share: images in reading order, drawn with or without a memory.
+"""What the pixel models share: images pixel by pixel, drawn with or without a memory.
 
 Sources: the chapters on autoregressive models of documents H and C; van den Oord, Kalchbrenner and
 Kavukcuoglu (2016), "Pixel recurrent neural networks".
@@ -6,25 +6,24 @@ Kavukcuoglu (2016), "Pixel recurrent neural networks".
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 
 from genlib.core.validation import check_count
-from genlib.models.autoregressive.base import Autoregressive
+from genlib.models.autoregressive.base import Autoregressive, Order
 from genlib.nn.heads import BernoulliHead, CategoricalHead, LogisticMixtureHead, PixelHead
 from genlib.nn.masked_conv import Stream
 
 
 class PixelModel(Autoregressive, abstract=True):
-    """Images whose values are predicted in reading order, the colours of a pixel one by one.
+    """Images whose values are predicted pixel by pixel, the colours of a pixel one after another.
 
-    A subclass sets ``network``, a module with two methods: ``features(x, stream, **labels)``, what
-    it makes of images whose values lie in [−1, 1], shape (N, channels, H, W), and
-    ``readout(features, stream)``, the input of the head. Without a stream both compute whole
-    images; with one, the place at which it stands.
+    Pixels come in reading order, unless a subclass says otherwise. It sets ``network``, a module
+    with two methods: ``features(x, stream, **labels)``, what it makes of images whose values lie in
+    [−1, 1], shape (N, channels, H, W), and ``readout(features, stream)``, the input of the head.
+    Without a stream both compute whole images; with one, the place at which it stands.
 
     Attributes
     ----------
@@ -35,9 +34,9 @@ class PixelModel(Autoregressive, abstract=True):
     lesson = "07_pixel_models"
     network: nn.Module
 
-    def __init__(self, shape: Sequence[int], head: PixelHead) -> None:
+    def __init__(self, shape: Sequence[int], head: PixelHead, order: Order | None = None) -> None:
         shape = check_image_shape(shape)
-        super().__init__(shape.numel(), order=pixel_order(shape))
+        super().__init__(shape.numel(), order=pixel_order(shape) if order is None else order)
         self.event_shape = shape
         self.support = head.support
         self.head = head
@@ -93,11 +92,11 @@ class PixelModel(Autoregressive, abstract=True):
         **labels: Tensor,
     ) -> Tensor:
         """Images drawn place by place; where ``known``, the value is that of ``x``."""
-        colours, height, width = self.event_shape
         drawn = noise.new_zeros(len(noise), *self.event_shape)
         scaled = drawn.clone()  # for the network: 0 where nothing is drawn yet
-        stream = Stream(width) if cached else None
-        for row, column, colour in itertools.product(range(height), range(width), range(colours)):
+        stream = Stream(self.event_shape[-1]) if cached else None
+        places = torch.stack(torch.unravel_index(self.order, self.event_shape), 1)
+        for colour, row, column in places.tolist():
             at = (slice(None), colour, row, column)
             if colour == 0 or not self.head.joint:
                 out = self._out_at(scaled, row, column, stream, **labels)
@@ -167,6 +166,17 @@ def check_image_shape(shape: Sequence[int]) -> torch.Size:
     for name, size in zip(("colours", "rows", "columns"), shape, strict=True):
         check_count(size, f"shape, {name}")
     return torch.Size(shape)
+
+
+def check_halvings(shape: torch.Size, times: int) -> None:
+    """Raise unless the rows and columns of an image can be halved so often."""
+    often = "once" if times == 1 else f"{times} times"
+    for name, side in zip(("rows", "columns"), shape[1:], strict=True):
+        if side % 2**times:
+            raise ValueError(
+                f"shape: expected {name} that can be halved {often}, got {side}; crop or pad the "
+                "images, or use fewer scales."
+            )
 
 
 def pixel_order(shape: torch.Size) -> Tensor:

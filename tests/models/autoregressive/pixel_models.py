@@ -1,6 +1,7 @@
 """Small models of every kind, with weights large enough that every path matters."""
 
 from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
+from genlib.models.autoregressive.multi_scale import MultiScalePixelCNN
 from genlib.models.autoregressive.pixel_cnn import PixelCNN
 from genlib.models.autoregressive.pixel_cnn_pp import PixelCNNPP
 from genlib.models.autoregressive.pixel_rnn import PixelRNN
@@ -24,4 +25,9 @@ MODELS = {
     "diagonal": lambda: PixelRNN((1, 4, 5), 6, 2, kind="diagonal"),
     "diagonal, colours": lambda: PixelRNN((3, 3, 2), 6, 2, kind="diagonal"),
     "diagonal, mixture": lambda: PixelRNN((1, 3, 4), 6, 1, 8, kind="diagonal", components=2),
+    "multi-scale": lambda: MultiScalePixelCNN((1, 4, 6), 5, 3),
+    "multi-scale, 5 levels": lambda: MultiScalePixelCNN((1, 4, 4), 4, 2, 5),
+    "multi-scale, colours": lambda: MultiScalePixelCNN((3, 4, 2), 6, 2),
+    "multi-scale, colours, mixture": lambda: MultiScalePixelCNN((3, 2, 4), 4, 1, 6, components=2),
+    "multi-scale, 3 scales": lambda: MultiScalePixelCNN((1, 4, 8), 4, 2, scales=3),
 }

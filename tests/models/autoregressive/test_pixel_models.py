@@ -8,6 +8,7 @@ import torch
 import genlib as gl
 from genlib.core import binary_events, discrete_events
 from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
+from genlib.models.autoregressive.multi_scale import MultiScalePixelCNN
 from genlib.models.autoregressive.pixel_cnn import PixelCNN
 from genlib.models.autoregressive.pixel_cnn_pp import PixelCNNPP
 from genlib.models.autoregressive.pixel_rnn import PixelRNN
@@ -24,6 +25,9 @@ SMALL = {
     "++, 2 scales": lambda: PixelCNNPP((1, 2, 4), 4, 1, levels=2, components=2),
     "row": lambda: PixelRNN((1, 3, 3), 4, 1),
     "diagonal": lambda: PixelRNN((1, 3, 3), 4, 1, kind="diagonal"),
+    "multi-scale": lambda: MultiScalePixelCNN((1, 2, 4), 4, 2),
+    "multi-scale, colours": lambda: MultiScalePixelCNN((3, 2, 2), 6, 2),
+    "multi-scale, 3 scales": lambda: MultiScalePixelCNN((1, 4, 4), 4, 1, scales=3),
 }
 
 
@@ -113,10 +117,10 @@ def test_the_memory_gives_the_outputs_of_the_whole_image(name, monkeypatch):
     monkeypatch.setattr(model.head, "conditionals", remembered)
     drawn = model.sample(10)
     whole = model._out(2 * drawn - 1)
-    colours, rows, columns = model.event_shape
-    found = torch.stack(outputs).view(rows, columns, colours, *whole.shape[:2])
+    colours = model.event_shape[0]
+    found = torch.stack(outputs)[model.rank].view(*model.event_shape, *whole.shape[:2])
     expected = whole.permute(2, 3, 0, 1)
-    last = found[:, :, -1]  # when the last colour is drawn
+    last = found[-1]  # when the last colour is drawn
     if colours == 1 or name.endswith(("mixture", "scales")):
         torch.testing.assert_close(last, expected, rtol=1e-5, atol=1e-5)
     else:
@@ -124,7 +128,7 @@ def test_the_memory_gives_the_outputs_of_the_whole_image(name, monkeypatch):
         for c in range(colours):
             part = slice(c * own, (c + 1) * own)
             torch.testing.assert_close(
-                found[:, :, c, :, part], expected[..., part], rtol=1e-5, atol=1e-5
+                found[c, ..., part], expected[..., part], rtol=1e-5, atol=1e-5
             )
 
 
@@ -148,7 +152,9 @@ def test_noise_of_another_shape_is_refused():
 # ------------------------------------------------------------------------------ completing
 
 
-@pytest.mark.parametrize("name", ["PixelCNN", "gated, labels", "colours", "++, 2 scales"])
+@pytest.mark.parametrize(
+    "name", ["PixelCNN", "gated, labels", "colours", "++, 2 scales", "multi-scale, colours"]
+)
 def test_completions_are_draws_from_the_conditional(name):
     """The first places known: counts of completions against p(x) over all that agree."""
     model = make(name, SMALL)
@@ -265,6 +271,12 @@ BAD = {
     "layers": (lambda: GatedPixelCNN(layers=0), "layers: expected at least 1"),
     "classes": (lambda: GatedPixelCNN(classes=0), "classes: expected at least 1"),
     "halving": (lambda: PixelCNNPP((1, 28, 30), scales=3), "columns that can be halved 2 times"),
+    "odd rows": (lambda: MultiScalePixelCNN((1, 5, 4)), "rows that can be halved once, got 5"),
+    "odd columns": (lambda: MultiScalePixelCNN((1, 4, 7)), "columns that can be halved once"),
+    "odd halves": (lambda: MultiScalePixelCNN((1, 4, 6), scales=3), "columns .* 2 times, got 6"),
+    "scales": (lambda: MultiScalePixelCNN(scales=1), "scales: expected at least 2"),
+    "multi-scale channels": (lambda: MultiScalePixelCNN((3, 4, 4), 8), "a multiple of 3, got 8"),
+    "multi-scale kernel": (lambda: MultiScalePixelCNN(kernel_size=4), "expected an odd number"),
     "kind": (lambda: PixelRNN(kind="column"), 'kind: expected "row" or "diagonal"'),
     "even rows": (lambda: PixelRNN(kernel_size=2), "expected an odd number"),
     "colours": (lambda: PixelCNNPP((3, 4, 4), components=None), "nothing orders the colours"),
