@@ -13,8 +13,8 @@ PUBLISHED = """\
 |---|---:|---:|---:|---|
 """
 COMPARED = """\
-| model | test nats | bits a value | parameters | time |
-|---|---:|---:|---:|---:|
+| model | test nats | bits a value | parameters |
+|---|---:|---:|---:|
 """
 Record = dict[str, object]
 
@@ -37,26 +37,19 @@ def _published(recipe: Recipe, record: Record | None) -> str:
     remark = f" ({record['remarks']})" if record["remarks"] else ""
     return (
         f"| {recipe.title}{remark} | {_nats(record)} | {published} "
-        f"| {record['parameters']:,} | {_minutes(record)}, {where} |"
+        f"| {record['parameters']:,} | {record['seconds'] / 60:.0f} min, {where} |"
     )
 
 
 def _compared(recipe: Recipe, record: Record | None) -> str:
     if record is None:
-        return f"| {recipe.title} | not run yet | | | |"
+        return f"| {recipe.title} | not run yet | | |"
     bits = -record["nats"] / record["dimensions"] / math.log(2)
-    return (
-        f"| {recipe.title} | {_nats(record)} | {bits:.4f} | {record['parameters']:,} "
-        f"| {_minutes(record)} |"
-    )
+    return f"| {recipe.title} | {_nats(record)} | {bits:.4f} | {record['parameters']:,} |"
 
 
 def _nats(record: Record) -> str:
     return f"{_minus(record['nats'])} ± {record['standard error']:.2f}"
-
-
-def _minutes(record: Record) -> str:
-    return f"{record['seconds'] / 60:.0f} min"
 
 
 def _minus(nats: float) -> str:
