@@ -212,26 +212,55 @@ def _log_sum(t):
 
 
 @triton.jit
+def _triton_colour(
+    x_ptr, mean_ptr, scale_ptr, i, inside, c, pixels, places, colours, components, steps,
+    FLAT: tl.constexpr, TAIL: tl.constexpr, COMPONENTS: tl.constexpr,
+):  # fmt: skip
+    """Where the components of colour ``c`` of pixels ``i`` stand, and their edges."""
+    plane, place = i // places * colours + c, i % places
+    j = tl.arange(0, COMPONENTS)
+    at = (plane * components * places + place)[:, None] + j[None, :] * places
+    x = tl.load(x_ptr + plane * places + place, mask=i < pixels, other=0.0)
+    mean = tl.load(mean_ptr + at, mask=inside, other=0.0)
+    log_scale = tl.load(scale_ptr + at, mask=inside, other=0.0)
+    a, b, delta, width, inverse, mass = _triton_edges(
+        x[:, None], mean, log_scale, steps, FLAT, TAIL
+    )
+    return at, a, b, delta, width, inverse, mass
+
+
+@triton.jit
+def _triton_joint(
+    x_ptr, logit_ptr, mean_ptr, scale_ptr, i, pixels, places, colours, components, steps,
+    FLAT: tl.constexpr, TAIL: tl.constexpr, COMPONENTS: tl.constexpr,
+):  # fmt: skip
+    """Which entries of the tile there are, where their logits stand, these, and with all masses."""
+    j = tl.arange(0, COMPONENTS)
+    inside = (i < pixels)[:, None] & (j < components)[None, :]
+    logit_at = (i // places * components * places + i % places)[:, None] + j[None, :] * places
+    logit = tl.load(logit_ptr + logit_at, mask=inside, other=0.0)
+    logit = tl.where((j < components)[None, :], logit, -float("inf"))
+    joint = logit
+    for c in range(colours):
+        _, _, _, _, _, _, mass = _triton_colour(
+            x_ptr, mean_ptr, scale_ptr, i, inside, c, pixels, places, colours, components, steps,
+            FLAT, TAIL, COMPONENTS,
+        )  # fmt: skip
+        joint += mass
+    return inside, logit_at, logit, joint
+
+
+@triton.jit
 def _log_prob_kernel(
     x_ptr, logit_ptr, mean_ptr, scale_ptr, out_ptr, pixels, places, colours, components, steps,
     FLAT: tl.constexpr, TAIL: tl.constexpr, PIXELS: tl.constexpr, COMPONENTS: tl.constexpr,
 ):  # fmt: skip
     """log-probability of PIXELS pixels."""
     i = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
-    j = tl.arange(0, COMPONENTS)
-    row, place = i // places, i % places
-    inside = (i < pixels)[:, None] & (j < components)[None, :]
-    logit_at = (row * components * places + place)[:, None] + j[None, :] * places
-    logit = tl.load(logit_ptr + logit_at, mask=inside, other=0.0)
-    logit = tl.where((j < components)[None, :], logit, -float("inf"))
-    joint = logit
-    for c in range(colours):
-        at = ((row * colours + c) * components * places + place)[:, None] + j[None, :] * places
-        x = tl.load(x_ptr + (row * colours + c) * places + place, mask=i < pixels, other=0.0)
-        mean = tl.load(mean_ptr + at, mask=inside, other=0.0)
-        log_scale = tl.load(scale_ptr + at, mask=inside, other=0.0)
-        _, _, _, _, _, mass = _triton_edges(x[:, None], mean, log_scale, steps, FLAT, TAIL)
-        joint += mass
+    _, _, logit, joint = _triton_joint(
+        x_ptr, logit_ptr, mean_ptr, scale_ptr, i, pixels, places, colours, components, steps,
+        FLAT, TAIL, COMPONENTS,
+    )  # fmt: skip
     tl.store(out_ptr + i, _log_sum(joint) - _log_sum(logit), mask=i < pixels)
 
 
@@ -243,32 +272,19 @@ def _gradients_kernel(
 ):  # fmt: skip
     """Gradients of PIXELS pixels."""
     i = tl.program_id(0).to(tl.int64) * PIXELS + tl.arange(0, PIXELS)
-    j = tl.arange(0, COMPONENTS)
-    row, place = i // places, i % places
-    inside = (i < pixels)[:, None] & (j < components)[None, :]
-    logit_at = (row * components * places + place)[:, None] + j[None, :] * places
-    logit = tl.load(logit_ptr + logit_at, mask=inside, other=0.0)
-    logit = tl.where((j < components)[None, :], logit, -float("inf"))
+    inside, logit_at, logit, joint = _triton_joint(
+        x_ptr, logit_ptr, mean_ptr, scale_ptr, i, pixels, places, colours, components, steps,
+        FLAT, TAIL, COMPONENTS,
+    )  # fmt: skip
     g = tl.load(g_ptr + i, mask=i < pixels, other=0.0)[:, None]
-    joint = logit
-    for c in range(colours):
-        at = ((row * colours + c) * components * places + place)[:, None] + j[None, :] * places
-        x = tl.load(x_ptr + (row * colours + c) * places + place, mask=i < pixels, other=0.0)
-        mean = tl.load(mean_ptr + at, mask=inside, other=0.0)
-        log_scale = tl.load(scale_ptr + at, mask=inside, other=0.0)
-        _, _, _, _, _, mass = _triton_edges(x[:, None], mean, log_scale, steps, FLAT, TAIL)
-        joint += mass
     share = g * tl.exp(joint - _log_sum(joint)[:, None])
     prior = g * tl.exp(logit - _log_sum(logit)[:, None])
     tl.store(of_logit_ptr + logit_at, share - prior, mask=inside)
     for c in range(colours):
-        at = ((row * colours + c) * components * places + place)[:, None] + j[None, :] * places
-        x = tl.load(x_ptr + (row * colours + c) * places + place, mask=i < pixels, other=0.0)
-        mean = tl.load(mean_ptr + at, mask=inside, other=0.0)
-        log_scale = tl.load(scale_ptr + at, mask=inside, other=0.0)
-        a, b, delta, width, inverse, _ = _triton_edges(
-            x[:, None], mean, log_scale, steps, FLAT, TAIL
-        )
+        at, a, b, delta, width, inverse, _ = _triton_colour(
+            x_ptr, mean_ptr, scale_ptr, i, inside, c, pixels, places, colours, components, steps,
+            FLAT, TAIL, COMPONENTS,
+        )  # fmt: skip
         before, after = _triton_sigmoid(a), _triton_sigmoid(-b)
         of_mean = share * (before - after) * inverse * steps
         of_scale = share * (a * before - b * after - delta * (1 - width) / width)
