@@ -261,7 +261,6 @@ def _backward(
 ) -> _Gradients:
     if _on_triton(x):
         return _triton_gradients(g, x, w, c, v, needs)
-
     sums = _Gradients.zeros((x, w, c, v), needs)
     for rows in (slice(i, i + _ROWS) for i in range(0, len(x), _ROWS)):
         _add_gradients(sums._replace(x=sums.x[rows]), g[rows], x[rows], w, c, v, needs)

@@ -87,13 +87,13 @@ def test_a_table_is_aligned():
     assert harness.table(rows).splitlines() == ["name    seconds", "a       0.123", "longer  –"]
 
 
-def results(benchmark):
+def recorded(benchmark):
     path = harness.RESULTS / f"{benchmark}-cpu.json"
     return json.loads(path.read_text(encoding="utf-8"))["results"]
 
 
 def figures(benchmark, **case):
-    return next(r["contenders"] for r in results(benchmark) if case.items() <= r.items())
+    return next(r["contenders"] for r in recorded(benchmark) if case.items() <= r.items())
 
 
 @pytest.mark.parametrize(("d", "factor"), [(2, 20), (64, 8)])
@@ -134,7 +134,7 @@ def test_nade_on_record_beats_the_loop_in_time_and_memory():
 
 
 def test_a_memory_on_record_draws_pixels_ten_times_faster_and_the_same():
-    rows = {row["model"]: row for row in results("pixel_sampling")}
+    rows = {row["model"]: row for row in recorded("pixel_sampling")}
     assert set(rows) == set(bench_pixel_sampling.MODELS)
     for row in rows.values():
         assert row["times faster"] > 10 and row["difference"] < 1e-5
