@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from genlib.core import parallel
 from genlib.core.checkpoint import Checkpoint, fingerprint
-from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run
+from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run, check_hooks
 from genlib.core.history import History
 from genlib.core.hooks import EarlyStopping
 from genlib.core.saving import DamagedFileError, Tagged, read_tree, write_tree
@@ -303,11 +303,8 @@ class Model(nn.Module):
         if precision is not None:
             self._check_precision(precision)
         if patience is not None:
-            hooks = [*hooks, EarlyStopping(patience)]
-        if valid is None and any(isinstance(hook, EarlyStopping) for hook in hooks):
-            raise ValueError(
-                "patience: early stopping watches the validation loss; pass valid= as well."
-            )
+            hooks = [*hooks, EarlyStopping(patience)] if isinstance(hooks, Sequence) else hooks
+        check_hooks(hooks, valid is not None)
         data = self._data(x, y)
         held_out = None if valid is None else self._held_out(valid)
         what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
@@ -479,9 +476,8 @@ class Model(nn.Module):
                 "gradients scaled."
             )
         if "autocast" in self.cannot:
-            raise ValueError(
-                f"precision: {type(self).__name__} wants its own: {self.cannot['autocast']}"
-            )
+            reason = self.cannot["autocast"]
+            raise ValueError(f"precision: {type(self).__name__} computes in its own: {reason}")
         if self.dtype != torch.float32:
             raise ValueError(
                 f"precision: expected a model in torch.float32 to compute some parts in bfloat16, "
