@@ -185,7 +185,9 @@ class TestPlayers:
         class Empty(gl.Model):
             event_shape = torch.Size([1])
 
-        with pytest.raises(ValueError, match="parameters: expected at least one for player 'model'"):
+        with pytest.raises(
+            ValueError, match="parameters: expected at least one for player 'model'"
+        ):
             Empty().fit(torch.ones(8, 1))
 
     def test_a_rate_beside_an_optimiser_is_refused(self, data):

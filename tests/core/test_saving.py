@@ -136,9 +136,7 @@ class TestModels:
         assert torch.equal(loaded.log_prob(x), model.log_prob(x))
         model.fit(x, epochs=3, checkpoint=tmp_path / "c", resume=True)
         other = Pair(TrainedGaussian(2), [gl.Histogram(6), Pair(TrainedGaussian(2), [])], 2.0)
-        with pytest.raises(
-            gl.WrongCheckpointError, match=r"others\[0\].*bins = 6, found 5"
-        ):
+        with pytest.raises(gl.WrongCheckpointError, match=r"others\[0\].*bins = 6, found 5"):
             other.fit(x, epochs=3, checkpoint=tmp_path / "c", resume=True)
 
     def test_each_tensor_keeps_its_dtype_and_ties_stay_tied(self, tmp_path):
