@@ -53,5 +53,5 @@ def test_the_outcome_is_what_the_tests_say_and_the_file_is_as_it_was(project, mu
 
 @pytest.mark.parametrize("old", ["a * b", "a", "a - b"])
 def test_a_mutation_that_does_not_fit_is_refused(project, old):
-    with pytest.raises(ValueError, match="expected the old text once in sum.py"):
+    with pytest.raises(ValueError, match=r"expected the old text once in sum\.py"):
         outcome(dataclasses.replace(SIGN, old=old), project)
