@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -169,10 +170,8 @@ class Run:
         self.clip_norm = math.inf if clip_norm is None else clip_norm
         self.players = list(model.players())
         _check_players(self.players, model, optimizer, lr)
-        default = lambda parameters: Adam(parameters, lr=lr or 1e-3)  # noqa: E731
-        self.optimizers = [
-            (optimizer or p.optimizer or default)(p.parameters) for p in self.players
-        ]
+        adam = partial(Adam, lr=1e-3 if lr is None else lr)
+        self.optimizers = [(optimizer or p.optimizer or adam)(p.parameters) for p in self.players]
         self.objectives = [parallel.objective(p.loss, p.parameters) for p in self.players]
         self._settings = [_settings(optimizer) for optimizer in self.optimizers]
         self.history, self.steps, self.mover, self.stopped = History(), 0, 0, False
@@ -248,7 +247,7 @@ class Run:
         for turn in _rounds(batches, max(player.steps for player in self.players)):
             for i, player in enumerate(self.players):
                 for batch in turn[: player.steps]:
-                    sums[i] += self._step(i, batch) * len(batch[0])
+                    sums[i].add_(self._step(i, batch), alpha=len(batch[0]))
                     rows[i] += len(batch[0])
         names = ["loss"] if len(self.players) == 1 else [player.name for player in self.players]
         return dict(zip(names, map(parallel.mean, sums, rows), strict=True))
