@@ -862,6 +862,14 @@ class TestKNearest:
         with pytest.raises(error, match="k: expected"):
             gl.KNearest(k=k)
 
+    def test_distances_beyond_every_number(self):
+        model, far = gl.KNearest(k=1).double(), torch.full((2, 1), 1e200, dtype=torch.float64)
+        with pytest.raises(ValueError, match="at most 1e150"):
+            model.fit(far)
+        model.fit(torch.zeros(2, 1).double())
+        with pytest.raises(ValueError, match="at most 1e150"):
+            model.unnormalised_log_prob(far)
+
     def test_more_neighbours_than_rows(self):
         with pytest.raises(ValueError, match="at most the number of rows, 4, got 5"):
             gl.KNearest(k=5).fit(torch.randn(4, 2))

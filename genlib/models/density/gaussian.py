@@ -59,7 +59,7 @@ class Gaussian(DensityEstimator):
 
     def _estimate(self, x: Tensor, *, held_out: tuple[Tensor, ...]) -> History:
         mean = sum(part.double().sum(0) for part in row_chunks(x, _IN_CACHE)) / len(x)
-        sigma = _scatter(x, mean, diagonal=self.covariance == "diagonal") / len(x)
+        sigma = _scatter(x, mean, diagonal=self.covariance == "diagonal").div_(len(x))
         sigma.diagonal().add_(self.ridge)
         scale_tril, failed = torch.linalg.cholesky_ex(sigma)
         left = scale_tril.diagonal() ** 2 / sigma.diagonal()

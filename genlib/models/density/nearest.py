@@ -58,6 +58,7 @@ class KNearest(DensityEstimator):
     def _estimate(self, x: Tensor, *, held_out: tuple[Tensor, ...]) -> History:
         if self.k > len(x):
             raise ValueError(f"k: expected at most the number of rows, {len(x)}, got {self.k}.")
+        _check_squares(x)
         self.points = x.clone()
         return History()
 
@@ -67,6 +68,7 @@ class KNearest(DensityEstimator):
         """
         self._require_data("unnormalised_log_prob")
         self.check(x)
+        _check_squares(x)
         d = x.shape[1]
         # Who the neighbour is has no gradient; the distance to it has.
         neighbour = self.points[self._search().kth(x.detach().double(), self.k)]
@@ -83,6 +85,15 @@ class KNearest(DensityEstimator):
             search = (_Tree if tree else _Products)(self.points.double())
             self._kept = kept = _Kept(self.points, version, search)
         return kept.search
+
+
+def _check_squares(x: Tensor) -> None:
+    """Raise unless squared distances between rows like these are numbers in float64."""
+    if x.detach().abs().max() > 1e150:
+        raise ValueError(
+            "x: expected values of at most 1e150, whose squares float64 can hold; divide the data "
+            "by a constant."
+        )
 
 
 class _Kept(NamedTuple):
