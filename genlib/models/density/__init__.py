@@ -5,10 +5,13 @@ learning rate or an epoch, and all but one answer the density query exactly. Sou
 density-estimation part of document U; Bishop (2006), §2.5; Silverman (1986); Scott (1992).
 """
 
+# In the order of the lesson, which tables of all models follow.
+# isort: off
 from genlib.models.density.gaussian import Gaussian
-from genlib.models.density.histogram import Histogram
 from genlib.models.density.laplace import Laplace
-from genlib.models.density.nearest import KNearest
+from genlib.models.density.histogram import Histogram
 from genlib.models.density.parzen import Parzen
+from genlib.models.density.nearest import KNearest
+# isort: on
 
 __all__ = ["Gaussian", "Histogram", "KNearest", "Laplace", "Parzen"]

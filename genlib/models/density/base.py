@@ -54,9 +54,8 @@ def per_column(value: float | Sequence[float], x: Tensor, name: str) -> Tensor:
     return given.expand(x.shape[1]).clone()
 
 
-def check_varied(x: Tensor, mend: str) -> None:
-    """Raise if all rows of ``x`` agree in some column."""
-    constant = x.amin(0) == x.amax(0)
+def check_varied(constant: Tensor, mend: str) -> None:
+    """Raise if all rows agree in some column: where ``constant`` is true."""
     if constant.any():
         raise ValueError(f"x: column {first_index(constant)[0]} is constant; {mend}.")
 

@@ -105,8 +105,8 @@ class Histogram(DensityEstimator):
         """Number of cells in each dimension."""
         d = x.shape[1]
         if self.bins == "scott":
-            check_varied(x, 'bins="scott" finds no width; give bins as a count')
             deviation = x.std(0, correction=0)
+            check_varied(deviation == 0, 'bins="scott" finds no width; give bins as a count')
             check_finite(deviation, "deviation")
             width = 3.49 * deviation * len(x) ** (-1 / (d + 2))
             shape = ((high - low) / width).ceil().long().clamp_min(1)

@@ -22,9 +22,9 @@ class Laplace(DensityEstimator):
     fitted_buffers = ("loc", "scale")
 
     def _estimate(self, x: Tensor, *, held_out: tuple[Tensor, ...]) -> History:
-        check_varied(x, "its best density is infinite; leave it out")
         loc = x.median(0).values
         scale = (x - loc).abs().mean(0)
+        check_varied(scale == 0, "its best density is infinite; leave it out")
         check_finite(scale, "mean absolute deviation")
         self.loc, self.scale = loc, scale
         return History()

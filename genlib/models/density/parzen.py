@@ -175,14 +175,16 @@ def _equal(x: Tensor) -> Tensor:
 
 def _spread(y: Tensor, w: Tensor | None) -> tuple[Tensor, float]:
     """Standard deviation of each column and the effective number of rows."""
-    check_varied(y, "give its bandwidth as a number")
     if w is None:
         deviation, count = y.std(0, correction=0), len(y)
+        constant = deviation == 0
     else:
         shares = w.double() / w.double().sum()
         centred = y.double() - shares @ y.double()
         deviation = (shares @ centred.square()).sqrt().to(y)
         count = 1 / shares.square().sum().item()
+        constant = y.amin(0) == y.amax(0)  # a weighted deviation may be zero up to rounding
+    check_varied(constant, "give its bandwidth as a number")
     return deviation, count
 
 

@@ -90,9 +90,9 @@ class _Hypercube(_Compact):
     """K(u) = 1 where every |u_i| < ½."""
 
     def value(self, x: Tensor, y: Tensor, h: Tensor) -> Tensor:
-        inside = True
-        for a, b, side in zip(x, y, h, strict=True):
-            inside = ((a - b).abs() < side / 2) & inside
+        inside = (x[0] - y[0]).abs() < h[0] / 2
+        for a, b, side in zip(x[1:], y[1:], h[1:], strict=True):
+            inside &= (a - b).abs() < side / 2
         return inside.to(x)
 
     def log_integral(self, d: int) -> float:
