@@ -1,6 +1,7 @@
 """What all models share: the contract, fitting, checks, saving, seeds."""
 
 from genlib.core.discrete import binary_events, discrete_events
+from genlib.core.estimator import Estimator
 from genlib.core.fit import Player, TrainingDivergedError, WrongCheckpointError
 from genlib.core.history import History
 from genlib.core.model import (
@@ -19,6 +20,7 @@ __all__ = [
     "DamagedFileError",
     "Density",
     "EnergyModel",
+    "Estimator",
     "History",
     "Model",
     "NotFittedError",

@@ -105,17 +105,18 @@ class TestDoor:
             (torch.zeros(0, 3), ValueError, r"empty tensor of shape \(0, 3\)"),
             (torch.tensor([[0.0, 1.0, float("nan")]]), ValueError, r"got nan at index \(0, 2\)"),
             (torch.tensor([[0.0, float("-inf"), 1.0]]), ValueError, r"got -inf at index \(0, 1\)"),
-            (
-                torch.zeros(2, 3, device="meta"),
-                ValueError,
-                r"the model is on cpu, the data on meta",
-            ),
+            (torch.zeros(2, 3, device="meta"), ValueError, r"on the meta device, which holds none"),
+            (torch.zeros(2, 3).to_sparse(), TypeError, r"dense tensor, got .*x.to_dense\(\)"),
         ],
     )
     @pytest.mark.parametrize("method", ["log_prob", "encode", "fit"])
     def test_bad_input_names_expected_and_found(self, gaussian, method, x, error, words):
         with pytest.raises(error, match=words):
             getattr(gaussian, method)(x)
+
+    def test_data_and_model_live_on_one_device(self, gaussian):
+        with pytest.raises(ValueError, match="the model is on meta, the data on cpu"):
+            gaussian.to("meta").log_prob(torch.zeros(2, 3))
 
     def test_finite_values_may_have_an_infinite_sum(self):
         check_event(torch.full((4, 3), 3e38), torch.Size([3]))
