@@ -92,7 +92,7 @@ def mnist() -> Dataset:
         content = _Published("MNIST", _MNIST_FOLDERS, name, names, expected, urls).content()
         parts.append(torch.from_numpy(_read_idx(content)))
     images, labels, test_images, test_labels = parts
-    images, test_images = (part.unsqueeze(1).float() / 255 for part in (images, test_images))
+    images, test_images = (part.unsqueeze(1).float().div_(255) for part in (images, test_images))
     labels, test_labels = labels.long(), test_labels.long()
     split = len(images) - _MNIST_VALID
     return Dataset(
