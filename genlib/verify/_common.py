@@ -81,6 +81,11 @@ def check_draws(draws: object, minimum: int, purpose: str) -> None:
         )
 
 
+def shape_of(x: object) -> str:
+    """The shape of a tensor, or the kind of what is none, for a message."""
+    return str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__
+
+
 def in_words(x: Tensor, most: int = 6) -> str:
     """The first values of one event, for a message."""
     x = x.flatten()

@@ -89,7 +89,9 @@ class Proposal:
         Raises
         ------
         VerificationError
-            p is infinite or not a number, or lies where the proposal has too few draws.
+            p is infinite or not a number.
+        ValueError
+            Most of p lies where the proposal draws too little to judge it.
         """
         size, generator, like = self.points.shape[1], self.generator, self.points
         wide = (uniform((draws,), like, generator) < self.shares[1]).long()
@@ -101,11 +103,10 @@ class Proposal:
         relative = (log_w - log_w.max()).exp().nan_to_num()  # NaN where no draw has any weight
         effective = (relative.sum() ** 2 / relative.square().sum()).nan_to_num()
         if effective < ENOUGH:
-            raise VerificationError(
-                f"the weights of {draws} draws are worth {effective:.0f} equal ones, where "
-                f"{ENOUGH} are needed: the density does not lie about the reference points (the "
-                "model's own samples, unless around= gives others), or importance sampling wants "
-                f"more draws for events of {size} values."
+            raise ValueError(
+                f"draws: by their importance weights, {draws} are worth {effective:.0f}, where "
+                f"{ENOUGH} are needed; give more for events of {size} values, or the density does "
+                "not lie about the rows of around (by default, the model's own samples)."
             )
         return x, log_w.exp()
 
@@ -148,19 +149,29 @@ def check_importance_draws(draws: object) -> None:
     check_draws(draws, ENOUGH, "so that the skewness of importance weights does no harm")
 
 
-def shares(weights: Tensor, cell: Tensor, cells: int, alpha: float) -> tuple[Tensor, ...]:
-    """Integrals over each cell, and limits below and above, each of which fails to hold with
-    probability ``alpha``.
+def cell_p_values(found: Tensor, weights: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Integrals of the density over cells, and two-sided p-values of ``found``, the numbers of
+    samples in them, of as many samples as there are weights.
 
-    They are the gamma limits of a weighted sum of Poisson counts (Fay and Feuer, 1997), which hold
-    for the few draws of a small cell as well, where normal ones are too narrow.
+    A sum of weights is taken as a Poisson count times a scale, of the same mean and variance (Fay
+    and Feuer, 1997). Given both counts' sum, that of the samples is binomial, which holds for small
+    cells as well, where a normal approximation would raise false alarms.
     """
-    total = torch.bincount(cell, weights, cells).numpy()
-    squares = torch.bincount(cell, weights**2, cells).numpy()
-    low, some = np.zeros(cells), total > 0
-    scale = squares[some] / total[some]
-    low[some] = stats.gamma.ppf(alpha, total[some] / scale, scale=scale)
+    k, total, squares = (
+        x.double().numpy()
+        for x in (
+            found,
+            torch.bincount(cell, weights, len(found)),
+            torch.bincount(cell, weights**2, len(found)),
+        )
+    )
     top = weights.max().item()  # what one more draw might have weighed
-    scale = (squares + top**2) / (total + top)
-    high = stats.gamma.isf(alpha, (total + top) / scale, scale=scale)
-    return tuple(torch.from_numpy(x) / len(weights) for x in (total, low, high))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = squares / total
+        few = stats.beta.sf(scale / (1 + scale), k + 1, total / scale)
+        scale = (squares + top**2) / (total + top)
+        many = stats.beta.cdf(scale / (1 + scale), k, (total + top) / scale)
+    few[total == 0] = 1
+    many[k == 0] = 1
+    p = 2 * torch.from_numpy(few).minimum(torch.from_numpy(many))
+    return torch.from_numpy(total) / len(weights), p

@@ -17,6 +17,7 @@ from genlib.verify._common import (
     in_words,
     level,
     nearest,
+    shape_of,
     standard_errors,
 )
 
@@ -59,7 +60,7 @@ def detailed_balance(
     """
     log_pi = _log_pi(log_prob, states)
     i, j = torch.triu_indices(len(states), len(states), 1)
-    check_draws(draws, enough(len(i)), "so that a flow twice as large as its return stands out")
+    check_draws(draws, enough(len(i)), "so that a flow four times its return stands out")
     counts = torch.stack([_counts(step, states, start, draws) for start in range(len(states))])
     there, back = counts[i, j], counts[j, i]
     if not (there + back).any():
@@ -81,7 +82,7 @@ def detailed_balance(
 def stationary(
     step: Step,
     sample: Callable[[int], Tensor],
-    steps: int = 10,
+    steps: int = 7,
     draws: int = 20_000,
     cells: int = 32,
 ) -> None:
@@ -95,7 +96,8 @@ def stationary(
     - mean and variance of each value stay what they are: z-tests of the mean change, whose rate
       holds as far as means of so many changes are normal.
 
-    A step that only permutes the target, and never mixes, is stationary as well.
+    A chain that never mixes may be stationary as well. One that comes back in a cycle shows nothing
+    after as many steps, so that an odd number of them is wise.
 
     Parameters
     ----------
@@ -132,8 +134,8 @@ def stationary(
         end = _advance(step, end)
     if torch.equal(start, end):
         raise VerificationError(
-            f"no chain moves in {steps} steps, so that there is nothing to compare: is every "
-            "proposal refused, or none made?"
+            f"every chain is where it was {steps} steps before, so that there is nothing to "
+            "compare: is every proposal refused, or none made?"
         )
     centres, start, end = (part.flatten(1).double().cpu() for part in (centres, start, end))
     _moments_stay(start, end, steps)
@@ -173,10 +175,9 @@ def _log_pi(log_prob: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
     if len(states.unique(dim=0)) < len(states):
         raise ValueError("states: expected each state once, got some of them twice.")
     log_pi = log_prob(states)
-    if log_pi.shape != (len(states),):
+    if not isinstance(log_pi, Tensor) or log_pi.shape != (len(states),):
         raise ValueError(
-            f"log_prob: expected a number a state, shape ({len(states)},), got "
-            f"{tuple(log_pi.shape)}."
+            f"log_prob: expected a number a state, shape ({len(states)},), got {shape_of(log_pi)}."
         )
     if not log_pi.isfinite().all():
         (i,) = first_index(~log_pi.isfinite())

@@ -23,11 +23,11 @@ from genlib.verify._common import (
 )
 from genlib.verify._importance import (
     Proposal,
+    cell_p_values,
     check_importance_draws,
     check_own_events,
     draw,
     log_probs,
-    shares,
 )
 
 
@@ -58,10 +58,10 @@ def normalised(
     Raises
     ------
     VerificationError
-        The total differs from one, or the draws cannot find it.
+        The total differs from one.
     TypeError, ValueError
         ``model`` has no log_prob, or discrete events too many to list; ``around`` are no events of
-        it; too few ``draws`` to notice anything.
+        it; too few ``draws``, or too few of them where the density lies, to notice anything.
     """
     check_model(model, "log_prob")
     if around is not None:
@@ -111,8 +111,8 @@ def samples_match(
     VerificationError
         Some event or cell is drawn more or less often than its probability allows.
     TypeError, ValueError
-        ``model`` has no log_prob or sample, or discrete events too many to list; too few ``draws``
-        to notice anything.
+        ``model`` has no log_prob or sample, or discrete events too many to list; too few ``draws``,
+        or too few of them where the density lies, to notice anything.
     """
     check_model(model, "log_prob", "sample")
     check_count(cells, "cells", minimum=2)
@@ -159,7 +159,7 @@ def _counts_match(model: Model, events: Tensor, draws: int, generator: Generator
 
 
 def _cells_match(model: Model, draws: int, cells: int, generator: Generator | None) -> None:
-    """Tests of the counts of samples in cells against integrals known to within limits."""
+    """Tests of the counts of samples in cells against integrals over them."""
     check_importance_draws(draws)
     needed = enough(cells)
     check_draws(draws, needed * cells, f"so that each of {cells} cells holds some {needed}")
@@ -168,15 +168,14 @@ def _cells_match(model: Model, draws: int, cells: int, generator: Generator | No
     centres, x = x[:cells], x[cells:]
     found = torch.bincount(nearest(x, centres), minlength=cells)
     proposed, weights = proposal.weights(draws)
-    alpha = level(2 * cells)  # one half for the limits, the other for the counts
-    stated, low, high = shares(weights, nearest(proposed.double(), centres), cells, alpha / 2)
-    wrong = ~(binomial_p_values(found, draws, low, high) >= alpha)
+    stated, p = cell_p_values(found, weights, nearest(proposed.double(), centres))
+    wrong = ~(p >= level(cells))
     if wrong.any():
         (cell,) = first_index(wrong)
         raise VerificationError(
             f"the cell around {in_words(centres[cell])} holds {found[cell] / draws:.4f} of the "
-            f"samples, and {stated[cell]:.4f} of the density (between {low[cell]:.4f} and "
-            f"{high[cell]:.4f}): sample and log_prob describe different distributions."
+            f"samples, and {stated[cell]:.4f} of the density (p = {p[cell]:.1g}): sample and "
+            "log_prob describe different distributions."
         )
 
 

@@ -11,7 +11,14 @@ from scipy import stats
 from torch import Tensor
 
 from genlib.core.validation import check_flag, check_tensor, first_index
-from genlib.verify._common import VerificationError, check_draws, enough, level, standard_errors
+from genlib.verify._common import (
+    VerificationError,
+    check_draws,
+    enough,
+    level,
+    shape_of,
+    standard_errors,
+)
 
 
 class WithError(Protocol):
@@ -60,7 +67,8 @@ def estimate(found: WithError, truth: Tensor, independent: bool = True) -> None:
             f"found: expected an estimate with a value and an error, got {type(found).__name__}."
         )
     check_flag(independent, "independent")
-    value, error, truth = map(_tensor, (found.value, found.error, truth))
+    value, error = _tensor(found.value, "value"), _tensor(found.error, "error")
+    truth = _tensor(truth, "truth")
     check_tensor(truth, "truth")
     if not value.shape == error.shape == truth.shape:
         raise ValueError(
@@ -134,8 +142,10 @@ def bound(lower: Callable[[Tensor], Tensor], x: Tensor, truth: Tensor, draws: in
         )
 
 
-def _tensor(x: object) -> Tensor:
-    return x.detach() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64)
+def _tensor(x: object, name: str) -> Tensor:
+    if not isinstance(x, Tensor | int | float):
+        raise TypeError(f"{name}: expected a tensor or a number, got {type(x).__name__}.")
+    return x.detach() if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64)
 
 
 def _rounding(truth: Tensor, dtype: torch.dtype) -> Tensor:
@@ -172,8 +182,9 @@ def _check_spread(z: Tensor) -> None:
 def _lower_bound(lower: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     found = lower(x)
     if not isinstance(found, Tensor) or found.shape != x.shape[:1]:
-        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise ValueError(f"lower: expected a number a row, shape ({len(x)},), got {got}.")
+        raise ValueError(
+            f"lower: expected a number a row, shape ({len(x)},), got {shape_of(found)}."
+        )
     wrong = found.isnan() | found.isposinf()
     if wrong.any():
         (i,) = first_index(wrong)

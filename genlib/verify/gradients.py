@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genlib.core.validation import check_positive, check_tensor, first_index
-from genlib.verify._common import VerificationError
+from genlib.verify._common import VerificationError, shape_of
 
 
 def gradient(
@@ -50,8 +50,9 @@ def gradient(
     x = x.detach().double()
     found = _autograd(function, x) if claimed is None else claimed(x)
     if not isinstance(found, Tensor) or found.shape != x.shape:
-        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise VerificationError(f"expected a gradient of shape {tuple(x.shape)}, got {got}.")
+        raise VerificationError(
+            f"expected a gradient of shape {tuple(x.shape)}, got {shape_of(found)}."
+        )
     expected = _central_differences(function, x)
     if not expected.isfinite().all():
         index = first_index(~expected.isfinite())
@@ -71,8 +72,9 @@ def gradient(
 def _values(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     values = function(x)
     if not isinstance(values, Tensor) or values.shape != (len(x),):
-        got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"function: expected a number a row, shape ({len(x)},), got {got}.")
+        raise ValueError(
+            f"function: expected a number a row, shape ({len(x)},), got {shape_of(values)}."
+        )
     return values
 
 
