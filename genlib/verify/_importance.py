@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from genlib.core import Model
 from genlib.core.random import integers, normal, uniform
+from genlib.core.rows import row_chunks
 from genlib.core.validation import check_event, describe, first_index
 from genlib.verify._common import VerificationError, check_draws, in_words, standard_errors
 
@@ -26,7 +27,7 @@ _ROWS_AT_ONCE = 4096
 def log_probs(model: Model, x: Tensor) -> Tensor:
     """``log_prob`` of each row, in float64 on the CPU, some rows at a time."""
     x = x.to(model.device)
-    parts = [model.log_prob(part) for part in x.split(_ROWS_AT_ONCE)]
+    parts = [model.log_prob(part) for part in row_chunks(x)]
     return torch.cat(parts).double().cpu()
 
 
@@ -57,15 +58,17 @@ class Proposal:
     points are rows of ``around``, 256 at most, or as many samples of the model.
     """
 
-    def __init__(self, model: Model, around: Tensor | None, generator: Generator | None) -> None:
+    def __init__(
+        self, model: Model, draws: int, around: Tensor | None, generator: Generator | None
+    ) -> None:
+        check_draws(draws, ENOUGH, "so that the skewness of importance weights does no harm")
         size = model.event_shape.numel()
         if model.support.is_discrete:
             raise ValueError(
                 "expected real values, or at most 2**20 discrete events; got events of "
                 f"{size} values in {describe(model.support)}, too many to list."
             )
-        self.model = model
-        self.generator = generator
+        self.model, self.draws, self.generator = model, draws, generator
         points = draw(model, _POINTS, generator) if around is None else around
         every = math.ceil(len(points) / _POINTS)
         self.points = points[::every].reshape(-1, size).double().cpu()
@@ -83,8 +86,8 @@ class Proposal:
         self.scales = torch.stack([rule * spread, 3 * spread])
         self.shares = torch.tensor([0.8, 0.2], dtype=torch.float64)
 
-    def weights(self, draws: int) -> tuple[Tensor, Tensor]:
-        """Draws of the proposal, as rows of values, and p/q at each; both on the CPU.
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """All draws of the proposal, as rows of values, and p/q at each; both on the CPU.
 
         Raises
         ------
@@ -93,22 +96,26 @@ class Proposal:
         ValueError
             Most of p lies where the proposal draws too little to judge it.
         """
-        size, generator, like = self.points.shape[1], self.generator, self.points
-        wide = (uniform((draws,), like, generator) < self.shares[1]).long()
-        origin = integers(len(self.points), (draws,), like, generator)
-        chi2 = normal((draws, _FREEDOM), like, generator).square().sum(1, keepdim=True)
-        t = normal((draws, size), like, generator) / (chi2 / _FREEDOM).sqrt()
-        x = (self.points[origin] + self.scales[wide] * t).to(self.model.dtype)
+        x = self._draw()
         log_w = self._log_model(x) - self._log_density(x.double())
         relative = (log_w - log_w.max()).exp().nan_to_num()  # NaN where no draw has any weight
         effective = (relative.sum() ** 2 / relative.square().sum()).nan_to_num()
         if effective < ENOUGH:
             raise ValueError(
-                f"draws: by their importance weights, {draws} are worth {effective:.0f}, where "
-                f"{ENOUGH} are needed; give more for events of {size} values, or the density does "
-                "not lie about the rows of around (by default, the model's own samples)."
+                f"draws: by their importance weights, {self.draws} are worth {effective:.0f}, "
+                f"where {ENOUGH} are needed; give more for events of {x.shape[1]} values, or the "
+                "density does not lie about the rows of around (by default, the model's own "
+                "samples)."
             )
         return x, log_w.exp()
+
+    def _draw(self) -> Tensor:
+        like, generator = self.points, self.generator
+        wide = (uniform((self.draws,), like, generator) < self.shares[1]).long()
+        origin = integers(len(like), (self.draws,), like, generator)
+        chi2 = normal((self.draws, _FREEDOM), like, generator).square().sum(1, keepdim=True)
+        t = normal((self.draws, like.shape[1]), like, generator) / (chi2 / _FREEDOM).sqrt()
+        return (like[origin] + self.scales[wide] * t).to(self.model.dtype)
 
     def _log_model(self, x: Tensor) -> Tensor:
         """The model's log density, −∞ outside its support, where nobody may ask."""
@@ -142,11 +149,6 @@ class Proposal:
             log_t = -(nu + size) / 2 * torch.log1p(squares / nu)
             parts.append(share.log() + constant - scale.log().sum() + torch.logsumexp(log_t, 1))
         return torch.logsumexp(torch.stack(parts), 0)
-
-
-def check_importance_draws(draws: object) -> None:
-    """Raise unless there are draws enough for an integral."""
-    check_draws(draws, ENOUGH, "so that the skewness of importance weights does no harm")
 
 
 def cell_p_values(found: Tensor, weights: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

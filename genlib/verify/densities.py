@@ -24,7 +24,6 @@ from genlib.verify._common import (
 from genlib.verify._importance import (
     Proposal,
     cell_p_values,
-    check_importance_draws,
     check_own_events,
     draw,
     log_probs,
@@ -75,8 +74,7 @@ def normalised(
                 + _hint(total)
             )
         return
-    check_importance_draws(draws)
-    weights = Proposal(model, around, generator).weights(draws)[1]
+    weights = Proposal(model, draws, around, generator).weights()[1]
     mean, error = weights.mean().item(), weights.std().item() / math.sqrt(draws)
     if not abs(mean - 1) <= standard_errors() * error + 1e-4:
         raise VerificationError(
@@ -160,14 +158,13 @@ def _counts_match(model: Model, events: Tensor, draws: int, generator: Generator
 
 def _cells_match(model: Model, draws: int, cells: int, generator: Generator | None) -> None:
     """Tests of the counts of samples in cells against integrals over them."""
-    check_importance_draws(draws)
     needed = enough(cells)
+    proposal = Proposal(model, draws, None, generator)
     check_draws(draws, needed * cells, f"so that each of {cells} cells holds some {needed}")
-    proposal = Proposal(model, None, generator)
     x = draw(model, cells + draws, generator).reshape(cells + draws, -1).double().cpu()
     centres, x = x[:cells], x[cells:]
     found = torch.bincount(nearest(x, centres), minlength=cells)
-    proposed, weights = proposal.weights(draws)
+    proposed, weights = proposal.weights()
     stated, p = cell_p_values(found, weights, nearest(proposed.double(), centres))
     wrong = ~(p >= level(cells))
     if wrong.any():

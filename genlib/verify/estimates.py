@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from scipy import stats
 from torch import Tensor
 
+from genlib.core import Estimate
 from genlib.core.validation import check_flag, check_tensor, first_index
 from genlib.verify._common import (
     VerificationError,
@@ -21,14 +21,7 @@ from genlib.verify._common import (
 )
 
 
-class WithError(Protocol):
-    """A value and its standard error: tensors of one shape, or numbers."""
-
-    value: Tensor
-    error: Tensor
-
-
-def estimate(found: WithError, truth: Tensor, independent: bool = True) -> None:
+def estimate(found: Estimate, truth: Tensor, independent: bool = True) -> None:
     """Check that estimates lie as far from the truth as their standard errors say.
 
     Each z = (value − truth) / error is held to the standard normal distribution, and the sum of all
@@ -39,8 +32,8 @@ def estimate(found: WithError, truth: Tensor, independent: bool = True) -> None:
 
     Parameters
     ----------
-    found
-        Has ``value`` and ``error``: tensors of one shape, or numbers.
+    found : Estimate
+        Or whatever has a ``value`` and an ``error``: tensors of one shape, or numbers.
     truth : Tensor
         The exact values, of the same shape.
     independent : bool
@@ -57,10 +50,8 @@ def estimate(found: WithError, truth: Tensor, independent: bool = True) -> None:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
     >>> x = 3 + torch.randn(10_000, 50, generator=torch.Generator().manual_seed(0))
-    >>> found = SimpleNamespace(value=x.mean(0), error=x.std(0) / 100)
-    >>> estimate(found, torch.full((50,), 3.0))
+    >>> estimate(Estimate(x.mean(0), x.std(0) / 100), torch.full((50,), 3.0))
     """
     if not (hasattr(found, "value") and hasattr(found, "error")):
         raise TypeError(

@@ -354,11 +354,11 @@ class TestSupports:
 
 
 def test_the_proposal_draws_from_the_density_that_it_states():
-    """The share of its draws near the first of two far points, against scipy's t and its weights:
-    a z-test with a false-alarm rate of 1e-6.
+    """Around two far points: its density by scipy, and the share of draws on either side of one of
+    them, in a test with a false-alarm rate of 1e-6.
     """
     around = torch.tensor([[0.0, 0.0], [100.0, 30.0]]).repeat(50, 1)
-    proposal = Proposal(TrainedGaussian(2), around, torch.Generator().manual_seed(0))
+    proposal = Proposal(TrainedGaussian(2), 5000, around, None)
     x = torch.tensor([[0.5, 0.1], [-40.0, 7.0], [99.0, 31.0], [400.0, -300.0]]).double()
     expected = 0
     for scale, share in zip(proposal.scales, proposal.shares, strict=True):
@@ -366,6 +366,16 @@ def test_the_proposal_draws_from_the_density_that_it_states():
             t = stats.multivariate_t(point, torch.diag(scale**2).numpy(), df=5)
             expected = expected + share.item() / 2 * t.pdf(x)
     torch.testing.assert_close(proposal._log_density(x).exp(), torch.tensor(expected))
+
+    low = [-50.0, -15.0]
+    share = 0
+    for scale, weight in zip(proposal.scales, proposal.shares, strict=True):
+        for point in ([0, 0], [100, 30]):
+            t = stats.multivariate_t(point, torch.diag(scale**2).numpy(), df=5)
+            share += weight.item() / 2 * t.cdf([0, 0], lower_limit=low, random_state=0)
+    drawn = proposal._draw()
+    inside = ((drawn > torch.tensor(low)) & (drawn < 0)).all(1).sum().item()
+    assert stats.binomtest(inside, len(drawn), share).pvalue > 1e-6
 
 
 def test_probabilities_some_rows_at_a_time_are_all_in_order():

@@ -3,7 +3,6 @@ closed form: right ones pass, and those that are wrong on purpose do not.
 """
 
 import math
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from scipy import stats
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 import genlib as gl
+from genlib import Estimate
 from genlib.verify import VerificationError
 from tests.verify.toys import DEVICE, failures
 
@@ -20,20 +20,18 @@ def _seed():
     gl.seed(0)
 
 
-class Estimate(NamedTuple):
-    value: torch.Tensor
-    error: torch.Tensor
-
-
-class LinearGaussian:
+class LinearGaussian(gl.LatentVariableModel):
     """z ~ N(0, I) of two values, x = W z + b + σ ε of four; q(z | x) is the posterior, its mean
     moved by ``shift`` and its standard deviations multiplied by ``width``.
     """
 
+    event_shape = torch.Size([4])
+
     def __init__(self, shift=0.3, width=1.3, dtype=torch.float32):
+        super().__init__()
         generator = torch.Generator().manual_seed(1)
-        self.w = torch.randn(4, 2, generator=generator).to(DEVICE, dtype)
-        self.b = torch.randn(4, generator=generator).to(DEVICE, dtype)
+        self.register_buffer("w", torch.randn(4, 2, generator=generator).to(DEVICE, dtype))
+        self.register_buffer("b", torch.randn(4, generator=generator).to(DEVICE, dtype))
         self.noise, self.shift, self.width = 0.7, shift, width
         self.prior = Normal(torch.zeros(2).to(self.b), 1)
         precision = torch.eye(2).to(self.b) + self.w.T @ self.w / self.noise**2
@@ -51,17 +49,11 @@ class LinearGaussian:
         mean = (x - self.b) @ self.w @ self.covariance / self.noise**2
         return MultivariateNormal(mean + self.shift, self.width**2 * self.covariance)
 
-    def log_weights(self, x, samples):
+    def _log_weights(self, x, samples, generator):
         q = self.posterior(x)
         z = q.sample((samples,))
         likelihood = Normal(z @ self.w.T + self.b, self.noise).log_prob(x).sum(-1)
         return likelihood + self.prior.log_prob(z).sum(-1) - q.log_prob(z)
-
-    def elbo(self, x, samples=1):
-        return self.log_weights(x, samples).mean(0)
-
-    def iwae(self, x, samples=10):
-        return self.log_weights(x, samples).logsumexp(0) - math.log(samples)
 
     def reconstruction(self, x):
         z = self.posterior(x).sample()
@@ -71,26 +63,23 @@ class LinearGaussian:
         prior = MultivariateNormal(torch.zeros(2).to(x), torch.eye(2).to(x))
         return self.reconstruction(x) - kl_divergence(self.posterior(x), prior)
 
-    def estimate(self, x, samples=2000):
-        log_w = self.log_weights(x, samples)
-        value = log_w.logsumexp(0) - math.log(samples)
-        return Estimate(value, (log_w - value).exp().std(0) / math.sqrt(samples))
-
 
 class TestEstimate:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_passes_importance_sampling(self, dtype):
         model = LinearGaussian(dtype=dtype)
         x = model.rows(200)
-        gl.verify.estimate(model.estimate(x), model.exact(x))
-        gl.verify.estimate(model.estimate(x), model.exact(x), independent=False)
+        gl.verify.estimate(model.estimate_log_prob(x, samples=2000), model.exact(x))
+        gl.verify.estimate(
+            model.estimate_log_prob(x, samples=2000), model.exact(x), independent=False
+        )
 
     @pytest.mark.parametrize(("factor", "word"), [(0.5, "small"), (2.0, "large")])
     def test_finds_errors_halved_and_doubled(self, factor, word):
         """The factor is told to within five standard errors: a quarter, of 200 estimates."""
         model = LinearGaussian()
         x = model.rows(200)
-        found = model.estimate(x)
+        found = model.estimate_log_prob(x, samples=2000)
         with pytest.raises(VerificationError, match=f"errors are too {word} by a factor") as error:
             gl.verify.estimate(found._replace(error=factor * found.error), model.exact(x))
         told = float(str(error.value).split("by a factor of ")[1].split(";")[0])
@@ -99,7 +88,7 @@ class TestEstimate:
     def test_finds_errors_that_forget_the_number_of_draws(self):
         model = LinearGaussian()
         x = model.rows(200)
-        found = model.estimate(x)
+        found = model.estimate_log_prob(x, samples=2000)
         with pytest.raises(
             VerificationError, match=r"at index .* errors are too small by a factor"
         ):
@@ -108,7 +97,7 @@ class TestEstimate:
     def test_finds_a_missing_log_of_k(self):
         model = LinearGaussian()
         x = model.rows(200)
-        found = model.estimate(x)
+        found = model.estimate_log_prob(x, samples=2000)
         with pytest.raises(
             VerificationError,
             match=r"at index \(0,\) the estimate is .* off by about \+7\.60?.*of K",
@@ -118,7 +107,7 @@ class TestEstimate:
     def test_finds_one_entry_among_many(self):
         model = LinearGaussian()
         x = model.rows(200)
-        value, error = model.estimate(x)
+        value, error = model.estimate_log_prob(x, samples=2000)
         value[17] += 10 * error[17]
         with pytest.raises(VerificationError, match=r"index \(17,\).*drawn for this entry"):
             gl.verify.estimate(Estimate(value, error), model.exact(x))
@@ -147,7 +136,7 @@ class TestEstimate:
         """Where q is exact all weights agree, and standard errors are those of rounding."""
         model = LinearGaussian(shift=0, width=1)
         x = model.rows(200)
-        gl.verify.estimate(model.estimate(x), model.exact(x))
+        gl.verify.estimate(model.estimate_log_prob(x, samples=2000), model.exact(x))
 
     def test_single_numbers(self):
         gl.verify.estimate(Estimate(3.0, 0.1), 3.1)
@@ -224,7 +213,7 @@ class TestBound:
         model = LinearGaussian()
         x = model.rows(20)
         with pytest.raises(VerificationError, match=r"row 0 .* off by about \+\d.*log of K"):
-            gl.verify.bound(lambda x: model.iwae(x, 5) + math.log(5), x, model.exact(x))
+            gl.verify.bound(lambda x: model.iwae(x, samples=5) + math.log(5), x, model.exact(x))
 
     def test_finds_a_divergence_that_is_left_out(self):
         model = LinearGaussian()
