@@ -137,7 +137,9 @@ def stationary(
             f"every chain is where it was {steps} steps before, so that there is nothing to "
             "compare: is every proposal refused, or none made?"
         )
-    centres, start, end = (part.flatten(1).double().cpu() for part in (centres, start, end))
+    centres, start, end = (
+        part.reshape(len(part), -1).double().cpu() for part in (centres, start, end)
+    )
     _moments_stay(start, end, steps)
     _cells_stay(start, end, centres, steps)
 

@@ -225,15 +225,16 @@ class TestStationary:
         with pytest.raises(VerificationError, match=r"chains enter the cell around .* leave it"):
             gl.verify.stationary(forget, bells)
 
+    @pytest.mark.parametrize("shape", [(), (1, 2, 2)])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_images_of_either_dtype(self, dtype):
+    def test_numbers_and_images_of_either_dtype(self, dtype, shape):
         """An autoregressive process of order one keeps the standard normal distribution."""
 
         def step(x, noise=0.6):
             return 0.8 * x + noise * torch.randn_like(x)
 
         def sample(n):
-            return torch.randn(n, 1, 2, 2, dtype=dtype, device=DEVICE)
+            return torch.randn(n, *shape, dtype=dtype, device=DEVICE)
 
         gl.verify.stationary(step, sample)
         with pytest.raises(VerificationError, match="the variance of value 0 goes from"):

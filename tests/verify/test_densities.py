@@ -13,7 +13,7 @@ from torch.distributions import constraints
 import genlib as gl
 from genlib.core.discrete import Levels, States
 from genlib.verify import VerificationError
-from genlib.verify._importance import Proposal, log_probs
+from genlib.verify._importance import Proposal, cell_p_values, log_probs
 from tests.core.toys import IsingRing, TrainedGaussian, TugOfWar
 from tests.parameters import scattered
 from tests.verify.toys import DEVICE, Autoregressive, Pair, failures
@@ -234,13 +234,21 @@ class TestSamplesMatch:
             gl.verify.samples_match(coins(fair, loaded))
 
     def test_rounded_certainty_is_no_promise(self):
-        """1 − 2e-8 is 1 in float32, and may still fail once in a while."""
-        stated = torch.tensor([1.0 - 6e-8, 0.5])
-        model = coins(stated, stated)
-        model._sample = lambda n, generator: torch.stack(
-            [torch.arange(n) > 0, torch.arange(n) % 2 > 0], 1
-        ).float()
-        gl.verify.samples_match(model)
+        """1 − 1e-7 is rounded to 1, and may still fail to happen once in a while."""
+
+        class AlmostSure(gl.Model):
+            density = gl.Density.EXACT
+            support = constraints.boolean
+            event_shape = torch.Size([1])
+
+            def _log_prob(self, x):
+                return torch.where(x[:, 0] == 0, 0.0, -16.0)
+
+            def _sample(self, n, generator):
+                return (torch.arange(n) == 7).float()[:, None]
+
+        gl.verify.normalised(AlmostSure())
+        gl.verify.samples_match(AlmostSure())
 
     @pytest.mark.parametrize("dim", [1, 3])
     def test_false_alarms_are_as_rare_as_stated(self, monkeypatch, dim):
@@ -354,11 +362,11 @@ class TestSupports:
 
 
 def test_the_proposal_draws_from_the_density_that_it_states():
-    """Around two far points: its density by scipy, and the share of draws on either side of one of
+    """Around two far points: its density by scipy, and the share of draws in a box about one of
     them, in a test with a false-alarm rate of 1e-6.
     """
     around = torch.tensor([[0.0, 0.0], [100.0, 30.0]]).repeat(50, 1)
-    proposal = Proposal(TrainedGaussian(2), 5000, around, None)
+    proposal = Proposal(TrainedGaussian(2), 20_000, around, None)
     x = torch.tensor([[0.5, 0.1], [-40.0, 7.0], [99.0, 31.0], [400.0, -300.0]]).double()
     expected = 0
     for scale, share in zip(proposal.scales, proposal.shares, strict=True):
@@ -367,15 +375,29 @@ def test_the_proposal_draws_from_the_density_that_it_states():
             expected = expected + share.item() / 2 * t.pdf(x)
     torch.testing.assert_close(proposal._log_density(x).exp(), torch.tensor(expected))
 
-    low = [-50.0, -15.0]
-    share = 0
+    box, share = [20.0, 6.0], 0
     for scale, weight in zip(proposal.scales, proposal.shares, strict=True):
         for point in ([0, 0], [100, 30]):
             t = stats.multivariate_t(point, torch.diag(scale**2).numpy(), df=5)
-            share += weight.item() / 2 * t.cdf([0, 0], lower_limit=low, random_state=0)
+            low = [-20.0, -6.0]
+            share += weight.item() / 2 * t.cdf(box, lower_limit=low, random_state=0)
     drawn = proposal._draw()
-    inside = ((drawn > torch.tensor(low)) & (drawn < 0)).all(1).sum().item()
+    inside = (drawn.abs() < torch.tensor(box)).all(1).sum().item()
     assert stats.binomtest(inside, len(drawn), share).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0, 0.25])
+def test_cells_of_equal_weights_are_compared_by_exact_binomial_tests(weight):
+    """Of k samples and m draws that stand for ``weight`` of them each."""
+    m = torch.tensor([3, 0, 10, 50, 7, 400])
+    k = torch.tensor([5, 2, 0, 90, 7, 310])
+    weights = torch.full((m.sum(),), weight, dtype=torch.float64)
+    cell = torch.arange(6).repeat_interleave(m)
+    stated, p = cell_p_values(k, weights, cell)
+    torch.testing.assert_close(stated, weight * m.double() / m.sum())
+    share = weight / (1 + weight)
+    few, many = stats.binom.cdf(k, k + m, share), stats.binom.sf(k - 1, k + m, share)
+    torch.testing.assert_close(p, 2 * torch.from_numpy(few).minimum(torch.from_numpy(many)))
 
 
 def test_probabilities_some_rows_at_a_time_are_all_in_order():
