@@ -313,14 +313,14 @@ def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, tmp_path, monk
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     function = getattr(logistic_mixture, f"_{kernel}_kernel")
-    tile = logistic_mixture._tile(torch.empty(2, 3, 10, 4))
+    tile = logistic_mixture._tile(10)
     warps = tile.pop("num_warps")
     types = dict.fromkeys(tile, "constexpr") | {"steps": "fp32"}
     for name in function.arg_names:
         types.setdefault(name, "*fp32" if name.endswith("_ptr") else "i32")
     compiled = triton.compile(
         ASTSource(function, {name: types[name] for name in function.arg_names}, tile),
-        target=GPUTarget("cuda", 80, 32),
+        target=GPUTarget("cuda", 90, 32),
         options={"num_warps": warps, "enable_fp_fusion": True},
     )
     assert compiled.metadata.shared <= 48 * 1024

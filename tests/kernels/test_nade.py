@@ -7,9 +7,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from genlib.core import binary_events
-from genlib.kernels import nade, nade_logits, nade_sample
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
-from genlib.kernels.nade import nade_logits_reference, nade_sample_reference
+from genlib.kernels.nade import (
+    _blocks,
+    _gpu,
+    _passes,
+    nade_logits,
+    nade_logits_reference,
+    nade_sample,
+    nade_sample_reference,
+)
 from tests.processes import passes_in_the_interpreter
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -196,12 +203,14 @@ class _Largest(TorchDispatchMode):
 
 def test_the_states_are_never_all_in_memory(monkeypatch):
     given = arguments(300, 200, 64)
-    monkeypatch.setattr(nade, "parallel_map", lambda function, parts: list(map(function, parts)))
+    monkeypatch.setattr(
+        _passes, "parallel_map", lambda function, parts, serial: list(map(function, parts))
+    )
     with _Largest() as largest:
-        nade._forward(*given[:4])
-        nade._backward(torch.ones(300, 200), *given[:4], [False, True, True, True])
+        _passes.forward(*given[:4])
+        _passes.backward(torch.ones(300, 200), *given[:4], [False, True, True, True])
     x, w = given[:2]
-    assert largest.entries <= max(x.numel(), w.numel(), nade._ROWS * nade._BLOCK * w.shape[1])
+    assert largest.entries <= max(x.numel(), w.numel(), _blocks.ROWS * _blocks._BLOCK * w.shape[1])
     assert largest.entries < x.numel() * w.shape[1] / 20
 
 
@@ -331,26 +340,34 @@ def test_triton_agrees_in_its_interpreter():
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")
 @pytest.mark.parametrize(
-    ("kernel", "later"),
-    [("sums", None), ("logits", None), ("gradients", False), ("gradients", True), ("sample", None)],
+    ("kernel", "constants"),
+    [
+        ("scan", {"LOGITS": False}),
+        ("scan", {"LOGITS": True}),
+        ("gradients", {"LATER": False, "NEEDS_X": True}),
+        ("gradients", {"LATER": True, "NEEDS_X": True}),
+        ("gradients", {"LATER": True, "NEEDS_X": False}),
+        ("sample", {}),
+    ],
+    ids=str,
 )
-def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, later, tmp_path, monkeypatch):
+def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, constants, tmp_path, monkeypatch):
     """The interpreter forgives what a compiler does not: types that change in a loop, memory."""
     triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    function = getattr(nade, f"_{kernel}_kernel")
-    constants = {"ROWS": nade._TILE_ROWS, "UNITS": nade._TILE_UNITS, "SPAN": nade._SPAN}
-    constants |= {"LATER": later, "NEEDS_X": True}
-    constants = {name: value for name, value in constants.items() if name in function.arg_names}
+    function = getattr(_gpu, f"_{kernel}_kernel")
+    tile = {"BLOCK_N": _gpu._BLOCK_N, "BLOCK_H": _gpu._BLOCK_H, "SPAN": _gpu._SPAN}
+    tile = {name: value for name, value in tile.items() if name in function.arg_names}
+    constants = constants | tile
     types = dict.fromkeys(constants, "constexpr")
     for name in function.arg_names:
         types.setdefault(name, "*fp32" if name.endswith("_ptr") else "i32")
     compiled = triton.compile(
         ASTSource(function, {name: types[name] for name in function.arg_names}, constants),
-        target=GPUTarget("cuda", 80, 32),
+        target=GPUTarget("cuda", 90, 32),
         options={"num_warps": 4, "enable_fp_fusion": True},
     )
     assert compiled.metadata.shared <= 48 * 1024
