@@ -1,6 +1,7 @@
 """The NADE scan against its definition in float64, and against enumeration."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -207,7 +208,7 @@ def test_the_states_are_never_all_in_memory(monkeypatch):
         _passes, "parallel_map", lambda function, parts, serial: list(map(function, parts))
     )
     with _Largest() as largest:
-        _passes.forward(*given[:4])
+        _passes.forward(*given)
         _passes.backward(torch.ones(300, 200), *given[:4], [False, True, True, True])
     x, w = given[:2]
     assert largest.entries <= max(x.numel(), w.numel(), _blocks.ROWS * _blocks._BLOCK * w.shape[1])
@@ -222,20 +223,56 @@ def test_the_forward_pass_keeps_nothing_but_its_arguments():
     assert {part.data_ptr() for part in kept} <= {part.data_ptr() for part in given}
 
 
-def test_threads_change_the_time_and_nothing_else():
-    given, before, results = arguments(50, 100, 16), torch.get_num_threads(), []
-    u = torch.rand(50, 100)
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            drawn = nade_sample(u, *given[1:])
-            found = gradients(nade_logits, given, torch.ones(50, 100))
-            results.append([nade_logits(*given), drawn, *found])
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    for others in results[1:]:
-        torch.testing.assert_close(others, results[0], rtol=1e-4, atol=1e-5)
+@pytest.fixture
+def threads():
+    """Sets torch's number of threads, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_threads_change_the_time_and_nothing_else(threads):
+    given, results = arguments(400, 50, 16), []
+    u, g = torch.rand(2, 400, 50)
+    for number in (1, 2, 3):
+        threads(number)
+        drawn, logits = nade_sample(u, *given[1:]), nade_logits(*given)
+        results.append((drawn, logits, gradients(nade_logits, given, g)))
+        assert torch.get_num_threads() == number
+    for drawn, logits, found in results[1:]:
+        assert torch.equal(drawn, results[0][0])
+        torch.testing.assert_close((logits, found), results[0][1:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(100, 1), (255, 1), (256, 2), (512, 2)])
+def test_threads_have_a_block_of_rows_each_and_draws_have_one_thread(
+    rows, parts, threads, monkeypatch
+):
+    """Less work would be lost in waiting for the interpreter; torch divides none of it either."""
+    calls = []
+
+    def remember(name, function, *given):
+        calls.append((name, torch.get_num_threads()))
+        return function(*given)
+
+    for name in ("logits", "gradients", "sample"):
+        monkeypatch.setattr(_blocks, name, partial(remember, name, getattr(_blocks, name)))
+    given = arguments(rows, 10, 4)
+    threads(2)
+    gradients(nade_logits, given, torch.ones(rows, 10))
+    nade_sample(torch.rand(rows, 10), *given[1:])
+    assert calls == [("logits", 1)] * parts + [("gradients", 1)] * parts + [("sample", 1)]
+
+
+@pytest.mark.parametrize("density", [0.02, 0.3, 0.6])
+@pytest.mark.parametrize("rows", [1, 31, 32, 1100])
+def test_few_ones_and_many_draw_what_full_passes_draw(rows, density):
+    """Both ways to bring the hidden units up to date, and more rows than are drawn together."""
+    _, *weights, _ = arguments(rows, 20, 8, dtype=DOUBLE, scale=0.3)
+    b = torch.full((20,), math.log(density / (1 - density)), dtype=DOUBLE)
+    u = torch.rand(rows, 20, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    drawn = nade_sample(u, *weights, b)
+    assert torch.equal(drawn, nade_sample_reference(u, *weights, b))
 
 
 def test_the_same_numbers_every_time():
@@ -262,6 +299,27 @@ def test_modes_of_torch_around_the_call_change_nothing():
         assert torch.equal(nade_logits(*given), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(nade_logits(*given), expected)
+
+
+def test_what_a_layer_makes_under_autocast_is_taken_in_the_dtype_of_x():
+    x, *rest = arguments(9, 20, 4)
+    short = [part.bfloat16().requires_grad_() for part in rest]
+    full = [part.detach().float().requires_grad_() for part in short]
+    u = torch.rand(9, 20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, drawn = nade_logits(x, *short), nade_sample(u, *short)
+    expected = nade_logits(x, *full)
+    assert found.dtype == drawn.dtype == SINGLE
+    assert torch.equal(found, expected)
+    assert torch.equal(drawn, nade_sample(u, *full))
+    pairs = zip(
+        torch.autograd.grad(found.sum(), short),
+        torch.autograd.grad(expected.sum(), full),
+        strict=True,
+    )
+    assert all(torch.equal(a, b.bfloat16()) for a, b in pairs)
+    with pytest.raises(TypeError, match=r"w: expected torch\.float32 or torch\.float64"):
+        nade_logits(x, *short)
 
 
 @pytest.mark.parametrize("per_value", [False, True], ids=["one c", "c for each value"])

@@ -14,10 +14,10 @@ from genlib.kernels.nade import _blocks, _gpu
 Result = TypeVar("Result")
 
 
-def forward(x: Tensor, w: Tensor, c: Tensor, v: Tensor) -> Tensor:
-    """V_i · h_i, (N, D)."""
+def forward(x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
+    """Logits, (N, D)."""
     way = _gpu if _on_triton(x) else _blocks
-    return torch.cat(_over_rows(lambda x: way.logits(x, w, c, v), x))
+    return torch.cat(_over_rows(lambda x: way.logits(x, w, c, v).add_(b), x))
 
 
 def backward(

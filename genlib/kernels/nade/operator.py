@@ -74,7 +74,7 @@ def nade_sample_reference(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor)
 )
 def _operator(x, w, c, v, b):
     with torch.autocast(x.device.type, enabled=False):
-        return forward(x, w, c, v).add_(b)
+        return forward(x, w, c, v, b)
 
 
 @torch.library.custom_op(
@@ -145,7 +145,8 @@ def nade_logits(x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor
 
     Differentiable once with respect to all arguments. Memory grows with N · D and, while it runs,
     with D · H; never with N · D · H. Time grows, on a CPU, with the number of values that are not
-    zero; a gradient of ``x`` and a bias for each value make all values count.
+    zero; a gradient of ``x`` and a bias for each value make all values count. Under
+    `torch.autocast`, weights in its short dtype are taken in that of ``x``, in which the result is.
 
     Parameters
     ----------
