@@ -82,10 +82,8 @@ class _Bins(NamedTuple):
     minus_b: Tensor  # the same of −b
     beyond: Tensor  # by how much the larger of the two exceeds _TAIL / ln 2
     delta: Tensor  # δ itself
-    inverse: Tensor  # 1 / (s' ln 2)
-    exp_a: Tensor
-    exp_minus_b: Tensor
     width: Tensor  # 1 − exp(−δ)
+    inverse: Tensor  # 1 / (s' ln 2)
 
 
 def _level(x: Tensor, levels: int) -> Tensor:
@@ -100,23 +98,22 @@ def _find_bins(x: Tensor, means: Tensor, log_scales: Tensor, levels: int) -> _Bi
     level = _level(x, levels)
     below = (level == 0).to(x).mul_(infinite).add_(0.5)
     above = (level == levels - 1).to(x).mul_(infinite).add_(0.5)
-    log_scales = log_scales.clamp(-math.log(far), _FLAT)
-    inverse = torch.rsub(log_scales, -math.log2((levels - 1) * _LN2), alpha=1 / _LN2).exp2_()
+    inverse = log_scales.clamp(-math.log(far), _FLAT).mul_(-1 / _LN2)
+    inverse.sub_(math.log2((levels - 1) * _LN2)).exp2_()
     delta = (below + above).mul_(_LN2) * inverse
     width = delta.neg().expm1_().neg_()
     d = torch.sub(level, means, alpha=levels - 1).clamp_(-far, far)
     a = (d - below).mul_(inverse)
     minus_b = d.add_(above).mul_(inverse).neg_()
     beyond = torch.maximum(a, minus_b).sub_(tail).relu_()
-    a.clamp_(-tail, tail)
-    minus_b.clamp_(-tail, tail)
-    return _Bins(a, minus_b, beyond, delta, inverse, a.exp2(), minus_b.exp2(), width)
+    a, minus_b = a.clamp_(-tail, tail), minus_b.clamp_(-tail, tail)
+    return _Bins(a, minus_b, beyond, delta, width, inverse)
 
 
 def _log2_joint(bins: _Bins, x: Tensor, logits: Tensor, log_scales: Tensor, levels: int) -> Tensor:
     """log₂ of the weight of each component times the masses of all colours, (n, K, p)."""
-    mass = bins.exp_a + 1
-    mass.addcmul_(mass, bins.exp_minus_b)
+    mass = bins.a.exp2().add_(1)
+    mass.addcmul_(mass, bins.minus_b.exp2())  # (1 + exp(a)) (1 + exp(−b))
     torch.div(bins.width, mass, out=mass).log2_().sub_(bins.beyond)
     if log_scales.amax() > _FLAT:
         level = _level(x, levels)
@@ -146,8 +143,7 @@ def _block_gradients(
     share = _log2_joint(bins, x, logits, log_scales, levels).mul_(_LN2).softmax(1).mul_(dout)
     dlogits = torch.addcmul(share, logits.softmax(1), dout, value=-1)
     share = share.unsqueeze(1)
-    before = bins.exp_a.div_(bins.exp_a + 1)
-    after = bins.exp_minus_b.div_(bins.exp_minus_b + 1)
+    before, after = (t.mul(_LN2).sigmoid_() for t in (bins.a, bins.minus_b))
     delta = bins.delta.clamp_max_(100)
     dlog_scales = bins.beyond.addcmul_(bins.a, before).addcmul_(bins.minus_b, after).mul_(_LN2)
     dlog_scales.add_(delta).sub_(delta.div_(bins.width)).mul_(share)
