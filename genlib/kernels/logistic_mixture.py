@@ -201,7 +201,9 @@ def _backward(
 
 
 @triton.jit
-def _triton_bins(x, mean, log_scale, steps, FLAT: tl.constexpr, TAIL: tl.constexpr):
+def _triton_bins(
+    x, mean, log_scale, steps, FLAT: tl.constexpr = _FLAT, TAIL: tl.constexpr = _TAIL
+):  # fmt: skip
     """Bins of a tile (pixels, components), and log P; x has a column for each pixel."""
     level = tl.floor(x * steps + 0.5)
     low, high = level == 0, level == steps
@@ -229,7 +231,7 @@ def _log_sum_exp(t):
 @triton.jit
 def _load_colour(
     x_ptr, means_ptr, log_scales_ptr, pixel, mask, c, n_pixels, P, C, K, steps,
-    FLAT: tl.constexpr, TAIL: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """Offsets of the components of colour ``c`` of pixels, and their bins."""
     plane = pixel // P * C + c
@@ -237,14 +239,14 @@ def _load_colour(
     x = tl.load(x_ptr + plane * P + pixel % P, mask=pixel < n_pixels, other=0.0)
     mean = tl.load(means_ptr + offsets, mask=mask, other=0.0)
     log_scale = tl.load(log_scales_ptr + offsets, mask=mask, other=0.0)
-    a, b, delta, width, inverse, mass = _triton_bins(x[:, None], mean, log_scale, steps, FLAT, TAIL)
+    a, b, delta, width, inverse, mass = _triton_bins(x[:, None], mean, log_scale, steps)
     return offsets, a, b, delta, width, inverse, mass
 
 
 @triton.jit
 def _load_joint(
     x_ptr, logits_ptr, means_ptr, log_scales_ptr, pixel, n_pixels, P, C, K, steps,
-    FLAT: tl.constexpr, TAIL: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """Mask and offsets of the logits of pixels, the logits, and these with the masses of all
     colours.
@@ -257,8 +259,7 @@ def _load_joint(
     joint = logits
     for c in range(C):
         _, _, _, _, _, _, mass = _load_colour(
-            x_ptr, means_ptr, log_scales_ptr, pixel, mask, c, n_pixels, P, C, K, steps,
-            FLAT, TAIL, BLOCK_K,
+            x_ptr, means_ptr, log_scales_ptr, pixel, mask, c, n_pixels, P, C, K, steps, BLOCK_K,
         )  # fmt: skip
         joint += mass
     return mask, offsets, logits, joint
@@ -267,13 +268,12 @@ def _load_joint(
 @triton.jit
 def _log_prob_kernel(
     x_ptr, logits_ptr, means_ptr, log_scales_ptr, out_ptr, n_pixels, P, C, K, steps,
-    FLAT: tl.constexpr, TAIL: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """log-probability of BLOCK_N pixels."""
     pixel = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     _, _, logits, joint = _load_joint(
-        x_ptr, logits_ptr, means_ptr, log_scales_ptr, pixel, n_pixels, P, C, K, steps,
-        FLAT, TAIL, BLOCK_K,
+        x_ptr, logits_ptr, means_ptr, log_scales_ptr, pixel, n_pixels, P, C, K, steps, BLOCK_K,
     )  # fmt: skip
     tl.store(out_ptr + pixel, _log_sum_exp(joint) - _log_sum_exp(logits), mask=pixel < n_pixels)
 
@@ -282,13 +282,12 @@ def _log_prob_kernel(
 def _gradients_kernel(
     dout_ptr, x_ptr, logits_ptr, means_ptr, log_scales_ptr,
     dlogits_ptr, dmeans_ptr, dlog_scales_ptr, n_pixels, P, C, K, steps,
-    FLAT: tl.constexpr, TAIL: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """Gradients of BLOCK_N pixels."""
     pixel = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     mask, offsets, logits, joint = _load_joint(
-        x_ptr, logits_ptr, means_ptr, log_scales_ptr, pixel, n_pixels, P, C, K, steps,
-        FLAT, TAIL, BLOCK_K,
+        x_ptr, logits_ptr, means_ptr, log_scales_ptr, pixel, n_pixels, P, C, K, steps, BLOCK_K,
     )  # fmt: skip
     dout = tl.load(dout_ptr + pixel, mask=pixel < n_pixels, other=0.0)[:, None]
     share = dout * tl.exp(joint - _log_sum_exp(joint)[:, None])
@@ -296,8 +295,7 @@ def _gradients_kernel(
     tl.store(dlogits_ptr + offsets, share - prior, mask=mask)
     for c in range(C):
         offsets, a, b, delta, width, inverse, _ = _load_colour(
-            x_ptr, means_ptr, log_scales_ptr, pixel, mask, c, n_pixels, P, C, K, steps,
-            FLAT, TAIL, BLOCK_K,
+            x_ptr, means_ptr, log_scales_ptr, pixel, mask, c, n_pixels, P, C, K, steps, BLOCK_K,
         )  # fmt: skip
         before, after = tl.sigmoid(a), tl.sigmoid(-b)
         dmean = share * (before - after) * inverse * steps
@@ -327,7 +325,7 @@ def _tile(components: int) -> dict[str, object]:
     """Shape of a program's tile, powers of two."""
     block_k = triton.next_power_of_2(components)
     block_n = max(1, _TILE // block_k)
-    return {"FLAT": _FLAT, "TAIL": _TAIL, "BLOCK_N": block_n, "BLOCK_K": block_k, "num_warps": 4}
+    return {"BLOCK_N": block_n, "BLOCK_K": block_k, "num_warps": 4}
 
 
 def _triton_log_prob(

@@ -16,16 +16,16 @@ Result = TypeVar("Result")
 
 def forward(x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
     """Logits, (N, D)."""
-    way = _gpu if _on_triton(x) else _blocks
-    return torch.cat(_over_rows(lambda x: way.logits(x, w, c, v).add_(b), x))
+    backend = _gpu if _on_triton(x) else _blocks
+    return torch.cat(_over_rows(lambda x: backend.logits(x, w, c, v).add_(b), x))
 
 
 def backward(
     dlogits: Tensor, x: Tensor, w: Tensor, c: Tensor, v: Tensor, needs: list[bool]
 ) -> tuple[Tensor, ...]:
     """Gradients of x, w, c and v; where one is not needed, anything may stand."""
-    way = _gpu if _on_triton(x) else _blocks
-    parts = _over_rows(lambda dlogits, x: way.gradients(dlogits, x, w, c, v, needs), dlogits, x)
+    backend = _gpu if _on_triton(x) else _blocks
+    parts = _over_rows(lambda dlogits, x: backend.gradients(dlogits, x, w, c, v, needs), dlogits, x)
     dx, *others = zip(*parts, strict=True)
     return torch.cat(dx), *(functools.reduce(Tensor.add_, sums) for sums in others)
 
