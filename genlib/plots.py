@@ -228,7 +228,7 @@ def taxonomy(models: Iterable[type[Model]] | None = None, *, ax: Axes | None = N
     Parameters
     ----------
     models : iterable of subclasses of Model, optional
-        By default all that are known, in the order of their definition.
+        By default all of genlib's, in the order of their definition.
     """
     models = _declared(models)
     names = {
@@ -310,7 +310,7 @@ def answers(models: Iterable[type[Model]] | None = None) -> AnswerSheet:
     Parameters
     ----------
     models : iterable of subclasses of Model, optional
-        By default all that are known, in the order of their definition.
+        By default all of genlib's, in the order of their definition.
 
     Examples
     --------
@@ -379,8 +379,10 @@ def _check_corner(corner: object, name: str) -> None:
 
 
 def _declared(models: Iterable[type[Model]] | None) -> list[type[Model]]:
-    """The given classes of models, or all that are known."""
-    models = list(Model.registry.values() if models is None else models)
+    """The given classes of models, or all of genlib's own."""
+    if models is None:
+        models = [m for m in Model.registry.values() if m.__module__.startswith("genlib.")]
+    models = list(models)
     for model in models:
         if not (isinstance(model, type) and issubclass(model, Model)):
             raise TypeError(f"models: expected subclasses of Model, got {model!r}.")
