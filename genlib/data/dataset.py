@@ -254,7 +254,7 @@ class Dataset:
             raise TypeError(f"classes: expected a collection of labels, got {classes!r}.")
         for name, part in self.labels.items():
             present = part.unique().tolist()
-            if not classes or not all(label in present for label in classes):
+            if not len(classes) or not all(label in present for label in classes):
                 came = list(classes)
                 raise ValueError(f"classes: expected some of {present} ({name}), got {came}.")
         wanted = torch.tensor(sorted(classes), device=self.train.device)

@@ -58,6 +58,7 @@ class TestMethods:
         some = data.of_classes([0, 2])
         assert some.labels.train.unique().tolist() == [0, 2]
         assert len(some.train) == (data.labels.train != 1).sum()
+        assert torch.equal(data.of_classes(torch.tensor([0, 2])).train, some.train)
         assert_in_step(some)
 
     def test_methods_leave_the_original_as_it_is(self):
