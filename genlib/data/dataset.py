@@ -263,6 +263,7 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Self:
         """Move all tensors to ``device``."""
+        device = torch.device(device)  # a tensor's `to` would also take a dtype
         return self._map(lambda _, part: part.to(device))
 
     def _companions(self) -> dict[str, Splits]:

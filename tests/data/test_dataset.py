@@ -250,6 +250,8 @@ class TestRefusals:
                 ValueError,
                 r"factors\['a'\].train: expected shape \(N, ...\), got \(\)",
             ),
+            (lambda: toy().to(torch.float64), TypeError, "(?i)device"),
+            (lambda: toy().to(3.5), TypeError, "(?i)device"),
             (lambda: Dataset.cut([1, 2], None), TypeError, "rows: expected a torch.Tensor, got li"),
         ],
     )
