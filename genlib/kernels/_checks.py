@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def check_tensor(name: str, value: object, like: Tensor, of: str = "x") -> None:
+def check_operand(value: object, name: str, like: Tensor, of: str = "x") -> None:
     """Raise unless ``value`` is a tensor of floats, with the dtype and on the device of ``like``,
     which the caller knows as ``of``.
     """

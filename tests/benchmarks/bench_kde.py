@@ -11,7 +11,8 @@ import torch
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
-from genlib.kernels import kde, log_kernel_sum
+from genlib.kernels.kde import log_kernel_sum
+from genlib.kernels.kde._passes import forms_for
 from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
 
 try:
@@ -137,6 +138,6 @@ def _roofline(y: Tensor, seconds: float) -> float | None:
         return None
     (size, d), cycles = y.shape, properties.clock_rate * 1e3 * properties.multi_processor_count
     lanes = 64 if (properties.major, properties.minor) in ((7, 0), (7, 5), (8, 0)) else 128
-    differences = kde._forms(y, y.new_ones(d))[0]().direct
+    differences = forms_for(y, y.new_ones(d))[0]().direct
     arithmetic = (3 if differences else 2) * d / (2 * lanes)
     return rounded(size**2 * max(arithmetic, 1 / 16) / cycles / seconds, 3)

@@ -11,9 +11,9 @@ from scipy import integrate
 from sklearn.neighbors import KernelDensity
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genlib.kernels import kde, log_kernel_sum
+from genlib.kernels import log_kernel_sum
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
-from genlib.kernels.kde import log_kernel_sum_reference
+from genlib.kernels.kde import _forms, _gpu, _passes, _tiles, log_kernel_sum_reference
 from tests.kernels import truth
 from tests.processes import passes_in_the_interpreter, run_python
 
@@ -227,16 +227,16 @@ def test_the_density_integrates_to_one():
 def test_errors_stay_within_the_bounds_that_choose_the_way(d, dtype):
     """Each way, taken alone over bandwidths that suit it and that do not, keeps its own word."""
     x, y = points(60, 400, d, dtype)
-    weights = kde._Weights.of(None, y)
+    weights = _passes.Weights.of(None, y)
     for bandwidth in (0.05, 0.3, 1.0, 5.0):
         h = torch.full((d,), bandwidth, dtype=dtype)
         expected = truth.log_kernel_sum(x, y, h)
-        for way in (kde._Differences, kde._Products):
+        for way in (_forms.Differences, _forms.Products):
             form = way(y, h, dtype)
             placed = form.place(x)
-            f = kde._tiled_log_sum(form, *placed, torch.zeros(400, dtype=dtype), None) * math.log(2)
+            f = _tiles.log_sum(form, placed, torch.zeros(400, dtype=dtype), None) * math.log(2)
             f += weights.peak
-            bound = form.error(*placed, -f)
+            bound = form.error(placed, -f)
             finite = bound.isfinite()
             error = np.abs(f[finite].numpy() - expected[finite.numpy()]).astype(float)
             assert (error <= bound[finite].numpy()).all(), (way, bandwidth)
@@ -353,11 +353,11 @@ class _Largest(TorchDispatchMode):
 @pytest.mark.parametrize("d", [2, 12])
 def test_the_matrix_is_never_whole(d, monkeypatch):
     x, y = points(3000, 6000, d)
-    monkeypatch.setattr(kde, "parallel_map", lambda function, parts: list(map(function, parts)))
+    monkeypatch.setattr(_passes, "parallel_map", lambda function, parts: list(map(function, parts)))
     with _Largest() as largest:
-        f = kde._forward(x, y, torch.tensor(0.4), None, False)
-        kde._backward(
-            torch.ones(3000), x, y, torch.tensor(0.4), None, f, False, kde._Needs(*[True] * 4)
+        f = _passes.forward(x, y, torch.tensor(0.4), None, False)
+        _passes.backward(
+            torch.ones(3000), x, y, torch.tensor(0.4), None, f, False, _forms.Needs(*[True] * 4)
         )
     assert largest.entries <= 3 * 2**20 < len(x) * len(y) / 5
 
@@ -396,7 +396,7 @@ def test_fast_matrix_products_are_not_used():
     try:
         torch.set_float32_matmul_precision("medium")
         found = log_kernel_sum(x, y, 1.0)
-        assert kde._forms(y, torch.ones(40))[0]().dtype == DOUBLE
+        assert _passes.forms_for(y, torch.ones(40))[0]().dtype == DOUBLE
     finally:
         torch.set_float32_matmul_precision(before)
     assert truth.excess(found, truth.log_kernel_sum(x, y, 1.0)) < 1
@@ -520,7 +520,7 @@ def test_triton_agrees_in_its_interpreter():
     passes_in_the_interpreter("tests/kernels/test_kde_triton.py")
 
 
-ONES = {True: ("x_point", "y_point"), False: ("x_dim", "y_dim")}  # strides along stored rows
+ONES = {True: ("stride_xn", "stride_ym"), False: ("stride_xd", "stride_yd")}  # as kept
 
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")
@@ -534,13 +534,13 @@ def test_triton_compiles_for_a_gpu_that_need_not_be_there(moments, direct, tmp_p
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     _, y = points(1, 5, 64)
-    form = (kde._Differences if direct else kde._Products)(y, torch.ones(64), SINGLE)
-    blocks = kde._blocks(form, moments)
-    constants = {"LEAVE_OUT": True, "DIRECT": direct, "ROWS": blocks.rows, "CHUNK": blocks.chunk}
-    constants |= {"COLUMNS": blocks.columns} | dict.fromkeys(ONES[direct], 1)
-    kernel = kde._moments_kernel if moments else kde._log_sum_kernel
+    form = (_forms.Differences if direct else _forms.Products)(y, torch.ones(64), SINGLE)
+    blocks = _gpu.Blocks.of(form, moments)
+    constants = {"LEAVE_OUT": True, "DIRECT": direct} | dict.fromkeys(ONES[direct], 1)
+    constants |= {"BLOCK_N": blocks.n, "BLOCK_M": blocks.m, "BLOCK_K": blocks.k}
+    kernel = _gpu._moments_kernel if moments else _gpu._log_sum_kernel
     if moments:
-        constants |= {"SECOND": True, "DIMS": blocks.dims}
+        constants |= {"SECOND": True, "BLOCK_D": blocks.d}
     types = dict.fromkeys(constants, "constexpr")
     for name in kernel.arg_names:
         pointer = "*i64" if "_id_" in name else "*fp32"
