@@ -13,10 +13,8 @@ from torch import Tensor
 from genlib.kernels._dispatch import runs_triton
 from genlib.kernels._threads import parallel_map
 from genlib.kernels.kde import _gpu, _tiles
-from genlib.kernels.kde._forms import LN_2, Differences, Form, Needs, Points, Products
+from genlib.kernels.kde._forms import LN_2, TOLERANCE, Differences, Form, Needs, Points, Products
 
-# Error allowed in f_i over max(1, |f_i|), in epsilons: 1e-5 in float32, 2e-14 in float64.
-TOLERANCE = 84.0
 # The backward pass exponentiates −f_i: there a large |f_i| excuses this many tolerances, no more.
 _GRADIENT_CAP = 100.0
 

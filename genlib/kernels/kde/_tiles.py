@@ -19,7 +19,7 @@ _HEADROOM = 64.0
 def row_blocks(rows: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     """Divide rows into blocks one tile high; the fewer the columns, the higher."""
     device = y.device.type
-    return rows.split(max(_ROWS[device], _BYTES[device] // (8 * len(y))))
+    return rows.split(max(_ROWS[device], _BYTES[device] // (y.itemsize * len(y))))
 
 
 def log_sum(form: Form, x: Points, log_w: Tensor, left_out: Tensor | None) -> Tensor:
@@ -30,7 +30,7 @@ def log_sum(form: Form, x: Points, log_w: Tensor, left_out: Tensor | None) -> Te
     for tile in _tiles(form, len(x.half), scratch=1):
         if top.min() > -torch.inf:
             _write_exponents(tile, form, x, top, log_w, left_out)
-            part = _sum_exp2(tile.t)
+            part = sum_exp2(tile.t)
             if part.max() < 2**_HEADROOM:
                 total += part
                 continue
@@ -39,7 +39,7 @@ def log_sum(form: Form, x: Points, log_w: Tensor, left_out: Tensor | None) -> Te
         new = torch.maximum(top, tile.t.amax(1))
         shift = new.where(new > -torch.inf, 0)  # −∞ − (−∞) would be NaN
         total *= torch.exp2(top.double() - shift)
-        total += _sum_exp2(tile.t.sub_(shift[:, None])).where(new > -torch.inf, 0)
+        total += sum_exp2(tile.t.sub_(shift[:, None])).where(new > -torch.inf, 0)
         top = new
     return top + total.log2()
 
@@ -93,7 +93,7 @@ def _write_exponents(
         tile.t[row, left_out[row] - start] = -torch.inf
 
 
-def _sum_exp2(t: Tensor) -> Tensor:
+def sum_exp2(t: Tensor) -> Tensor:
     """Σ_j 2^t_ij, with t between the dtype's range and the headroom; spoils t.
 
     Torch's exp2 is several times slower on a vector in which anything underflows.

@@ -37,8 +37,8 @@ import torch
 from torch import Tensor
 
 from genlib.kernels._checks import check_operand
+from genlib.kernels.kde import _direct, _passes
 from genlib.kernels.kde._forms import Needs
-from genlib.kernels.kde._passes import backward, forward
 
 
 def log_kernel_sum_reference(
@@ -56,15 +56,24 @@ def log_kernel_sum_reference(
 # --------------------------------------------------------------------- the operator
 
 
-@torch.library.custom_op(
-    "genlib::log_kernel_sum",
-    mutates_args=(),
-    schema="(Tensor x, Tensor y, Tensor h, Tensor? w, bool leave_one_out) -> Tensor",
-)
-def _operator(x, y, h, w, leave_one_out):
-    _check_values(x, y, h, w)
+_SCHEMA = "(Tensor x, Tensor y, Tensor h, Tensor? w, bool leave_one_out) -> Tensor"
+
+
+def _compute(x, y, h, w, leave_one_out):
+    largest = _check_values(x, y, h, w)
+    if direct := _direct.forward_for(x, y, largest):
+        return direct(x, y, h, w, leave_one_out)
     with torch.autocast(x.device.type, enabled=False):
-        return forward(x, y, h, w, leave_one_out)
+        return _passes.forward(x, y, h, w, leave_one_out)
+
+
+_operator = torch.library.custom_op(
+    "genlib::log_kernel_sum", _compute, mutates_args=(), schema=_SCHEMA
+)
+# The same where no gradient is asked for: torch's wrappers of Python cost more than a small sum.
+torch.library.define("genlib::log_kernel_sum_value", _SCHEMA)
+torch.library.impl("genlib::log_kernel_sum_value", "default", _compute)
+_value_operator = torch.ops.genlib.log_kernel_sum_value.default
 
 
 @torch.library.custom_op(
@@ -74,10 +83,13 @@ def _operator(x, y, h, w, leave_one_out):
     " bool leave_one_out, bool[] needs) -> Tensor[]",
 )
 def _backward_operator(g, x, y, h, w, f, leave_one_out, needs):
+    if _direct.suits_differences(x, y, _in_bandwidths(_extremes(x, y, h))):
+        return _direct.backward(g, x, y, h, w, f, leave_one_out, Needs(*needs))
     with torch.autocast(x.device.type, enabled=False):
-        return backward(g, x, y, h, w, f, leave_one_out, Needs(*needs))
+        return _passes.backward(g, x, y, h, w, f, leave_one_out, Needs(*needs))
 
 
+@torch.library.register_fake("genlib::log_kernel_sum_value")
 @_operator.register_fake
 def _(x, y, h, w, leave_one_out):
     return x.new_empty(x.shape[0])
@@ -169,7 +181,10 @@ def log_kernel_sum(
     _check_tensors(x, y, h, w, leave_one_out)
     if not isinstance(h, Tensor):
         h = torch.full((), h, dtype=x.dtype, device=x.device)
-    return _operator(x, y, h, w, leave_one_out)
+    differentiable = torch.is_grad_enabled() and any(
+        value is not None and value.requires_grad for value in (x, y, h, w)
+    )
+    return (_operator if differentiable else _value_operator)(x, y, h, w, leave_one_out)
 
 
 def _check_tensors(
@@ -207,10 +222,10 @@ def _check_tensors(
         )
 
 
-def _check_values(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None) -> None:
-    """Raise unless values are finite and in range, after one look at their extremes."""
+def _check_values(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None) -> float:
+    """Raise unless values are finite and in range; return the largest coordinate in bandwidths."""
     given = {"x": x, "y": y, "h": h} | ({} if w is None else {"w": w})
-    extremes = torch.stack([end for value in given.values() for end in value.aminmax()]).tolist()
+    extremes = _extremes(*given.values())
     for name, low, high in zip(given, extremes[::2], extremes[1::2], strict=True):
         value = given[name]
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -221,12 +236,26 @@ def _check_values(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None) -> None:
             _reject(name, value, value < 0, "no weight below zero")
         if name == "w" and high == 0:
             raise ValueError("w: expected a weight above zero, got only zeros.")
-    largest, least = max(map(abs, extremes[:4])), extremes[4]
-    if largest / least > 1e150:
+    largest = _in_bandwidths(extremes)
+    if largest > 1e150:
         raise ValueError(
-            f"h: expected bandwidths above 1e-150 of the largest coordinate, {largest:g}, "
-            f"got {least:g}."
+            "h: expected bandwidths above 1e-150 of the largest coordinate, "
+            f"{max(map(abs, extremes[:4])):g}, got {extremes[4]:g}."
         )
+    return largest
+
+
+def _extremes(*values: Tensor) -> list[float]:
+    """The least and the largest number of each tensor."""
+    ends = [end for value in values for end in value.aminmax()]
+    if values[0].is_cuda:
+        return torch.stack(ends).tolist()  # one transfer
+    return [end.item() for end in ends]
+
+
+def _in_bandwidths(extremes: list[float]) -> float:
+    """The largest coordinate over the least bandwidth, from the extremes of x, y and h."""
+    return max(map(abs, extremes[:4])) / extremes[4]
 
 
 def _reject(name: str, value: Tensor, wrong: Tensor, expected: str) -> None:
