@@ -35,19 +35,6 @@ def parallel_map(function: Callable[[Part], Result], parts: Iterable[Part]) -> l
     return list(map(run, parts) if threads < 2 else _threads(threads).map(run, parts))
 
 
-def once(make: Callable[[], Result]) -> Callable[[], Result]:
-    """``make``, called when first needed, by one thread, while others that need it wait."""
-    lock, made = threading.Lock(), []
-
-    def get() -> Result:
-        with lock:
-            if not made:
-                made.append(make())
-            return made[0]
-
-    return get
-
-
 def _threads(size: int) -> ThreadPoolExecutor:
     with _lock:
         if size not in _pools:

@@ -12,18 +12,23 @@ For queries x_1 … x_N, points y_1 … y_M in d dimensions, bandwidths h_1 … 
 
 A kernel density estimate is f_i − Σ_k log h_k − (d/2) log 2π, with weights that sum to one.
 
-**Tiles.** Both passes walk over tiles of the matrix. The forward pass keeps, for each row, a
-reference r_i and the sum of exp(t_ij − r_i) over the columns seen so far, t_ij = log w_j − s_ij,
-and rescales the sum when a later column rises above the reference [1]: nothing overflows, and a
-finite answer never comes out as −∞. The backward pass computes each tile again, with r_i = f_i.
-Inside, exponents are to base 2, because ``exp2`` is what hardware has.
+**Tiles.** Both passes walk over tiles of the matrix. The forward pass keeps, for each row, the
+largest exponent so far, T_i = max_j t_ij with t_ij = log w_j − s_ij, and the sum of exp(t_ij − T_i),
+which it scales anew when T_i rises [1]: nothing overflows, and a finite answer never comes out as
+−∞. (In plain torch, only when it rises by many bits: a pass over the tile less.) The backward pass
+computes each tile again, with f_i for T_i. Inside, exponents are to base 2, because ``exp2`` is what
+hardware has.
 
 **Rounding.** ‖x − y‖² as ‖x‖² + ‖y‖² − 2 x·y is one matrix product, but it cancels: with ‖x‖ of
 1000 bandwidths, float32 keeps no digit of a small s. Differences lose nothing, but pass over the
-tile for every dimension. So each way bounds its error in nats [2], and every row is computed by the
-first way, from cheap to exact, whose bound stays below ``TOLERANCE × max(1, |f_i|)``. An error ε_ij
-of the exponents moves f_i by Σ_j p_ij ε_ij, and Gibbs' inequality bounds the energies that count:
-Σ_j p_ij s_ij ≤ log Σ_j w_j − f_i.
+tile for every dimension. So each form of s bounds its error in nats [2], and every row is computed
+by the first form, from cheap to exact, whose bound stays below ``TOLERANCE × max(1, |f_i|)``. An
+error ε_ij of the exponents moves f_i by Σ_j p_ij ε_ij, and Gibbs' inequality bounds the energies
+that count: Σ_j p_ij s_ij ≤ log Σ_j w_j − f_i.
+
+**Where to read on.** `_direct`: small inputs, which need no tiles. `_passes`: which form computes
+which rows, on which threads. `_tiles` and `_gpu`: a block of rows in torch and in Triton. `_forms`:
+differences, products, and their bounds.
 
 References
 ----------
@@ -176,10 +181,11 @@ def log_kernel_sum(
 
     Notes
     -----
-    The mathematics, the tiles and the bounds on rounding stand at the top of this file.
+    The mathematics stands at the top of this file, with the tiles and what rounding may do.
     """
     _check_tensors(x, y, h, w, leave_one_out)
     if not isinstance(h, Tensor):
+        h = math.inf if abs(h) > torch.finfo(x.dtype).max else h
         h = torch.full((), h, dtype=x.dtype, device=x.device)
     differentiable = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (x, y, h, w)
@@ -215,6 +221,10 @@ def _check_tensors(
             raise ValueError(
                 f"w: expected one weight for each row of y, shape ({m},), got {tuple(w.shape)}."
             )
+    if not isinstance(leave_one_out, bool):
+        raise TypeError(
+            f"leave_one_out: expected True or False, got {type(leave_one_out).__name__}."
+        )
     if leave_one_out and not n == m >= 2:
         raise ValueError(
             "leave_one_out: expected x and y to be the same rows, two at least, "
