@@ -13,11 +13,11 @@ For queries x_1 … x_N, points y_1 … y_M in d dimensions, bandwidths h_1 … 
 A kernel density estimate is f_i − Σ_k log h_k − (d/2) log 2π, with weights that sum to one.
 
 **Tiles.** Both passes walk over tiles of the matrix. The forward pass keeps, for each row, the
-largest exponent so far, T_i = max_j t_ij with t_ij = log w_j − s_ij, and the sum of exp(t_ij − T_i),
-which it scales anew when T_i rises [1]: nothing overflows, and a finite answer never comes out as
-−∞. (In plain torch, only when it rises by many bits: a pass over the tile less.) The backward pass
-computes each tile again, with f_i for T_i. Inside, exponents are to base 2, because ``exp2`` is what
-hardware has.
+largest exponent so far, T_i = max_j t_ij with t_ij = log w_j − s_ij, and the sum of
+exp(t_ij − T_i), which it scales anew when T_i rises [1]: nothing overflows, and a finite answer
+never comes out as −∞. (In plain torch, only when it rises by many bits: a pass over the tile less.)
+The backward pass computes each tile again, with f_i for T_i. Inside, exponents are to base 2,
+because ``exp2`` is what hardware has.
 
 **Rounding.** ‖x − y‖² as ‖x‖² + ‖y‖² − 2 x·y is one matrix product, but it cancels: with ‖x‖ of
 1000 bandwidths, float32 keeps no digit of a small s. Differences lose nothing, but pass over the
