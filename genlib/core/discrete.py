@@ -11,6 +11,8 @@ from torch.distributions import constraints
 
 from genlib.core.validation import check_count
 
+LARGEST_LISTING = 2**20  # events that are listed, to be summed over or counted
+
 
 class States(constraints.Constraint):
     """Vectors whose i-th value is one of 0, 1, …, ``states[i]`` − 1.
@@ -65,12 +67,51 @@ def state_space(states: Sequence[int]) -> constraints.Constraint:
 
 
 def state_counts(support: constraints.Constraint, size: int) -> tuple[int, ...] | None:
-    """Number of states of each of ``size`` variables with this support; ``None`` where a variable
-    has infinitely many.
+    """Number of states of each of ``size`` values with this support; ``None`` where a value has
+    infinitely many.
     """
     if support is constraints.boolean:
         return (2,) * size
+    if isinstance(support, Levels):
+        return (support.levels,) * size
     return support.states if isinstance(support, States) else None
+
+
+def finite_events(
+    support: constraints.Constraint,
+    event_shape: torch.Size,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Tensor | None:
+    """All events of a support, shape (count, \\*event_shape), counting upwards with the last value
+    fastest; ``None`` where there are more than `LARGEST_LISTING`.
+    """
+    states = state_counts(support, event_shape.numel())
+    if states is None or math.prod(states) > LARGEST_LISTING:
+        return None
+    events = discrete_events(states, dtype=torch.int64, device=device)
+    return to_values(events, support, dtype).reshape(-1, *event_shape)
+
+
+def event_numbers(x: Tensor, support: constraints.Constraint) -> Tensor:
+    """The place of each row of ``x`` among the `finite_events` of its support, int64 of shape
+    (N,).
+    """
+    states = to_states(x.flatten(1), support)
+    places = place_values(state_counts(support, states.shape[1]))
+    return (states * torch.tensor(places, device=x.device)).sum(1)
+
+
+def to_states(x: Tensor, support: constraints.Constraint) -> Tensor:
+    """The states 0, 1, … of values of a finite support, int64 of the shape of ``x``."""
+    return (x * (support.levels - 1)).round().long() if isinstance(support, Levels) else x.long()
+
+
+def to_values(states: Tensor, support: constraints.Constraint, dtype: torch.dtype) -> Tensor:
+    """The values of a finite support that have these ``states``: the inverse of `to_states`."""
+    values = states.to(dtype)
+    return values / (support.levels - 1) if isinstance(support, Levels) else values
 
 
 def place_values(states: Sequence[int]) -> list[int]:

@@ -10,6 +10,8 @@ broadcast on the caller's behalf.
 from __future__ import annotations
 
 import math
+import reprlib
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -20,12 +22,7 @@ _VALUES_AT_ONCE = 2**18  # their checks fit in a cache
 
 def check_tensor(x: object, name: str = "x") -> None:
     """Raise unless ``x`` is a non-empty floating-point tensor without NaN or infinity."""
-    if not isinstance(x, Tensor):
-        kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
-        raise TypeError(
-            f"{name}: expected a torch.Tensor, got {kind}; convert it with "
-            f"torch.as_tensor({name}).float()."
-        )
+    check_dense(x, name, f"convert it with torch.as_tensor({name}).float()")
     if not x.is_floating_point():
         mend = f"{name}.float() / 255" if x.dtype == torch.uint8 else f"{name}.float()"
         raise TypeError(
@@ -39,6 +36,22 @@ def check_tensor(x: object, name: str = "x") -> None:
     if not torch.isfinite(x.sum()) and not torch.isfinite(x).all():
         index = first_index(~torch.isfinite(x))
         raise ValueError(f"{name}: expected finite values, got {x[index].item()} at index {index}.")
+
+
+def check_dense(x: object, name: str, mend: str) -> None:
+    """Raise unless ``x`` is a tensor that holds all its values; ``mend`` says how to make one."""
+    if not isinstance(x, Tensor):
+        kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+        raise TypeError(f"{name}: expected a torch.Tensor, got {kind}; {mend}.")
+    if x.layout != torch.strided:
+        raise TypeError(
+            f"{name}: expected a dense tensor, got one of layout {x.layout}; convert with "
+            f"{name}.to_dense()."
+        )
+    if x.is_meta:
+        raise ValueError(
+            f"{name}: expected values, got a tensor on the meta device, which holds none."
+        )
 
 
 def check_event(
@@ -55,7 +68,7 @@ def check_event(
     ``dtype`` and ``device`` are those of the model that is about to read the batch; ``event_shape``
     is ``None`` where the data are still to decide it.
     """
-    if isinstance(x, Tensor) and x.device != torch.device(device):
+    if isinstance(x, Tensor) and not x.is_meta and x.device != torch.device(device):
         raise ValueError(
             f"{name}: the model is on {device}, the data on {x.device}; "
             f'move one to the other, as in {name}.to("{device}").'
@@ -77,31 +90,79 @@ def check_event(
         )
 
 
-def check_labels(y: object, count: int, classes: int) -> None:
+def check_labels(y: object, count: int, classes: int, name: str = "y") -> None:
     """Raise unless ``y`` holds ``count`` integer labels in 0 … ``classes`` − 1."""
-    if not isinstance(y, Tensor) or y.dtype != torch.int64:
-        came = y.dtype if isinstance(y, Tensor) else type(y).__name__
-        raise TypeError(f"y: expected integer labels (torch.int64), got {came}.")
+    check_dense(y, name, f"convert it with torch.as_tensor({name})")
+    if y.dtype != torch.int64:
+        raise TypeError(f"{name}: expected integer labels (torch.int64), got {y.dtype}.")
     if y.shape != (count,):
-        raise ValueError(f"y: expected one label a row, shape ({count},), got {tuple(y.shape)}.")
+        raise ValueError(
+            f"{name}: expected one label a row, shape ({count},), got {tuple(y.shape)}."
+        )
     if y.min() < 0 or y.max() >= classes:
-        raise ValueError(f"y: expected labels in 0 … {classes - 1}, got {y.min()} … {y.max()}.")
+        raise ValueError(
+            f"{name}: expected labels in 0 … {classes - 1}, got {y.min()} … {y.max()}."
+        )
 
 
-def check_count(n: object, name: str = "n", minimum: int = 1) -> None:
-    """Raise unless ``n`` is an integer of at least ``minimum``."""
+def check_mask(mask: object, x: Tensor, name: str = "mask") -> Tensor:
+    """``mask`` with a row for each of ``x``, checked to be bool, true where a value is known.
+
+    A mask of the shape of one event holds for every row.
+    """
+    check_dense(mask, name, "a comparison such as x > 0 makes one")
+    if mask.dtype != torch.bool:
+        raise TypeError(
+            f"{name}: expected a tensor of torch.bool, true where known, got {mask.dtype}."
+        )
+    if mask.shape not in (x.shape, x.shape[1:]):
+        raise ValueError(
+            f"{name}: expected shape {tuple(x.shape[1:])}, or {tuple(x.shape)} for one a row, "
+            f"got {tuple(mask.shape)}."
+        )
+    return mask.to(x.device).expand_as(x)
+
+
+def check_count(n: object, name: str = "n", minimum: int = 1, maximum: int = 2**31 - 1) -> None:
+    """Raise unless ``n`` is an integer in ``minimum`` … ``maximum``."""
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"{name}: expected an integer, got {n!r}.")
+        raise TypeError(f"{name}: expected an integer, got {_shortened(n)}.")
     if n < minimum:
-        raise ValueError(f"{name}: expected at least {minimum}, got {n}.")
+        raise ValueError(f"{name}: expected at least {minimum}, got {_shortened(n)}.")
+    if n > maximum:
+        raise ValueError(f"{name}: expected at most {maximum}, got {_shortened(n)}.")
 
 
-def check_positive(value: object, name: str) -> None:
-    """Raise unless ``value`` is a finite number greater than zero."""
+def check_flag(value: object, name: str) -> None:
+    """Raise unless ``value`` is ``True`` or ``False``."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected True or False, got {_shortened(value)}.")
+
+
+def check_choice(value: object, choices: Iterable[str], name: str) -> None:
+    """Raise unless ``value`` is one of the words in ``choices``."""
+    choices = list(choices)
+    if not (isinstance(value, str) and value in choices):
+        words = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}: expected one of {words}, got {_shortened(value)}.")
+
+
+def check_positive(value: object, name: str, *, zero: bool = False) -> None:
+    """Raise unless ``value`` is a finite number above zero, or zero where that is allowed."""
+    kind = "number, zero or positive" if zero else "positive number"
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a positive number, got {value!r}.")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}: expected a positive finite number, got {value}.")
+        raise TypeError(f"{name}: expected a {kind}, got {_shortened(value)}.")
+    if not (0 < value < 1e300 or (zero and value == 0)):  # a longer integer is no float
+        raise ValueError(f"{name}: expected a finite {kind}, got {_shortened(value)}.")
+
+
+def check_between(value: object, low: float, high: float, name: str, *, ends: bool = True) -> None:
+    """Raise unless ``value`` is a number in [low, high], or inside (low, high) without ``ends``."""
+    where = f"in [{low}, {high}]" if ends else f"inside ({low}, {high})"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number {where}, got {_shortened(value)}.")
+    if not (low < value < high or (ends and value in (low, high))):
+        raise ValueError(f"{name}: expected a number {where}, got {_shortened(value)}.")
 
 
 def first_index(mask: Tensor) -> tuple[int, ...]:
@@ -144,6 +205,13 @@ def _shape_message(x: Tensor, event_shape: torch.Size, name: str) -> str:
             f"{', '.join(map(str, event_shape))})."
         )
     return f"{message}."
+
+
+def _shortened(value: object) -> str:
+    """``value`` as Python writes it, but a line at most; a huge integer by its size."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"an integer of {value.bit_length()} bits"
+    return reprlib.repr(value)
 
 
 def _show(value: Tensor) -> str:

@@ -9,7 +9,18 @@ import torch
 from torch.distributions import constraints
 
 import genlib as gl
-from genlib.core.discrete import States, pick, place_values, state_counts, state_space
+from genlib.core.discrete import (
+    Levels,
+    States,
+    event_numbers,
+    finite_events,
+    pick,
+    place_values,
+    state_counts,
+    state_space,
+    to_states,
+    to_values,
+)
 from genlib.core.validation import check_event, describe
 
 SIZES = [(2,), (5,), (2, 2, 2), (3, 2, 4), (2, 7, 1, 3)]
@@ -118,3 +129,39 @@ class TestPick:
 
 def _generator():
     return torch.Generator().manual_seed(0)
+
+
+class TestFiniteEvents:
+    @pytest.mark.parametrize(
+        ("support", "values"),
+        [
+            (constraints.boolean, [[0, 1]] * 4),
+            (States([3, 2, 1, 4]), [range(3), range(2), range(1), range(4)]),
+            (Levels(5), [[0, 0.25, 0.5, 0.75, 1]] * 4),
+        ],
+    )
+    def test_all_are_listed_in_order_and_numbered(self, support, values):
+        events = finite_events(support, torch.Size([2, 2]), dtype=torch.float64)
+        expected = torch.tensor(list(itertools.product(*values)), dtype=torch.float64)
+        assert torch.equal(events, expected.view(-1, 2, 2))
+        assert event_numbers(events, support).tolist() == list(range(len(events)))
+
+    @pytest.mark.parametrize(
+        ("support", "size"),
+        [(constraints.real, 1), (constraints.boolean, 21), (Levels(256), 3), (Levels(3), 784)],
+    )
+    def test_none_where_they_are_too_many_or_infinite(self, support, size):
+        assert finite_events(support, torch.Size([size])) is None
+
+
+@pytest.mark.parametrize("levels", [3, 5, 255, 256])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_levels_and_their_states_turn_into_each_other(levels, dtype):
+    """Values k/(L − 1), as numpy divides them, and those a thousandth of a level off."""
+    values = torch.from_numpy(np.arange(levels) / (levels - 1)).to(dtype)
+    states = torch.arange(levels)
+    assert torch.equal(to_values(states, Levels(levels), dtype), values)
+    assert torch.equal(to_states(values, Levels(levels)), states)
+    assert torch.equal(to_states(values + 9e-4 / (levels - 1), Levels(levels)), states)
+    assert torch.equal(to_states(states.to(dtype), States((levels,) * levels)), states)
+    assert torch.equal(to_values(states, States((levels,) * levels), dtype), states.to(dtype))

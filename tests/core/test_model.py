@@ -74,6 +74,39 @@ class TestQueries:
         }
 
 
+class TestReasons:
+    def test_subclasses_inherit_reasons_but_for_what_they_answer(self):
+        class Base(gl.Model, abstract=True):
+            cannot = {"encode": "nothing inside.", "sample": "no way."}  # noqa: RUF012
+
+        class Sampler(Base):
+            cannot = {"log_prob": "no density."}  # noqa: RUF012
+
+            def _sample(self, n, generator):
+                return torch.zeros(n, 1)
+
+        assert Sampler.cannot == {"encode": "nothing inside.", "log_prob": "no density."}
+        assert Sampler.answers("sample") and not Base.answers("sample")
+
+    def test_an_instance_may_have_reasons_of_its_own(self, gaussian):
+        assert gaussian.answers("encode")
+        gaussian.cannot = gaussian.cannot | {"encode": "not this one."}
+        assert not gaussian.answers("encode") and TrainedGaussian.answers("encode")
+        with pytest.raises(gl.CannotAnswerError, match="cannot answer encode: not this one"):
+            gaussian.encode(torch.zeros(2, 3))
+
+    def test_a_wrong_argument_gets_python_s_own_message(self):
+        with pytest.raises(TypeError, match=r"TrainedGaussian.__init__\(\) got an unexpected keyw"):
+            TrainedGaussian(dimm=3)
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_nothing_is_drawn_from_broken_parameters(self, gaussian, value):
+        with torch.no_grad():
+            gaussian.loc[1] = value
+        with pytest.raises(ValueError, match="found NaN or infinity in loc"):
+            gaussian.sample(2)
+
+
 class TestDoor:
     @pytest.mark.parametrize(
         ("x", "error", "words"),
@@ -105,17 +138,18 @@ class TestDoor:
             (torch.zeros(0, 3), ValueError, r"empty tensor of shape \(0, 3\)"),
             (torch.tensor([[0.0, 1.0, float("nan")]]), ValueError, r"got nan at index \(0, 2\)"),
             (torch.tensor([[0.0, float("-inf"), 1.0]]), ValueError, r"got -inf at index \(0, 1\)"),
-            (
-                torch.zeros(2, 3, device="meta"),
-                ValueError,
-                r"the model is on cpu, the data on meta",
-            ),
+            (torch.zeros(2, 3, device="meta"), ValueError, r"on the meta device, which holds none"),
+            (torch.zeros(2, 3).to_sparse(), TypeError, r"dense tensor, got .*x.to_dense\(\)"),
         ],
     )
     @pytest.mark.parametrize("method", ["log_prob", "encode", "fit"])
     def test_bad_input_names_expected_and_found(self, gaussian, method, x, error, words):
         with pytest.raises(error, match=words):
             getattr(gaussian, method)(x)
+
+    def test_data_and_model_live_on_one_device(self, gaussian):
+        with pytest.raises(ValueError, match="the model is on meta, the data on cpu"):
+            gaussian.to("meta").log_prob(torch.zeros(2, 3))
 
     def test_finite_values_may_have_an_infinite_sum(self):
         check_event(torch.full((4, 3), 3e38), torch.Size([3]))
@@ -137,7 +171,15 @@ class TestDoor:
             IsingRing(4).log_prob(x)
 
     @pytest.mark.parametrize(
-        ("n", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
+        ("n", "error"),
+        [
+            (0, ValueError),
+            (-1, ValueError),
+            (2**40, ValueError),
+            (10**400, ValueError),
+            (2.0, TypeError),
+            (True, TypeError),
+        ],
     )
     def test_sample_wants_a_count(self, gaussian, n, error):
         with pytest.raises(error, match="n: expected"):
@@ -192,7 +234,7 @@ class TestEnergy:
         )
 
     def test_too_large_to_list_says_so(self):
-        with pytest.raises(gl.CannotAnswerError, match="at most 20 binary values an event, got 21"):
+        with pytest.raises(gl.CannotAnswerError, match="at most 1048576 of them, got events of 21"):
             IsingRing(21).log_prob(torch.zeros(1, 21))
 
     def test_real_valued_energy_is_not_enumerated(self):
@@ -244,7 +286,7 @@ class TestSaving:
             pass
 
         Fleeting(2).save(tmp_path / "fleeting")
-        del gl.Model.registry[Fleeting.__qualname__]
+        del gl.Model.registry[f"{__name__}.{Fleeting.__qualname__}"]
         with pytest.raises(ValueError, match="Fleeting, which is not defined"):
             gl.load(tmp_path / "fleeting")
 

@@ -477,8 +477,10 @@ def test_modes_of_torch_around_the_call_change_nothing(d, shape):
         assert torch.equal(log_kernel_sum(x, y, 0.4), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(log_kernel_sum(x, y, 0.4), expected)
+        shortened = log_kernel_sum(x, y.bfloat16(), 0.4)  # as a layer would give the points
         leaf = x.clone().requires_grad_()
         (slope,) = torch.autograd.grad(log_kernel_sum(leaf, y, 0.4).sum(), leaf)
+    assert torch.equal(shortened, log_kernel_sum(x, y.bfloat16().float(), 0.4))
     assert torch.equal(slope, torch.autograd.grad(log_kernel_sum(leaf, y, 0.4).sum(), leaf)[0])
     with torch.no_grad():
         assert torch.equal(log_kernel_sum(x.clone().requires_grad_(), y, 0.4), expected)

@@ -45,6 +45,13 @@ def test_parts_run_side_by_side_each_on_one_thread_of_torch(threads):
     assert parallel_map(meet, range(threads)) == [1] * threads
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_serial_part_has_a_thread_to_itself_even_alone(threads, count):
+    parts = range(min(count, threads))
+    assert parallel_map(lambda _: torch.get_num_threads(), parts, serial=True) == [1] * len(parts)
+    assert torch.get_num_threads() == threads
+
+
 def test_settings_of_torch_stay_here_and_in_new_threads(threads):
     parallel_map(abs, range(threads))
     assert torch.get_num_threads() == threads

@@ -42,6 +42,7 @@ import torch
 from torch import Tensor
 
 from genlib.kernels._checks import check_operand
+from genlib.kernels._dispatch import undo_autocast
 from genlib.kernels.kde import _direct, _passes
 from genlib.kernels.kde._forms import Needs
 
@@ -183,6 +184,7 @@ def log_kernel_sum(
     -----
     The mathematics stands at the top of this file, with the tiles and what rounding may do.
     """
+    y, h, w = undo_autocast(x, y, h, w)
     _check_tensors(x, y, h, w, leave_one_out)
     if not isinstance(h, Tensor):
         h = math.inf if abs(h) > torch.finfo(x.dtype).max else h
