@@ -40,7 +40,7 @@ References
 import torch
 from torch import Tensor
 
-from genlib.kernels._checks import check_shape, check_tensor
+from genlib.kernels._checks import check_operand, check_shape
 from genlib.kernels._dispatch import undo_autocast
 from genlib.kernels.nade._passes import backward, forward, sample
 
@@ -215,7 +215,7 @@ def nade_sample(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor
 def _check(name: str, x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> None:
     """Raise unless types, dtypes, devices and shapes agree."""
     for other, value in {name: x, "w": w, "c": c, "v": v, "b": b}.items():
-        check_tensor(other, value, x, name)
+        check_operand(value, other, x, name)
     if x.dim() != 2 or 0 in x.shape:
         raise ValueError(
             f"{name}: expected shape (N, D), at least one row and one column, got {tuple(x.shape)}."
