@@ -118,7 +118,8 @@ def _log2_joint(bins: _Bins, x: Tensor, logits: Tensor, log_scales: Tensor, leve
     if log_scales.amax() > _FLAT:
         level = _level(x, levels)
         inside = ((level > 0) & (level < levels - 1)).to(x)
-        mass.addcmul_((log_scales - _FLAT).relu_(), inside, value=-1 / _LN2)
+        wider = (log_scales - _FLAT).clamp_(0, torch.finfo(x.dtype).max / 64)
+        mass.addcmul_(wider, inside, value=-1 / _LN2)
     return mass.sum(1).add_(logits, alpha=1 / _LN2)
 
 

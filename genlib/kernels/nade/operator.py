@@ -144,9 +144,10 @@ def nade_logits(x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor
     """Logits b_i + V_i · σ(c + Σ_{j<i} x_j W_j) of every value, given those before it.
 
     Differentiable once with respect to all arguments. Memory grows with N · D and, while it runs,
-    with D · H; never with N · D · H. Time grows, on a CPU, with the number of values that are not
-    zero; a gradient of ``x`` and a bias for each value make all values count. Under
-    `torch.autocast`, weights in its short dtype are taken in that of ``x``, in which the result is.
+    with D · H for each thread; never with N · D · H. Time grows, on a CPU, with the number of
+    values that are not zero; a gradient of ``x`` and a bias for each value make all values count.
+    Under `torch.autocast`, weights in its short dtype are taken in that of ``x``, in which the
+    result is.
 
     Parameters
     ----------
