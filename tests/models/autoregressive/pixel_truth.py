@@ -77,7 +77,7 @@ def masked_network(model, x, block):
 
 def pixel_cnn(model, x):
     def block(w, name, h, colours):
-        for layer in ("narrow", "look", "widen"):
+        for layer in ("narrow", "middle", "widen"):
             h = square(w, f"{name}.{layer}", relu(h), "B", colours)
         return h
 

@@ -92,10 +92,6 @@ def test_labels_are_asked_for_where_they_are_needed(model):
         model.conditionals(x)
     with pytest.raises(ValueError, match="y: expected labels in 0 … 2, got 0 … 3"):
         model.log_prob(x, torch.tensor([0, 3]))
-    with pytest.raises(ValueError, match=r"encode: .* depend on the label"):
-        model.encode(x)
-    with pytest.raises(ValueError, match="particles: a model with classes"):
-        model.complete(x, torch.ones(1, 3, 3, dtype=torch.bool), particles=3)
     with pytest.raises(ValueError, match="has no labels; leave y out"):
         GatedPixelCNN((1, 3, 3), 4, 2).log_prob(x, torch.tensor([0, 1]))
 
@@ -105,3 +101,12 @@ def test_noise_and_a_label_decide_an_image(model):
     assert torch.equal(model.draw(noise, y), model.draw(noise, y, cached=False))
     with pytest.raises(ValueError, match="y: this model has 3 classes"):
         model.draw(noise)
+
+
+def test_a_model_with_classes_has_no_representation(model):
+    with pytest.raises(gl.CannotAnswerError, match=r"cannot answer encode: .* on the label"):
+        model.encode(torch.zeros(2, 1, 3, 3))
+    assert not model.answers("encode")
+    assert model.answers("sample")
+    assert GatedPixelCNN.answers("encode")
+    assert GatedPixelCNN((1, 3, 3), 4, 2).answers("encode")
