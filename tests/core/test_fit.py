@@ -24,6 +24,9 @@ def data():
     return torch.randn(600, 2) @ mixing.T + torch.tensor([1.0, -2.0])
 
 
+SGD = functools.partial(torch.optim.SGD, lr=0.1)
+
+
 def weights(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -229,21 +232,27 @@ class TestCheckpoints:
     @pytest.mark.parametrize(
         ("model", "rows", "settings", "words"),
         [
-            (IsingRing(2), None, {}, "model = IsingRing, found TrainedGaussian"),
+            (IsingRing(2), None, {}, "model = .*IsingRing, found .*TrainedGaussian"),
             (TrainedGaussian(3), None, {}, r"arguments = \{'dim': 3\}, found \{'dim': 2\}"),
-            (TrainedGaussian(2), 10, {}, "rows = 10, found 600"),
-            (TrainedGaussian(2), None, {"batch_size": 7}, "batch = 7, found 128"),
+            (TrainedGaussian(2), 10, {}, "data = "),
+            (TrainedGaussian(2), 600, {}, "data = "),
+            (TrainedGaussian(2).double(), None, {}, "dtype = torch.float64, found torch.float32"),
+            (TrainedGaussian(2), None, {"batch_size": 7}, "batch_size = 7, found 128"),
+            (TrainedGaussian(2), None, {"lr": 1e-9}, "optimizers = .*'lr': 1e-09.*found .*0.001"),
+            (TrainedGaussian(2), None, {"optimizer": SGD}, "optimizers = .*SGD.*found .*Adam"),
+            (TrainedGaussian(2), None, {"clip_norm": 1.0}, "clip_norm = 1.0, found inf"),
+            (TrainedGaussian(2), None, {"valid": torch.zeros(4, 2)}, "valid = .*found none"),
+            (TrainedGaussian(2), None, {"precision": torch.bfloat16}, "precision = torch.bfloat16"),
+            (TrainedGaussian(2), None, {"hooks": [gl.WeightAverage(0.9)]}, "hooks = .*WeightAver"),
         ],
     )
     def test_a_checkpoint_of_another_run_is_refused(
         self, data, tmp_path, model, rows, settings, words
     ):
         TrainedGaussian(2).fit(data, epochs=1, checkpoint=tmp_path / "c")
-        x = (
-            torch.zeros(600, *model.event_shape)
-            if not isinstance(model, TrainedGaussian)
-            else torch.randn(rows or 600, *model.event_shape)
-        )
+        x = data.to(model.dtype) if rows is None else torch.randn(rows, 2)
+        if model.event_shape != x.shape[1:] or isinstance(model, IsingRing):
+            x = torch.zeros(600, *model.event_shape)
         before = weights(model)
         with pytest.raises(gl.WrongCheckpointError, match=words):
             model.fit(x, epochs=2, checkpoint=tmp_path / "c", resume=True, **settings)
@@ -290,7 +299,7 @@ class TestCheckpoints:
             time.sleep(0.01)
         os.kill(killed.pid, signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-        assert saving.read_tree(tmp_path / "killed")["run"]["history"]
+        assert saving.read_tree(tmp_path / "killed")["state"]["history"]
         assert start(tmp_path / "killed", 60).wait() == 0
         assert start(tmp_path / "whole", 60).wait() == 0
         a, b = (gl.load(tmp_path / f"{name}.model") for name in ("killed", "whole"))

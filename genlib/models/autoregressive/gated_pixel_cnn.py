@@ -106,7 +106,7 @@ class GatedPixelCNN(PixelModel):
         check_flag(gates, "gates")
         if classes is not None:
             check_count(classes, "classes")
-            self.cannot = {
+            self.cannot = self.cannot | {
                 "encode": "the features of a model with classes depend on the label, which is what "
                 "a representation should tell; fit one with classes=None."
             }

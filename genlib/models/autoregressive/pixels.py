@@ -143,7 +143,7 @@ class PixelModel(Autoregressive, abstract=True):
             raise ValueError(
                 f"y: this model has {self.classes} classes; give the label of each row."
             )
-        self._labels(y, n)
+        self._condition(y, n)
 
 
 def pixel_head(levels: int, components: int | None = None) -> PixelHead:
