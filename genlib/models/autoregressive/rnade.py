@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import constraints
 from torch.nn import functional as F
 
+from genlib.core.random import normal
 from genlib.core.validation import check_count, check_positive
 from genlib.models.autoregressive.base import Autoregressive, Order, choose
 
@@ -104,11 +105,11 @@ class RNADE(Autoregressive):
             out = (self.rho[i] * a).relu() @ self.v[i]
             log_share, mean, scale = self._mixture(out, self.b[i]).unbind(-2)
             component = choose(log_share, generator)[:, None]
-            noise = torch.randn(len(x), 1, generator=generator).to(x)
+            noise = normal((len(x), 1), x, generator)
             drawn = mean.gather(1, component) + scale.gather(1, component) * noise
             x[:, i] = x[:, i].where(known[:, i], drawn[:, 0])
             a = a + x[:, i, None] * self.w[i]
         return x
 
     def _encode(self, x: Tensor) -> Tensor:
-        return (self.c + x @ self.w).relu()
+        return (self.c + x @ self.w).relu().to(x.dtype)

@@ -11,8 +11,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genlib.core.discrete import pick, state_space
-from genlib.core.validation import check_count, check_event, check_positive
+from genlib.core.discrete import state_space
+from genlib.core.random import categorical, uniform
+from genlib.core.validation import check_count, check_event, check_flag, check_positive
 from genlib.models.autoregressive.base import Autoregressive
 
 
@@ -80,6 +81,7 @@ class SequenceModel(Autoregressive, abstract=True):
         """
         check_count(n)
         check_positive(temperature, "temperature")
+        check_flag(cache, "cache")
         x = torch.zeros(n, *self.event_shape, dtype=self.dtype, device=self.device)
         known = torch.zeros_like(x, dtype=torch.bool)
         if prompt is not None:
@@ -99,7 +101,7 @@ class SequenceModel(Autoregressive, abstract=True):
 
     def _conditionals(self, x: Tensor) -> Tensor:
         features, _ = self._read(self._symbols(x)[:, :-1])
-        return self.head(features)
+        return self.head(features).to(x.dtype)
 
     def _log_conditionals(self, x: Tensor) -> Tensor:
         logits = self._conditionals(x)
@@ -115,7 +117,7 @@ class SequenceModel(Autoregressive, abstract=True):
         temperature: float = 1.0,
         cache: bool = True,
     ) -> Tensor:
-        u = torch.rand(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+        u = uniform(x.shape, x, generator)
         symbols = self._symbols(x)
         memory, read = self._blank_memory(len(x)) if cache else None, 0
         # What all rows know at the beginning is read at one go.
@@ -124,7 +126,8 @@ class SequenceModel(Autoregressive, abstract=True):
             features, after = self._read(symbols[:, read : i + 1], memory)
             if cache:
                 memory, read = after, i + 1
-            drawn = pick((self.head(features[:, -1]) / temperature).softmax(-1), u[:, i])
+            weights = _softmax(self.head(features[:, -1]), temperature)
+            drawn = categorical(weights.to(u), u[:, i])
             symbols[:, i + 1] = drawn.where(~known[:, i], symbols[:, i + 1])
         return symbols[:, 1:].to(x)
 
@@ -139,3 +142,10 @@ class SequenceModel(Autoregressive, abstract=True):
     def _blank_memory(self, n: int) -> Any:
         """Memory of ``n`` rows of which nothing has been read."""
         return None
+
+
+def _softmax(logits: Tensor, temperature: float) -> Tensor:
+    """softmax(logits / temperature), over the last dimension, at any temperature above zero."""
+    # Below the largest, and in float64, no quotient is an infinity less an infinity.
+    below = logits.double() - logits.amax(-1, keepdim=True)
+    return (below / temperature).softmax(-1)

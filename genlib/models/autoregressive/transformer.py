@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.core.validation import check_count
+from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.sequence import SequenceModel
 
 
@@ -66,8 +67,9 @@ class CausalTransformer(SequenceModel):
     def __init__(
         self, length: int, states: int = 2, width: int = 64, heads: int = 4, layers: int = 2
     ) -> None:
-        for name, value in {"width": width, "heads": heads, "layers": layers}.items():
-            check_count(value, name)
+        check_count(width, "width")
+        check_count(heads, "heads")
+        check_count(layers, "layers", maximum=MOST_PARTS)
         if width % heads:
             raise ValueError(f"heads: expected a divisor of width, {width}, got {heads}.")
         super().__init__(length, states, embedding=width, features=width)
@@ -104,7 +106,7 @@ class CausalTransformer(SequenceModel):
 
     def _encode(self, x: Tensor) -> Tensor:
         features, _ = self._read(self._symbols(x)[:, :-1])
-        return features.mean(1)
+        return features.mean(1).to(x.dtype)
 
     def _read(
         self, symbols: Tensor, memory: list[_Past] | None = None

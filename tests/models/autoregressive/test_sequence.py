@@ -232,7 +232,7 @@ class TestGenerate:
             (torch.tensor([1, 2]), 1, 1.0, TypeError, r"prompt.float\(\)"),
             ("abc", 1, 1.0, TypeError, "prompt: expected a torch.Tensor, got str"),
             (None, 0, 1.0, ValueError, "n: expected at least 1"),
-            (None, 1, 0.0, ValueError, "temperature: expected a positive"),
+            (None, 1, 0.0, ValueError, "temperature: expected a finite positive"),
         ],
     )
     def test_bad_prompts(self, name, prompt, n, temperature, error, words):
