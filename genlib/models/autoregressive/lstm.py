@@ -12,7 +12,7 @@ from genlib.core.validation import check_count
 from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.sequence import SequenceModel
 
-Memory = tuple[Tensor, Tensor]
+State = tuple[Tensor, Tensor]
 
 
 class LSTM(SequenceModel):
@@ -79,5 +79,5 @@ class LSTM(SequenceModel):
         _, (h, _) = self._read(self._symbols(x))
         return h[-1].to(x.dtype)
 
-    def _read(self, symbols: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
-        return self.lstm(self.embedding(symbols), memory)
+    def _read(self, symbols: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        return self.lstm(self.embedding(symbols), state)

@@ -119,7 +119,7 @@ class TestDraws:
     def test_with_and_without_memory_the_logits_are_the_same(self, name):
         model = uneven(name, 40, 5)
         x = model.sample(10)
-        symbols, memory, logits = model._symbols(x)[:, :-1], model._blank_memory(10), []
+        symbols, memory, logits = model._symbols(x)[:, :-1], model._initial_state(10), []
         with torch.no_grad():
             for part in symbols.split([7] + [1] * 33, 1):  # some at once, as from a prompt
                 features, memory = model._read(part, memory)
