@@ -81,7 +81,8 @@ class Cache:
         """
         windows = self._image_windows(layer, x) if layer.reads_image else self._windows(layer, x)
         weight = self.state((layer, "weight"), lambda: layer.kernel().movedim(1, 3).flatten(1))
-        return F.linear(windows.flatten(2), weight, layer.bias).transpose(1, 2).unsqueeze(2)
+        out = F.linear(windows.flatten(2).flatten(0, 1), weight, layer.bias)
+        return out.unflatten(0, windows.shape[:2]).transpose(1, 2).unsqueeze(2)
 
     def _windows(self, layer: WindowConv2d, x: Tensor) -> Tensor:
         """Windows around the current place, (N, columns, kernel rows, kernel columns, inputs)."""

@@ -166,7 +166,7 @@ class _FineNetwork(GatedNetwork):
         # To the left, in every second row, is a pixel of the small image: its features are due too.
         due = 1 - row % 2
         cache.seek(row, slice(column - due, column + 1))
-        return super().forward(x, cache)[..., due:]
+        return self.last(self.features(x, cache)[..., due:], cache)
 
     def _context(self, x: Tensor, cache: Cache | None) -> Tensor:
         small = x[..., ::2, ::2]

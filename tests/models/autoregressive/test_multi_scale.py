@@ -155,7 +155,7 @@ def test_each_network_computes_a_place_once(monkeypatch):
     model.sample(images)
     pixels, small = 24, 6
     coarse = small * (layers * 4 + 2)  # vertical, link, horizontal, out; hidden, last
-    fine = pixels * (layers * 5 + 2)  # and one for the context
+    fine = pixels * (layers * 5 + 1) + pixels - small  # and one for the context
     assert sum(rows) == images * (coarse + fine)
 
 

@@ -22,11 +22,6 @@ FALSE_ALARM = 1e-6
 each = pytest.mark.parametrize("name", MODELS)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 def uneven(name, length, states, dtype=torch.float32):
     """A model whose conditionals are far from even, and depend on what came before."""
     model = MODELS[name](length, states).to(dtype)
