@@ -14,6 +14,7 @@ from torch import Tensor
 from genlib.core.saving import Tagged, check_tree, read_tree, write_tree
 from genlib.core.validation import check_flag
 
+_LISTS = (list, tuple, range)
 _LARGEST_SHARE = 0.1  # of the time that goes into writing
 
 
@@ -97,10 +98,11 @@ class Checkpoint:
 
     def _check_identity(self, found: Mapping[str, Any]) -> None:
         for name in dict.fromkeys([*self.identity, *found]):
-            expected, came = self.identity.get(name), found.get(name)
-            if not _equal(expected, came):
+            difference = _difference(name, self.identity.get(name), found.get(name))
+            if difference is not None:
+                where, expected, came = difference
                 raise WrongCheckpointError(
-                    f"{self.path}: expected a checkpoint with {name} = {expected}, found {came}; "
+                    f"{self.path}: expected a checkpoint with {where} = {expected}, found {came}; "
                     "give the run its old settings and data, or a new file."
                 )
 
@@ -128,14 +130,25 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def _equal(a: Any, b: Any) -> bool:
-    """Equality of saved values, tensors included; a list and a tuple of the same are the same."""
+def _difference(name: str, a: Any, b: Any) -> tuple[str, Any, Any] | None:
+    """The first place at which two trees differ, and what stands there; ``None`` where they do not.
+    A list and a tuple of the same are the same.
+    """
+    if isinstance(a, Tagged) and isinstance(b, Tagged) and a.tag == b.tag:
+        return _difference(name, a.tree, b.tree)
+    if isinstance(a, Mapping) and isinstance(b, Mapping) and a.keys() == b.keys():
+        parts = ((f"{name}.{key}", a[key], b[key]) for key in a)
+    elif isinstance(a, _LISTS) and isinstance(b, _LISTS) and len(a) == len(b):
+        parts = ((f"{name}[{i}]", *pair) for i, pair in enumerate(zip(a, b, strict=True)))
+    elif _same(a, b):
+        return None
+    else:
+        return name, a, b
+    return next(filter(None, (_difference(*part) for part in parts)), None)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two leaves of trees are equal; NaN is itself."""
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a.cpu(), b.cpu())
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    if isinstance(a, Tagged) and isinstance(b, Tagged):
-        return a.tag == b.tag and _equal(a.tree, b.tree)
-    if isinstance(a, list | tuple | range) and isinstance(b, list | tuple | range):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    return bool(a == b) or (a != a and b != b)  # NaN is itself
+    return bool(a == b or (a != a and b != b))

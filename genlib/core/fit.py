@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -91,6 +92,8 @@ class Hook:
     numbers stands in its ``identity``: a checkpoint of another run is then refused.
     """
 
+    watches_validation: bool = False  # it cannot do without
+
     def begin(self, run: Run) -> None:
         """Before the run, and before its state is read from a checkpoint."""
 
@@ -163,16 +166,14 @@ class Run:
         for name, value in {"lr": lr, "clip_norm": clip_norm}.items():
             if value is not None:
                 check_positive(value, name)
-        _check_hooks(hooks)
         self.model, self.hooks, self.precision = model, list(hooks), precision
         self.clip_norm = math.inf if clip_norm is None else clip_norm
         self.players = list(model.players())
         _check_players(self.players, model, optimizer, lr)
-        default = lambda parameters: Adam(parameters, lr=lr or 1e-3)  # noqa: E731
-        self.optimizers = [
-            (optimizer or p.optimizer or default)(p.parameters) for p in self.players
-        ]
+        adam = partial(Adam, lr=1e-3 if lr is None else lr)
+        self.optimizers = [(optimizer or p.optimizer or adam)(p.parameters) for p in self.players]
         self.objectives = [parallel.objective(p.loss, p.parameters) for p in self.players]
+        self._settings = [_settings(optimizer) for optimizer in self.optimizers]
         self.history, self.steps, self.mover, self.stopped = History(), 0, 0, False
         self.seed = torch.initial_seed() % 2**31  # of the noise, where processes are several
         for hook in self.hooks:
@@ -181,10 +182,10 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of the run, beside the model and the data."""
         return {
-            "optimizers": [_settings(optimizer) for optimizer in self.optimizers],
+            "optimizers": self._settings,  # as they were before a schedule changed them
             "clip_norm": self.clip_norm,
             "precision": str(self.precision),
-            "hooks": [(type(hook).__qualname__, hook.identity()) for hook in self.hooks],
+            "hooks": [{"kind": type(hook).__qualname__, **hook.identity()} for hook in self.hooks],
             "processes": parallel.world(),
         }
 
@@ -246,7 +247,7 @@ class Run:
         for turn in _rounds(batches, max(player.steps for player in self.players)):
             for i, player in enumerate(self.players):
                 for batch in turn[: player.steps]:
-                    sums[i] += self._step(i, batch) * len(batch[0])
+                    sums[i].add_(self._step(i, batch), alpha=len(batch[0]))
                     rows[i] += len(batch[0])
         names = ["loss"] if len(self.players) == 1 else [player.name for player in self.players]
         return dict(zip(names, map(parallel.mean, sums, rows), strict=True))
@@ -365,12 +366,19 @@ def loaded(loader: DataLoader, model: Trainable, name: str = "x") -> Iterator[Ba
         raise ValueError(f"{name}: expected a loader of at least one batch, got none.")
 
 
-def _check_hooks(hooks: Sequence[Hook]) -> None:
-    if isinstance(hooks, str | Hook) or not isinstance(hooks, Sequence):
+def check_hooks(hooks: Sequence[Hook], validated: bool) -> None:
+    """Raise unless ``hooks`` is a list of hooks, and there is validation data for those that watch
+    the validation loss.
+    """
+    if isinstance(hooks, str) or not isinstance(hooks, Sequence):
         raise TypeError(f"hooks: expected a list of hooks, got {hooks!r}.")
     for hook in hooks:
         if not isinstance(hook, Hook):
             raise TypeError(f"hooks: expected instances of genlib's Hook, got {hook!r}.")
+        if hook.watches_validation and not validated:
+            raise ValueError(
+                f"{type(hook).__name__} watches the validation loss; pass valid= as well."
+            )
 
 
 def _check_players(
@@ -405,9 +413,8 @@ def _rounds(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
         yield turn
 
 
-def _settings(optimizer: Optimizer) -> tuple[str, list[dict[str, Any]]]:
+def _settings(optimizer: Optimizer) -> dict[str, Any]:
     """An optimiser's class, and the settings of its groups of parameters."""
     groups = optimizer.state_dict()["param_groups"]
-    return type(optimizer).__qualname__, [
-        {name: value for name, value in group.items() if name != "params"} for group in groups
-    ]
+    groups = [{name: value for name, value in g.items() if name != "params"} for g in groups]
+    return {"kind": type(optimizer).__qualname__, "groups": groups}

@@ -33,6 +33,8 @@ class EarlyStopping(Hook):
         At the end of the run, where the validation loss was never finite.
     """
 
+    watches_validation = True
+
     def __init__(self, patience: int | None = None, better_than: float = math.inf) -> None:
         if patience is not None:
             check_count(patience, "patience")
@@ -104,7 +106,7 @@ class Schedule(Hook):
                     f"{type(scheduler).__name__}."
                 )
         self._settings = [
-            (type(scheduler).__qualname__, _plain(scheduler.state_dict()))
+            {"kind": type(scheduler).__qualname__, **_plain(scheduler.state_dict())}
             for scheduler in self.schedulers
         ]
         self._check_rates(run)
@@ -119,8 +121,10 @@ class Schedule(Hook):
         """Move all schedules."""
         if self.per == "epoch":
             for scheduler in self.schedulers:
-                watches = isinstance(scheduler, ReduceLROnPlateau)
-                scheduler.step(*[run.history.last["valid"]] * watches)
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(run.history.last["valid"])
+                else:
+                    scheduler.step()
             self._check_rates(run)
 
     def identity(self) -> dict[str, Any]:

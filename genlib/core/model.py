@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from genlib.core import parallel
 from genlib.core.checkpoint import Checkpoint, fingerprint
-from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run
+from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run, check_hooks
 from genlib.core.history import History
 from genlib.core.hooks import EarlyStopping
 from genlib.core.saving import DamagedFileError, Tagged, read_tree, write_tree
@@ -100,9 +100,10 @@ class Model(nn.Module):
         Folder of the lesson that teaches the model.
     cannot : mapping
         For each query that the model cannot answer (``"log_prob"``, ``"sample"``, ``"encode"``),
-        the reason; and one for ``"autocast"`` where lower precision would ruin the arithmetic.
-        Subclasses inherit reasons, but for the queries that they answer. An instance may have
-        further ones.
+        the reason. Subclasses inherit reasons, but for the queries that they answer. An instance
+        may have further ones.
+    full_precision : str
+        Why training must not compute in lower precision; empty where it may.
     fitted_buffers : tuple of str
         Buffers whose shapes the data decide.
     training_buffers : tuple of str
@@ -112,6 +113,7 @@ class Model(nn.Module):
     density: ClassVar[Density] = Density.NONE
     lesson: ClassVar[str] = ""
     cannot: ClassVar[Mapping[str, str]] = {}
+    full_precision: ClassVar[str] = ""
     registry: ClassVar[dict[str, type[Model]]] = {}
 
     fitted_buffers: ClassVar[tuple[str, ...]] = ()
@@ -303,11 +305,8 @@ class Model(nn.Module):
         if precision is not None:
             self._check_precision(precision)
         if patience is not None:
-            hooks = [*hooks, EarlyStopping(patience)]
-        if valid is None and any(isinstance(hook, EarlyStopping) for hook in hooks):
-            raise ValueError(
-                "patience: early stopping watches the validation loss; pass valid= as well."
-            )
+            hooks = [*hooks, EarlyStopping(patience)] if isinstance(hooks, Sequence) else hooks
+        check_hooks(hooks, valid is not None)
         data = self._data(x, y)
         held_out = None if valid is None else self._held_out(valid)
         what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
@@ -478,9 +477,9 @@ class Model(nn.Module):
                 f"precision: expected torch.bfloat16, got {precision}; float16 would need its "
                 "gradients scaled."
             )
-        if "autocast" in self.cannot:
+        if self.full_precision:
             raise ValueError(
-                f"precision: {type(self).__name__} wants its own: {self.cannot['autocast']}"
+                f"precision: {type(self).__name__} computes in its own: {self.full_precision}"
             )
         if self.dtype != torch.float32:
             raise ValueError(

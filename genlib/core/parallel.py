@@ -134,6 +134,16 @@ def everywhere(flag: Tensor) -> bool:
     return bool(flag)
 
 
+@contextmanager
+def one_after_another() -> Iterator[None]:
+    """Let process 0 go first: what it downloads, the others find."""
+    if rank() != 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
+
+
 def wait() -> None:
     """Wait until all processes are here."""
     if world() > 1:
