@@ -74,6 +74,8 @@ class WindowConv2d(nn.Conv2d):
     ) -> None:
         super().__init__(inputs, outputs, window.size, stride=stride)
         self.window, self.reads_image = window, reads_image
+        if mask is not None and mask.all():
+            mask = None  # which costs nothing
         self.register_buffer("mask", mask, persistent=False)
 
     def kernel(self) -> Tensor:
@@ -85,8 +87,9 @@ class WindowConv2d(nn.Conv2d):
         if cache is not None:
             return cache.convolve(self, x)
         above, below, left, right = self.window
-        padded = F.pad(x, (left, right, above, below))  # a negative margin crops
-        return F.conv2d(padded, self.kernel(), self.bias, self.stride)
+        if any(self.window):  # to pad by nothing would be a copy
+            x = F.pad(x, (left, right, above, below))  # a negative margin crops
+        return F.conv2d(x, self.kernel(), self.bias, self.stride)
 
 
 class PointConv2d(WindowConv2d):
