@@ -48,21 +48,18 @@ class FVSBN(BinaryAutoregressive):
 
     @property
     def weight(self) -> Tensor:
-        """The weights w_ij as a matrix, (dim, dim), rows and columns by their place in the order:
-        zero on the diagonal and above.
+        """The weights w_ij of column j of ``x`` in the logit of column i, (dim, dim): zero where j
+        does not come before i in the order.
         """
-        return self._matrix()[self.order][:, self.order]
-
-    def _matrix(self) -> Tensor:
-        """The weights as a matrix whose rows and columns are in the order of those of ``x``."""
         dim = len(self.bias)
         return self.lower.new_zeros(dim * dim).scatter(0, self.entry, self.lower).view(dim, dim)
 
     def _conditionals(self, x: Tensor) -> Tensor:
-        return F.linear(x, self._matrix(), self.bias).to(x.dtype)
+        return F.linear(x, self.weight, self.bias).to(x.dtype)
 
     def _draw(self, u: Tensor) -> Tensor:
-        weight, bias, u = self.weight, self.bias[self.order], u[:, self.order].T.contiguous()
+        order = self.order
+        weight, bias, u = self.weight[order][:, order], self.bias[order], u[:, order].T.contiguous()
         x = torch.zeros_like(u)  # a row for each value, so that those before it lie side by side
         for i in range(len(bias)):
             x[i] = u[i] < (weight[i, :i] @ x[:i] + bias[i]).sigmoid()
