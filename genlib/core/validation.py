@@ -178,6 +178,8 @@ def describe(support: constraints.Constraint) -> str:
         return "{0, 1}"
     if isinstance(support, constraints.interval):
         return f"[{support.lower_bound:g}, {support.upper_bound:g}]"
+    if isinstance(support, constraints.half_open_interval):
+        return f"[{support.lower_bound:g}, {support.upper_bound:g})"
     if isinstance(support, constraints.integer_interval):
         return f"{{{support.lower_bound}, …, {support.upper_bound}}}"
     if support is constraints.nonnegative_integer:
