@@ -10,11 +10,20 @@ import math
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from genlib.core.discrete import pick, place_values
+from genlib.core.discrete import place_values
+from genlib.core.random import categorical, uniform
 from genlib.core.validation import check_count
+from genlib.models.graphical.elimination import (
+    Scope,
+    Step,
+    connected,
+    contraction_path,
+    sum_product,
+)
 from genlib.models.graphical.tables import (
     LARGEST_TABLE,
     TableModel,
@@ -24,7 +33,6 @@ from genlib.models.graphical.tables import (
 )
 
 Variable = int | str
-Factor = tuple[list[int], Tensor]  # variables, and logarithms with a dimension for each
 
 
 class BayesNet(TableModel):
@@ -79,16 +87,21 @@ class BayesNet(TableModel):
         super().__init__(states, shapes[:tables], smoothing)
         self.parents, self.variables, self.column, self.families = graph, names, column, families
         self.table_of = [min(i, tables - 1) for i in range(count)]
+        # A step in each variable of a family moves so far in its table.
+        self.strides = [place_values(self._family_states(i)) for i in range(count)]
         self._register_places()
 
     def _register_places(self) -> None:
-        """Where an event finds its entries: ``x @ places + starts``."""
-        sizes = torch.tensor([0, *(rows * columns for rows, columns in self.shapes)])
-        places = torch.zeros(len(self.states), len(self.states), dtype=torch.int64)
-        for i, family in enumerate(self.families):
-            places[family, i] = torch.tensor(place_values(self._family_states(i)))
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("starts", sizes.cumsum(0)[self.table_of], persistent=False)
+        """Where an event finds its entries: starts + Σ_k steps[k] · x[columns[k]], int32."""
+        longest = max(map(len, self.families))
+        columns, steps = (  # short families are filled up with steps of zero
+            torch.tensor([[0] * (longest - len(row)) + row for row in rows], dtype=torch.int32).T
+            for rows in (self.families, self.strides)
+        )
+        starts = torch.tensor([self._starts[table] for table in self.table_of], dtype=torch.int32)
+        self.register_buffer("columns", columns.contiguous(), persistent=False)
+        self.register_buffer("steps", steps[:, :, None].contiguous(), persistent=False)
+        self.register_buffer("starts", starts[:, None], persistent=False)
 
     # ------------------------------------------------------------------ tables
 
@@ -96,7 +109,7 @@ class BayesNet(TableModel):
         """p(variable | parents), float64, of the shape of the parents' states and then its own."""
         self._require_data("table")
         i = self._index(variable)
-        return self._probabilities()[self.table_of[i]].view(self._family_states(i))
+        return self._table(self.table_of[i]).view(self._family_states(i))
 
     def set_tables(self, tables: Mapping[Variable, Tensor] | Sequence[Tensor]) -> None:
         """Give the conditional probabilities instead of counting them.
@@ -123,11 +136,15 @@ class BayesNet(TableModel):
             check_table(given[name], self._family_states(i), f"the table of {name!r}")
             for i, name in enumerate(names)
         ]
-        self._store(checked)
+        self._store(torch.cat([table.flatten() for table in checked]))
 
     def _entries(self, x: Tensor) -> Tensor:
-        # Exact in float64, and many times faster than products of integers.
-        return (x.double() @ self.places.double()).long() + self.starts
+        # Columns side by side in memory, which a gather of whole columns only copies.
+        states = x.T.to(torch.int32, memory_format=torch.contiguous_format)
+        entries = self.starts.expand_as(states)
+        for columns, steps in zip(self.columns, self.steps, strict=True):
+            entries = entries + states.index_select(0, columns) * steps
+        return entries
 
     def _family_states(self, i: int) -> tuple[int, ...]:
         return tuple(self.states[j] for j in self.families[i])
@@ -155,15 +172,14 @@ class BayesNet(TableModel):
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         """Ancestral sampling: parents before children."""
-        tables = self._probabilities()
-        x = torch.zeros(n, len(self.states), dtype=torch.int64, device=self.device)
+        x = torch.empty(len(self.states), n, dtype=torch.int64, device=self.device)
         for variable in graphlib.TopologicalSorter(self.parents).static_order():
             i = self.column[variable]
-            *parents, _ = self.families[i]
-            row = (x[:, parents] * self.places[parents, i]).sum(1) // self.states[i]
-            u = torch.rand(n, generator=generator, dtype=torch.float64).to(self.device)
-            x[:, i] = pick(tables[self.table_of[i]][row], u)
-        return x.to(self.log_table)
+            *parents, _ = zip(self.families[i], self.strides[i], strict=True)
+            row = sum(x[j] * step for j, step in parents) // self.states[i]
+            table = self._table(self.table_of[i])
+            x[i] = categorical(table[row] if parents else table[0], uniform([n], table, generator))
+        return x.T.to(self.log_table)
 
     @torch.no_grad()
     def conditional(
@@ -171,9 +187,9 @@ class BayesNet(TableModel):
     ) -> Tensor:
         """p(query | given), exactly, by variable elimination.
 
-        Variables that are neither asked for nor given are summed out one after another, each time
-        the one whose sum leaves the smallest table. On a tree this is cheap; on a graph whose
-        smallest tables are too large it is refused.
+        Variables that are neither asked for nor given are summed out one after another, in the
+        order of weighted min-fill; see `genlib.models.graphical.elimination`. On a tree this is
+        cheap; on a graph where it needs too large a table it is refused.
 
         Parameters
         ----------
@@ -200,15 +216,15 @@ class BayesNet(TableModel):
         evidence = {self._index(variable): state for variable, state in (given or {}).items()}
         self._check_question(target, evidence)
         evidence = {i: int(state) for i, state in evidence.items()}
-        factors = _connected(self._factors(target, evidence), target)
-        for i in self._elimination_order([scope for scope, _ in factors], target):
-            factors = self._summed_out(i, factors)
-        table = _summed_product(factors, target)
-        total = table.flatten().logsumexp(0)
-        if total == -math.inf:
-            seen = reprlib.repr({self.variables[i]: state for i, state in evidence.items()})
-            raise ValueError(f"given: {seen} has probability zero under the model.")
-        return (table - total).exp()
+        scopes, logs = self._factors(target, evidence)
+        path = contraction_path(scopes, self.states, target)
+        self._check_sizes(path)
+        scope, values = sum_product(scopes, logs, path)
+        total = values.sum()
+        if total == 0:
+            raise ValueError(self._impossible(evidence))
+        answer = (values / total).transpose([scope.index(i) for i in target])
+        return torch.from_numpy(np.ascontiguousarray(answer)).to(self.device)
 
     def _check_question(self, target: list[int], evidence: Mapping[int, int]) -> None:
         if not target or len(set(target)) < len(target) or set(target) & set(evidence):
@@ -224,58 +240,53 @@ class BayesNet(TableModel):
                     f"0 … {self.states[i] - 1}, got {state!r}."
                 )
 
-    def _factors(self, target: list[int], evidence: Mapping[int, int]) -> list[Factor]:
-        """Logarithms of the tables that matter (others sum to one), with the evidence put in."""
-        matter, stack = set(), [*target, *evidence]
+    def _factors(
+        self, target: list[int], evidence: Mapping[int, int]
+    ) -> tuple[list[Scope], list[np.ndarray]]:
+        """Scopes and logarithms of the tables that bear on the target, with the evidence put in."""
+        matter, stack = set(), [*target, *evidence]  # the tables of all others sum to one
         while stack:
             i = stack.pop()
             if i not in matter:
                 matter.add(i)
                 stack.extend(self.families[i][:-1])
-        tables = self._split(self.log_table.double())
-        factors = []
+        flat = self.log_table.cpu().numpy()
+        scopes, logs = [], []
         for i in sorted(matter):
-            family = self.families[i]
-            table = tables[self.table_of[i]].view(self._family_states(i))
-            place = tuple(evidence.get(j, slice(None)) for j in family)
-            factors.append(([j for j in family if j not in evidence], table[place]))
-        return factors
-
-    def _elimination_order(self, scopes: list[list[int]], target: list[int]) -> list[int]:
-        """All variables but the target, each time the one that leaves the smallest table."""
-        near = {i: set() for scope in scopes for i in scope}
-        for scope in scopes:
-            for i in scope:
-                near[i].update(set(scope) - {i})
-        order = []
-        while hidden := near.keys() - set(target):
-            i = min(hidden, key=lambda j: (self._table_size(near[j]), j))
-            self._check_size({*near[i], i}, f"summing out {self.variables[i]!r}")
-            around = near.pop(i)
-            for j in around:
-                near[j].update(around - {j})
-                near[j].discard(i)
-            order.append(i)
-        self._check_size(set(target), "the answer")
-        return order
-
-    def _summed_out(self, i: int, factors: list[Factor]) -> list[Factor]:
-        """Multiply the factors that contain variable ``i``, and sum over it."""
-        touched = [factor for factor in factors if i in factor[0]]
-        scope = sorted({j for variables, _ in touched for j in variables} - {i})
-        rest = [factor for factor in factors if i not in factor[0]]
-        return [*rest, (scope, _summed_product(touched, scope))]
-
-    def _table_size(self, scope: set[int]) -> int:
-        return math.prod(self.states[i] for i in scope)
-
-    def _check_size(self, scope: set[int], what: str) -> None:
-        if self._table_size(scope) > LARGEST_TABLE:
-            raise ValueError(
-                f"{what} needs a table over {len(scope)} variables with "
-                f"{amount(self._table_size(scope))} entries, more than {LARGEST_TABLE:,}; give "
-                "more evidence, or let fewer variables look at each other."
+            family, table = self.families[i], self.table_of[i]
+            log = flat[self._starts[table] : self._starts[table + 1]].reshape(
+                [self.states[j] for j in family]
             )
+            log = log[tuple([evidence.get(j, slice(None)) for j in family])]
+            scopes.append(tuple([j for j in family if j not in evidence]))
+            logs.append(log)
+        if any(log == -math.inf for scope, log in zip(scopes, logs, strict=True) if not scope):
+            raise ValueError(self._impossible(evidence))
+        kept = connected(scopes, target)
+        return [scopes[k] for k in kept], [logs[k] for k in kept]
+
+    def _check_sizes(self, path: Sequence[Step]) -> None:
+        """Raise where a table on the way would be too large."""
+        sizes = [math.prod(self.states[i] for i in step.scope) for step in path]
+        if max(sizes, default=0) <= LARGEST_TABLE:
+            return
+        size, step = max(zip(sizes, path, strict=True), key=lambda pair: (pair[0], pair[1].summed))
+        if step.variable is None:
+            what = f"the answer needs a table over {len(step.scope)} variables"
+        else:
+            tied = len(step.scope | {step.variable})
+            what = (
+                f"summing out {self.variables[step.variable]!r} ties {tied} variables together, "
+                "and needs a table"
+            )
+        raise ValueError(
+            f"{what} with {amount(size)} entries, more than {LARGEST_TABLE:,}; give more evidence, "
+            "or let fewer variables look at each other."
+        )
+
+    def _impossible(self, evidence: Mapping[int, int]) -> str:
+        seen = reprlib.repr({self.variables[i]: state for i, state in evidence.items()})
+        return f"given: {seen} has probability zero under the model."
 
 
 class MarkovChain(BayesNet):
@@ -314,31 +325,6 @@ class MarkovChain(BayesNet):
             smoothing,
             shared_from=order if homogeneous else None,
         )
-
-
-def _connected(factors: Sequence[Factor], target: Sequence[int]) -> list[Factor]:
-    """The factors that share variables with ``target``, directly or through others, and constants.
-
-    The rest is a factor of both p(query, given) and p(given).
-    """
-    reached, kept, rest = set(target), [], list(factors)
-    while near := [factor for factor in rest if not factor[0] or reached & set(factor[0])]:
-        kept += near
-        rest = [factor for factor in rest if factor[0] and not reached & set(factor[0])]
-        reached.update(i for scope, _ in near for i in scope)
-    return kept
-
-
-def _summed_product(factors: Sequence[Factor], scope: list[int]) -> Tensor:
-    """Logarithm of the factors' product, summed over all variables outside ``scope``."""
-    outside = {i for variables, _ in factors for i in variables} - set(scope)
-    dimensions = [*scope, *sorted(outside)]
-    total = torch.zeros((), dtype=torch.float64)
-    for variables, table in factors:
-        size = dict(zip(variables, table.shape, strict=True))
-        order = sorted(range(len(variables)), key=lambda k: dimensions.index(variables[k]))
-        total = total + table.permute(order).reshape([size.get(i, 1) for i in dimensions])
-    return total.logsumexp([*range(len(scope), len(dimensions))]) if outside else total
 
 
 def _graph(parents: object) -> dict[Variable, tuple[Variable, ...]]:

@@ -14,8 +14,9 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 from genlib.core import Density, History, Model
+from genlib.core.random import categorical, uniform
 from genlib.core.validation import check_event, check_labels, check_positive, first_index
-from genlib.models.graphical.tables import VALUES_AT_ONCE, draw
+from genlib.models.graphical.tables import VALUES_AT_ONCE
 
 
 class NaiveBayes(Model):
@@ -179,7 +180,8 @@ class NaiveBayes(Model):
 
     def _sample(self, n: int, generator: Generator | None, y: Tensor | None = None) -> Tensor:
         if y is None:
-            y = draw(self._log_prior().exp(), n, generator)
+            prior = self._log_prior().exp()
+            y = categorical(prior, uniform([n], prior, generator))
         return self._features.sample(y, generator).to(self.dtype)
 
     def _encode(self, x: Tensor) -> Tensor:
@@ -299,7 +301,7 @@ class _Multinomial:
         for label, share in enumerate(shares):
             mine = (y == label).nonzero()[:, 0]
             text = mine.repeat_interleave(lengths[mine])
-            words = draw(share, len(text), generator)
+            words = categorical(share, uniform([len(text)], share, generator))
             counts.index_put_((text, words), torch.ones_like(words), accumulate=True)
         return counts
 
