@@ -76,7 +76,7 @@ class Estimator(Model, abstract=True):
     def _training_rows(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
         """What the model is fitted to, checked: ``(x,)`` or ``(x, y)``."""
         self._check_rows(x, self._given_shape, "x")
-        return (x, *self._labels(y, len(x)).values())
+        return (x,) if y is None else (x, self._condition(y, len(x)))
 
     def _held_out_rows(
         self, valid: Tensor | tuple[Tensor, Tensor], batch: tuple[Tensor, ...]
@@ -84,7 +84,7 @@ class Estimator(Model, abstract=True):
         """Held-out rows, checked to be like those of ``batch``."""
         x, *labels = valid if isinstance(valid, tuple) else (valid,)
         self._check_rows(x, batch[0].shape[1:], "valid")
-        return (x, *(self._labels(y, len(x))["y"] for y in labels))
+        return (x, *(self._condition(y, len(x)) for y in labels))
 
     def _check_rows(self, x: Tensor, event_shape: torch.Size | None, name: str) -> None:
         check_event(x, event_shape, self.support, dtype=self.dtype, device=self.device, name=name)

@@ -1,238 +1,420 @@
-"""The training loop, which knows nothing of a model but its players, weights and validation loss.
+"""The training loop, which knows nothing of a model but what `Trainable` lists.
 
 A *player* owns some of the parameters and minimises a loss of its own over them. An ordinary model
 is one player; a game is several, who move in turn. One *round* draws as many minibatches as the
 busiest player has steps, and lets every player in turn take its steps on the first of them; one
-*epoch* passes over the data once.
+*epoch* passes over the data once. A *hook* looks on, or takes a hand, before and after every step
+and epoch.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
+from torch.utils.data import DataLoader, DistributedSampler
 
+from genlib.core import parallel
+from genlib.core.checkpoint import Checkpoint
 from genlib.core.history import History
 from genlib.core.progress import progress_bar
-from genlib.core.saving import read_tree, write_tree
-from genlib.core.validation import check_count, check_positive
-
-if TYPE_CHECKING:
-    from genlib.core.model import Model
+from genlib.core.validation import check_count, check_flag, check_positive
 
 Batch = tuple[Tensor, ...]
+Data = Batch | DataLoader
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 class TrainingDivergedError(ArithmeticError):
     """A loss or gradient stopped being finite; the weights are those before that step."""
 
 
-class WrongCheckpointError(ValueError):
-    """A checkpoint that belongs to another model or another run."""
+class Trainable(Protocol):
+    """What the loop asks of a model, beside what every `nn.Module` has."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+
+    def players(self) -> Sequence[Player]:
+        """Who moves."""
+
+    def validation_loss(self, *batch: Tensor) -> Tensor:
+        """Mean loss on held-out rows."""
+
+    def check_batch(self, *batch: Tensor, name: str = "x") -> None:
+        """Raise unless the model can be trained on a batch like this one."""
 
 
 @dataclass(frozen=True)
 class Player:
-    """One side of a game: minimises ``loss`` over ``parameters``, ``steps`` times a round."""
+    """One side of a game: minimises ``loss`` over ``parameters``, ``steps`` times a round.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There are no parameters, something else is among them, or ``steps`` is no positive integer.
+    """
 
     name: str
     parameters: Sequence[nn.Parameter]
     loss: Callable[..., Tensor]
     steps: int = 1
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None
+    optimizer: MakeOptimizer | None = None
 
-
-def fit(
-    model: Model,
-    data: Batch,
-    *,
-    valid: Batch | None = None,
-    epochs: int = 10,
-    batch_size: int = 128,
-    lr: float = 1e-3,
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
-    clip_norm: float | None = None,
-    patience: int | None = None,
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    progress: bool | None = None,
-) -> History:
-    """Train ``model`` on ``data``, tensors with one row an example; see `genlib.Model.fit`."""
-    for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
-        check_count(value, name)
-    check_positive(lr, "lr")
-    if patience is not None:
-        check_count(patience, "patience")
-        if valid is None:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+        if not self.parameters:
             raise ValueError(
-                "patience: early stopping watches the validation loss; pass valid= as well."
+                f"parameters: expected at least one for player {self.name!r} to train, got none."
             )
-    run = _Run(
-        model,
-        optimizer or (lambda parameters: Adam(parameters, lr=lr)),
-        math.inf if clip_norm is None else clip_norm,
-    )
-    identity = {
-        "model": type(model).__qualname__,
-        "arguments": model.arguments,
-        "rows": len(data[0]),
-        "batch": batch_size,
-    }
-    if checkpoint is not None:
-        _open_checkpoint(Path(checkpoint), run, identity, resume)
-
-    with progress_bar(epochs, type(model).__name__, progress) as bar:
-        bar.update(len(run.history))
-        while len(run.history) < epochs and not run.stopped(patience):
-            started = time.perf_counter()
-            row = run.epoch(data, batch_size)
-            if valid is not None:
-                row["valid"] = run.validate(valid, batch_size)
-            run.history.append(
-                epoch=len(run.history) + 1, seconds=time.perf_counter() - started, **row
-            )
-            run.keep_best(patience)
-            if checkpoint is not None:
-                write_tree(checkpoint, {"identity": identity, "run": run.state()})
-            bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
-            bar.update()
-    if run.best_weights is not None:
-        model.load_state_dict(run.best_weights)
-    model.eval()
-    return run.history
+        for parameter in self.parameters:
+            if not isinstance(parameter, nn.Parameter):
+                raise TypeError(
+                    f"parameters: expected torch.nn.Parameter for player {self.name!r}, got "
+                    f"{type(parameter).__name__}."
+                )
+        check_count(self.steps, "steps")
 
 
-class _Run:
-    """The state of a training run: what a checkpoint must hold, and the moves that change it."""
+class Hook:
+    """Something that looks on while a model is trained, or takes a hand in it.
 
-    def __init__(self, model: Model, optimizer: Callable[..., Optimizer], clip_norm: float) -> None:
-        self.model = model
+    Each method does nothing unless a subclass says otherwise. What a hook must remember stands in
+    its ``state_dict``, as in torch's optimisers: it is then in the checkpoint. What decides its
+    numbers stands in its ``identity``: a checkpoint of another run is then refused.
+    """
+
+    watches_validation: bool = False  # it cannot do without
+
+    def begin(self, run: Run) -> None:
+        """Before the run, and before its state is read from a checkpoint."""
+
+    def before_step(self, run: Run) -> None:
+        """Before every step of a player; ``run.steps`` have been taken."""
+
+    def after_step(self, run: Run) -> None:
+        """After every step of a player, ``run.players[run.mover]``."""
+
+    def before_evaluation(self, run: Run) -> None:
+        """Before the model is judged: after an epoch's steps, and once more at the end."""
+
+    def after_epoch(self, run: Run) -> None:
+        """After every epoch; ``run.history.last`` is its row, to which columns may be added."""
+
+    def after_evaluation(self, run: Run) -> None:
+        """Before training goes on; what `before_evaluation` did is undone here."""
+
+    def end(self, run: Run) -> None:
+        """After the last epoch."""
+
+    def identity(self) -> dict[str, Any]:
+        """Settings that decide the run's numbers: plain values."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must be remembered."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a ``state_dict``."""
+
+
+class Run:
+    """A training run: the state that a checkpoint must hold, and the moves that change it.
+
+    Parameters
+    ----------
+    model : Trainable
+    optimizer : callable, optional
+        Makes every player's optimiser out of its parameters; by default a player's own, or Adam.
+    lr : float, optional
+        Adam's rate, 0.001 by default.
+    clip_norm : float, optional
+    precision : torch.dtype, optional
+        For `torch.autocast`.
+    hooks : sequence of Hook
+
+    Attributes
+    ----------
+    history : History
+    steps : int
+        How many steps were taken.
+    mover : int
+        Number of the player who took the last one, or takes the one to come.
+    stopped : bool
+        A hook sets it to end the run.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        *,
+        optimizer: MakeOptimizer | None = None,
+        lr: float | None = None,
+        clip_norm: float | None = None,
+        precision: torch.dtype | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        for name, value in {"lr": lr, "clip_norm": clip_norm}.items():
+            if value is not None:
+                check_positive(value, name)
+        self.model, self.hooks, self.precision = model, list(hooks), precision
+        self.clip_norm = math.inf if clip_norm is None else clip_norm
         self.players = list(model.players())
-        self.optimizers = [
-            (player.optimizer or optimizer)(player.parameters) for player in self.players
-        ]
-        self.clip_norm = clip_norm
-        self.history = History()
-        self.best_weights: dict[str, Tensor] | None = None
+        _check_players(self.players, model, optimizer, lr)
+        adam = partial(Adam, lr=1e-3 if lr is None else lr)
+        self.optimizers = [(optimizer or p.optimizer or adam)(p.parameters) for p in self.players]
+        self.objectives = [parallel.objective(p.loss, p.parameters) for p in self.players]
+        self._settings = [_settings(optimizer) for optimizer in self.optimizers]
+        self.history, self.steps, self.mover, self.stopped = History(), 0, 0, False
+        self.seed = torch.initial_seed() % 2**31  # of the noise, where processes are several
+        for hook in self.hooks:
+            hook.begin(self)
 
-    def epoch(self, data: Batch, batch_size: int) -> dict[str, float]:
-        """Pass over ``data`` once; return each player's mean loss."""
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers of the run, beside the model and the data."""
+        return {
+            "optimizers": self._settings,  # as they were before a schedule changed them
+            "clip_norm": self.clip_norm,
+            "precision": str(self.precision),
+            "hooks": [{"kind": type(hook).__qualname__, **hook.identity()} for hook in self.hooks],
+            "processes": parallel.world(),
+        }
+
+    def train(
+        self,
+        data: Data,
+        *,
+        valid: Data | None = None,
+        epochs: int = 10,
+        batch_size: int = 128,
+        checkpoint: Checkpoint | None = None,
+        progress: bool | None = None,
+    ) -> History:
+        """Pass over ``data`` until there are ``epochs`` rows in the history, or a hook stops."""
+        for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
+            check_count(value, name)
+        if progress is not None:
+            check_flag(progress, "progress")
+        if checkpoint is not None and checkpoint.saved is not None:
+            self.load_state_dict(checkpoint.saved)
+        label, show = type(self.model).__name__, progress if parallel.rank() == 0 else False
+        try:
+            with progress_bar(epochs, label, show) as bar:
+                bar.update(len(self.history))
+                while len(self.history) < epochs and not self.stopped:
+                    row = self._epoch(data, valid, batch_size)
+                    if checkpoint is not None and parallel.rank() == 0:
+                        last = self.stopped or len(self.history) >= epochs
+                        checkpoint.write(self.state_dict(), last=last)
+                    bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
+                    bar.update()
+            for moment in ("before_evaluation", "end"):
+                self._call(moment)
+        finally:
+            self.model.eval()
+        return self.history
+
+    def _epoch(self, data: Data, valid: Data | None, batch_size: int) -> dict[str, float]:
+        started = time.perf_counter()
+        row = self._pass(data, batch_size)
+        self._call("before_evaluation")
+        if valid is not None:
+            row["valid"] = self._validate(valid, batch_size)
+        seconds = time.perf_counter() - started
+        self.history.append(epoch=len(self.history) + 1, seconds=seconds, **row)
+        self._call("after_epoch")
+        self._call("after_evaluation")
+        return row
+
+    def _pass(self, data: Data, batch_size: int) -> dict[str, float]:
+        """Pass over ``data`` once; return each player's mean loss over the rows that it saw."""
         self.model.train()
-        sums = [0.0] * len(self.players)
-        steps = [0] * len(self.players)
-        for turn in _rounds(data, batch_size, max(player.steps for player in self.players)):
+        if parallel.world() > 1:  # every process its own noise
+            epoch = len(self.history)
+            torch.manual_seed(self.seed + epoch * parallel.world() + parallel.rank() + 1)
+        sums = [torch.zeros((), device=self.model.device) for _ in self.players]
+        rows = [0] * len(self.players)
+        batches = self._batches(data, batch_size)
+        for turn in _rounds(batches, max(player.steps for player in self.players)):
             for i, player in enumerate(self.players):
                 for batch in turn[: player.steps]:
-                    sums[i] += self._step(i, batch)
-                    steps[i] += 1
+                    sums[i] += self._step(i, batch) * len(batch[0])
+                    rows[i] += len(batch[0])
         names = ["loss"] if len(self.players) == 1 else [player.name for player in self.players]
-        return {name: total / count for name, total, count in zip(names, sums, steps, strict=True)}
+        return dict(zip(names, map(parallel.mean, sums, rows), strict=True))
 
-    def _step(self, i: int, batch: Batch) -> float:
+    def _batches(self, data: Data, batch_size: int) -> Iterator[Batch]:
+        """One pass over ``data``, shuffled; a loader's batches as they come."""
+        if isinstance(data, DataLoader):
+            if isinstance(data.sampler, DistributedSampler):
+                data.sampler.set_epoch(len(self.history))
+            yield from loaded(data, self.model)
+            return
+        order = parallel.shuffled(len(data[0]), self.seed, len(self.history))
+        for rows in order.to(data[0].device).split(parallel.share(batch_size)):
+            yield tuple(part[rows] for part in data)
+
+    def _step(self, i: int, batch: Batch) -> Tensor:
         player, optimizer = self.players[i], self.optimizers[i]
-        optimizer.zero_grad(set_to_none=True)
-        loss = player.loss(*batch)
+        self.mover = i
+        self._call("before_step")
+        optimizer.zero_grad()
+        with torch.autocast(self.model.device.type, self.precision, self.precision is not None):
+            loss = self.objectives[i](*batch)
+        if loss.shape:
+            raise ValueError(
+                f"the loss of player {player.name!r}: expected one number, got shape "
+                f"{tuple(loss.shape)}; average it over the rows."
+            )
         # Only this player's parameters receive a gradient, although the loss may run through the
         # other's.
         loss.backward(inputs=list(player.parameters))
         norm = nn.utils.clip_grad_norm_(player.parameters, self.clip_norm)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            what, value = ("loss", loss) if not torch.isfinite(loss) else ("gradient norm", norm)
-            raise TrainingDivergedError(
-                f"the {what} of player {player.name!r} became {value.item()} in epoch "
-                f"{len(self.history) + 1}. "
-                "The weights are those before this step. A smaller lr or clip_norm=1.0 often "
-                "helps; "
-                "look also for a logarithm or a division that can meet zero."
-            )
+        if not parallel.everywhere(torch.isfinite(loss.detach() + norm)):
+            raise self._diverged(player, loss, norm)
         optimizer.step()
-        return loss.item()
+        self.steps += 1
+        self._call("after_step")
+        return loss.detach()
+
+    def _diverged(self, player: Player, loss: Tensor, norm: Tensor) -> TrainingDivergedError:
+        what, value = ("loss", loss) if not torch.isfinite(loss) else ("gradient norm", norm)
+        return TrainingDivergedError(
+            f"the {what} of player {player.name!r} became {value.item()} in epoch "
+            f"{len(self.history) + 1}. The weights are those before this step. A smaller lr or "
+            "clip_norm=1.0 often helps; look also for a logarithm or a division that can meet zero."
+        )
 
     @torch.no_grad()
-    def validate(self, data: Batch, batch_size: int) -> float:
+    def _validate(self, data: Data, batch_size: int) -> float:
         """Mean validation loss over the rows of ``data``."""
         self.model.eval()
-        batches = zip(*(part.split(batch_size) for part in data), strict=True)
-        total = sum(self.model.validation_loss(*batch).item() * len(batch[0]) for batch in batches)
-        return total / len(data[0])
+        if isinstance(data, DataLoader):
+            batches = loaded(data, self.model, "valid")
+        else:
+            own = (part[parallel.rank() :: parallel.world()] for part in data)
+            batches = zip(*(part.split(batch_size) for part in own), strict=True)
+        total, rows = torch.zeros((), device=self.model.device), 0
+        for batch in batches:
+            total += self.model.validation_loss(*batch) * len(batch[0])
+            rows += len(batch[0])
+        return parallel.mean(total, rows)
 
-    def keep_best(self, patience: int | None) -> None:
-        """Remember the weights of the best epoch so far: early stopping may want them back."""
-        if patience is not None and self.history.best() is self.history.last:
-            self.best_weights = {
-                name: value.clone() for name, value in self.model.state_dict().items()
-            }
+    def _call(self, moment: str) -> None:
+        for hook in self.hooks:
+            getattr(hook, moment)(self)
 
-    def stopped(self, patience: int | None) -> bool:
-        """Whether the validation loss has not improved for ``patience`` epochs."""
-        if patience is None or not len(self.history):
-            return False
-        return len(self.history) - self.history.best()["epoch"] >= patience
-
-    def state(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on."""
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on, but for torch's generators."""
         return {
             "weights": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "hooks": [hook.state_dict() for hook in self.hooks],
             "history": self.history.rows,
-            "best_weights": self.best_weights,
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "steps": self.steps,
+            "stopped": self.stopped,
+            "seed": self.seed,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a `state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state_dict`."""
         self.model.load_state_dict(state["weights"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        for kind in ("optimizers", "hooks"):
+            for part, saved in zip(getattr(self, kind), state[kind], strict=True):
+                part.load_state_dict(saved)
         self.history = History(state["history"])
-        self.best_weights = state["best_weights"]
-        torch.set_rng_state(state["random"])
-        if state["random_cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.steps, self.stopped, self.seed = state["steps"], state["stopped"], state["seed"]
 
 
-def _rounds(data: Batch, batch_size: int, batches: int) -> Iterator[list[Batch]]:
-    """Shuffle the rows and deal them out, ``batches`` minibatches a round (the last round may be
-    short).
+def loaded(loader: DataLoader, model: Trainable, name: str = "x") -> Iterator[Batch]:
+    """The batches of a loader as tuples on the model's device; the first is checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The loader yields nothing, or what the model cannot be trained on; or all processes would
+        draw the same rows.
     """
-    order = torch.randperm(len(data[0])).to(data[0].device)
-    for chunk in order.split(batch_size * batches):
-        yield [tuple(part[rows] for part in data) for rows in chunk.split(batch_size)]
-
-
-def _open_checkpoint(path: Path, run: _Run, identity: dict[str, Any], resume: bool) -> None:
-    if not path.exists():
-        return
-    if not resume:
-        raise FileExistsError(
-            f"{path} exists: pass resume=True to go on from it, or remove it to start afresh."
+    if parallel.world() > 1 and not isinstance(loader.sampler, DistributedSampler):
+        raise ValueError(
+            f"{name}: expected a loader with a torch.utils.data.DistributedSampler, so that each "
+            f"of the {parallel.world()} processes sees rows of its own."
         )
-    saved = read_tree(path)
-    found = saved.get("identity") if isinstance(saved, dict) else None
-    if found is None:
-        raise WrongCheckpointError(
-            f"{path}: expected a checkpoint of a fit, found another kind of file."
-        )
-    for name, expected in identity.items():
-        if not _equal(found[name], expected):
-            raise WrongCheckpointError(
-                f"{path}: expected a checkpoint with {name} = {expected}, found {found[name]}."
+    empty = True
+    for drawn in loader:
+        batch = (drawn,) if isinstance(drawn, Tensor) else drawn
+        if not (isinstance(batch, list | tuple) and all(isinstance(x, Tensor) for x in batch)):
+            raise TypeError(
+                f"{name}: expected a loader of tensors, or of tuples of them, got a batch of type "
+                f"{type(drawn).__name__}."
             )
-    run.restore(saved["run"])
+        batch = tuple(part.to(model.device, non_blocking=True) for part in batch)
+        if empty:
+            model.check_batch(*batch, name=name)
+            empty = False
+        yield batch
+    if empty:
+        raise ValueError(f"{name}: expected a loader of at least one batch, got none.")
 
 
-def _equal(a: Any, b: Any) -> bool:
-    """Equality of saved arguments, tensors included."""
-    if isinstance(a, Tensor) or isinstance(b, Tensor):
-        return isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a.cpu(), b.cpu())
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    return a == b
+def check_hooks(hooks: Sequence[Hook], validated: bool) -> None:
+    """Raise unless ``hooks`` is a list of hooks, and there is validation data for those that watch
+    the validation loss.
+    """
+    if isinstance(hooks, str) or not isinstance(hooks, Sequence):
+        raise TypeError(f"hooks: expected a list of hooks, got {hooks!r}.")
+    for hook in hooks:
+        if not isinstance(hook, Hook):
+            raise TypeError(f"hooks: expected instances of genlib's Hook, got {hook!r}.")
+        if hook.watches_validation and not validated:
+            raise ValueError(
+                f"{type(hook).__name__} watches the validation loss; pass valid= as well."
+            )
+
+
+def _check_players(
+    players: Sequence[Player],
+    model: Trainable,
+    optimizer: MakeOptimizer | None,
+    lr: float | None,
+) -> None:
+    kind = type(model).__name__
+    if not players or not all(isinstance(player, Player) for player in players):
+        raise TypeError(
+            f"{kind}.players(): expected a list of Player, at least one, got {players!r}."
+        )
+    names = [player.name for player in players]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{kind}.players(): expected names that differ, got {names}.")
+    own = [player.name for player in players if player.optimizer is not None]
+    if lr is not None and (own or optimizer is not None):
+        who = f"player {own[0]!r} brings" if own else "optimizer= makes"
+        raise ValueError(f"lr: {who} an optimiser with a rate of its own; leave lr out.")
+
+
+def _rounds(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """``size`` batches a round; the last round may be short."""
+    turn: list[Batch] = []
+    for batch in batches:
+        turn.append(batch)
+        if len(turn) == size:
+            yield turn
+            turn = []
+    if turn:
+        yield turn
+
+
+def _settings(optimizer: Optimizer) -> dict[str, Any]:
+    """An optimiser's class, and the settings of its groups of parameters."""
+    groups = optimizer.state_dict()["param_groups"]
+    groups = [{name: value for name, value in g.items() if name != "params"} for g in groups]
+    return {"kind": type(optimizer).__qualname__, "groups": groups}

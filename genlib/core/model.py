@@ -20,22 +20,32 @@ of the course is drawn from these declarations.
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import constraints
-from torch.optim import Optimizer
+from torch.utils.data import DataLoader, TensorDataset
 
-from genlib.core.discrete import binary_events
-from genlib.core.fit import Player, fit
+from genlib.core import parallel
+from genlib.core.checkpoint import Checkpoint, fingerprint
+from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run, check_hooks
 from genlib.core.history import History
-from genlib.core.saving import DamagedFileError, read_tree, write_tree
-from genlib.core.validation import check_count, check_event, check_labels
+from genlib.core.hooks import EarlyStopping
+from genlib.core.saving import DamagedFileError, Tagged, read_tree, write_tree
+from genlib.core.validation import (
+    check_count,
+    check_event,
+    check_flag,
+    check_labels,
+)
+
+_QUERIES = ("log_prob", "sample", "encode")
 
 
 class Density(enum.Enum):
@@ -59,6 +69,17 @@ class NotFittedError(RuntimeError):
     """A query put to a model that has seen no data yet."""
 
 
+class _ForClassOrInstance:
+    """A method that a class answers for all its instances, and an instance for itself."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        functools.update_wrapper(self, function)
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., Any]:
+        return functools.partial(self.function, owner if instance is None else instance)
+
+
 class Model(nn.Module):
     """Base class of every model: the three queries, fitting, saving.
 
@@ -73,11 +94,19 @@ class Model(nn.Module):
         Shape of one event. ``None`` until ``fit`` where the data decide it.
     classes : int or None
         Number of labels, for models that have them: then ``y=`` conditions.
+    condition_shape : torch.Size or None
+        Shape of a row of ``y`` where conditions are tensors: an image, a code.
     lesson : str
         Folder of the lesson that teaches the model.
     cannot : mapping
         For each query that the model cannot answer (``"log_prob"``, ``"sample"``, ``"encode"``),
-        the reason.
+        the reason; and one for ``"autocast"`` where lower precision would ruin the arithmetic.
+        Subclasses inherit reasons, but for the queries that they answer. An instance may have
+        further ones.
+    fitted_buffers : tuple of str
+        Buffers whose shapes the data decide.
+    training_buffers : tuple of str
+        Buffers that only training needs (chains, pools): in checkpoints, not in saved models.
     """
 
     density: ClassVar[Density] = Density.NONE
@@ -85,29 +114,36 @@ class Model(nn.Module):
     cannot: ClassVar[Mapping[str, str]] = {}
     registry: ClassVar[dict[str, type[Model]]] = {}
 
-    # Buffers whose shapes the data decide: `load_state_dict` makes room for them.
     fitted_buffers: ClassVar[tuple[str, ...]] = ()
+    training_buffers: ClassVar[tuple[str, ...]] = ()
 
     support: constraints.Constraint = constraints.real
     event_shape: torch.Size | None = None
     classes: int | None = None
+    condition_shape: torch.Size | None = None
 
     arguments: dict[str, Any]
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         """Enter the class in the registry, unless it is only a base for others."""
         super().__init_subclass__(**kwargs)
+        answered = {query for query in _QUERIES if f"_{query}" in cls.__dict__}
+        inherited = super(cls, cls).cannot
+        own = cls.__dict__.get("cannot", {})
+        cls.cannot = {q: why for q, why in inherited.items() if q not in answered} | dict(own)
         if not abstract:
-            Model.registry[cls.__qualname__] = cls
+            Model.registry[_registered_name(cls)] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note the constructor's arguments, so that `save` can write them down."""
         self = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        try:
+            bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        except TypeError:  # Python's own message, from the constructor, is the better one
+            return self
         bound.apply_defaults()
-        object.__setattr__(
-            self, "arguments", dict(itertools.islice(bound.arguments.items(), 1, None))
-        )
+        arguments = dict(itertools.islice(bound.arguments.items(), 1, None))
+        object.__setattr__(self, "arguments", arguments)
         return self
 
     # ------------------------------------------------------------------ the three queries
@@ -119,9 +155,9 @@ class Model(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (N, \\*event_shape)
-        y : Tensor of int64, shape (N,), optional
-            Labels to condition on, for models that have labels. Without them the answer is the
-            marginal.
+        y : Tensor of int64, shape (N,), or (N, \\*condition_shape), optional
+            Labels to condition on, for models that have labels; or conditions of another kind.
+            Without them the answer is the marginal.
 
         Returns
         -------
@@ -139,7 +175,8 @@ class Model(nn.Module):
         """
         self._require("log_prob")
         self.check(x)
-        return self._log_prob(x, **self._labels(y, len(x)))
+        condition = self._condition(y, len(x))
+        return self._log_prob(x) if condition is None else self._log_prob(x, condition)
 
     @torch.no_grad()
     def sample(
@@ -160,7 +197,11 @@ class Model(nn.Module):
         """
         self._require("sample")
         check_count(n)
-        return self._sample(n, generator, **self._labels(y, n))
+        self._require_finite_parameters()
+        condition = self._condition(y, n)
+        if condition is None:
+            return self._sample(n, generator)
+        return self._sample(n, generator, condition)
 
     def encode(self, x: Tensor) -> Tensor:
         """Representation of each row of ``x``, shape (N, d)."""
@@ -177,27 +218,31 @@ class Model(nn.Module):
     def _encode(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
-    @classmethod
-    def answers(cls, query: str) -> bool:
-        """Whether models of this class answer ``query``: ``"log_prob"``, ``"sample"`` or
-        ``"encode"``.
+    @_ForClassOrInstance
+    def answers(self: Model | type[Model], query: str) -> bool:
+        """Whether this model, or models of this class, answer ``query``: ``"log_prob"``,
+        ``"sample"`` or ``"encode"``.
         """
-        return getattr(cls, f"_{query}") is not getattr(Model, f"_{query}")
+        kind = self if isinstance(self, type) else type(self)
+        written = getattr(kind, f"_{query}") is not getattr(Model, f"_{query}")
+        return written and query not in self.cannot
 
     # ------------------------------------------------------------------ fitting
 
     def fit(
         self,
-        x: Tensor,
+        x: Tensor | DataLoader,
         y: Tensor | None = None,
         *,
-        valid: Tensor | tuple[Tensor, Tensor] | None = None,
+        valid: Tensor | tuple[Tensor, Tensor] | DataLoader | None = None,
         epochs: int = 10,
         batch_size: int = 128,
-        lr: float = 1e-3,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+        lr: float | None = None,
+        optimizer: MakeOptimizer | None = None,
         clip_norm: float | None = None,
+        precision: torch.dtype | None = None,
         patience: int | None = None,
+        hooks: Sequence[Hook] = (),
         checkpoint: str | Path | None = None,
         resume: bool = False,
         progress: bool | None = None,
@@ -206,28 +251,36 @@ class Model(nn.Module):
 
         Parameters
         ----------
-        x : Tensor, shape (N, \\*event_shape)
-        y : Tensor of int64, shape (N,), optional
-            Labels, for models that have them.
-        valid : Tensor or (Tensor, Tensor), optional
+        x : Tensor, shape (N, \\*event_shape), or torch.utils.data.DataLoader
+            Rows; or a loader of batches, for data that change from epoch to epoch, come in pairs
+            of sets, or do not fit into memory. Of a loader's batches the first is checked.
+        y : Tensor of int64, shape (N,), or (N, \\*condition_shape), optional
+            Labels or conditions, for models that have them.
+        valid : Tensor, (Tensor, Tensor) or DataLoader, optional
             Held-out rows (with their labels), on which `validation_loss` is recorded after each
             epoch.
         epochs, batch_size : int
-        lr : float
-            Learning rate of Adam, the default optimiser.
+            Where several processes train the model, ``batch_size`` is the sum over them.
+        lr : float, optional
+            Learning rate of Adam, the default optimiser: 0.001.
         optimizer : callable, optional
             Makes another optimiser out of parameters, as in ``functools.partial(torch.optim.SGD,
-            lr=0.1)``.
+            lr=0.1)``: for all players, also those who bring their own.
         clip_norm : float, optional
             Largest norm of a gradient; longer ones are shortened to it.
+        precision : torch.dtype, optional
+            ``torch.bfloat16``, for `torch.autocast`.
         patience : int, optional
             Stop after so many epochs without a better validation loss, and go back to the best
-            weights.
+            weights: `EarlyStopping` as the last hook.
+        hooks : sequence of Hook
+            Schedules, averaged weights, further columns: see `genlib.core.hooks`.
         checkpoint : path, optional
-            File to write after every epoch, atomically.
+            File to write, atomically, after epochs, so often that it takes a tenth of the time; and
+            after the last one.
         resume : bool
             Go on from ``checkpoint`` if it exists. On a CPU the numbers are those of the
-            uninterrupted run, bit for bit.
+            uninterrupted run, bit for bit. Only ``epochs`` may differ.
         progress : bool, optional
             Show a progress bar; by default where somebody can watch it.
 
@@ -239,34 +292,51 @@ class Model(nn.Module):
         Raises
         ------
         TrainingDivergedError
-            A loss or gradient stopped being finite.
+            A loss or gradient stopped being finite; or the validation loss, watched for
+            ``patience``, never was.
         FileExistsError, WrongCheckpointError, DamagedFileError
             ``checkpoint`` exists and ``resume`` is false; it belongs to another run; it cannot be
             read.
+        TypeError, ValueError
+            The data are not what the model describes, or a setting is not what it must be.
         """
-        valid_rows = valid if isinstance(valid, tuple) else (valid, None)
-        return fit(
+        if precision is not None:
+            self._check_precision(precision)
+        if patience is not None:
+            hooks = [*hooks, EarlyStopping(patience)] if isinstance(hooks, Sequence) else hooks
+        check_hooks(hooks, valid is not None)
+        data = self._data(x, y)
+        held_out = None if valid is None else self._held_out(valid)
+        what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
+        if parallel.world() > 1:
+            parallel.check_same(what | {"epochs": epochs})
+        run = Run(
             self,
-            self._rows(x, y),
-            valid=None if valid is None else self._rows(*valid_rows),
+            optimizer=optimizer,
+            lr=lr,
+            clip_norm=clip_norm,
+            precision=precision,
+            hooks=hooks,
+        )
+        return run.train(
+            data,
+            valid=held_out,
             epochs=epochs,
             batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            clip_norm=clip_norm,
-            patience=patience,
-            checkpoint=checkpoint,
-            resume=resume,
+            checkpoint=self._checkpoint(checkpoint, resume, what | run.identity()),
             progress=progress,
         )
 
     def loss(self, x: Tensor) -> Tensor:
         """Quantity that training minimises on a batch: the mean negative log-likelihood where there
         is one, in nats.
+
+        It is computed at every step and trusts its input: `fit` has checked the rows.
         """
         if not self.answers("log_prob"):
             raise NotImplementedError(
-                f"{type(self).__name__} has no log_prob to maximise and defines no loss of its own."
+                f"{type(self).__name__} has no log_prob to maximise and defines no loss of its "
+                "own; a game that is given valid= must say what to watch, in validation_loss."
             )
         return -self._log_prob(x).mean()
 
@@ -281,18 +351,28 @@ class Model(nn.Module):
     # ------------------------------------------------------------------ saving
 
     def save(self, path: str | Path) -> None:
-        """Write the constructor's arguments and the weights to one safetensors file, atomically."""
-        write_tree(
-            path,
-            {
-                "model": type(self).__qualname__,
-                "arguments": self.arguments,
-                "weights": self.state_dict(),
-            },
-        )
+        """Write the constructor's arguments and the weights to one safetensors file, atomically.
+
+        An argument may be a model itself: its weights are written as those of a submodule.
+        """
+        weights = {
+            name: value
+            for name, value in self.state_dict().items()
+            if name not in self._training_names()
+        }
+        write_tree(path, {**_description(self), "weights": weights})
+
+    def _training_names(self) -> set[str]:
+        """Names of all training buffers, those of models within the model included."""
+        return {
+            f"{prefix}.{name}".lstrip(".")
+            for prefix, module in self.named_modules()
+            if isinstance(module, Model)
+            for name in module.training_buffers
+        }
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        for name in self.fitted_buffers:
+        for name in (*self.fitted_buffers, *self.training_buffers):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -337,64 +417,85 @@ class Model(nn.Module):
                 f"{type(self).__name__} has seen no data yet: call fit(x) before {method}."
             )
 
-    def _labels(self, y: Tensor | None, count: int) -> dict[str, Tensor]:
-        """Checked labels as a keyword argument for the private queries; nothing where there are
-        none.
-        """
+    def _require_finite_parameters(self) -> None:
+        """Raise where a parameter is NaN or infinite: what is drawn would look like data."""
+        for name, parameter in self.named_parameters():
+            if not torch.isfinite(parameter.sum()) and not torch.isfinite(parameter).all():
+                raise ValueError(
+                    f"{type(self).__name__}: expected finite parameters to sample from, found NaN "
+                    f"or infinity in {name}; train or load the model again."
+                )
+
+    def _condition(self, y: Tensor | None, count: int, name: str = "y") -> Tensor | None:
+        """``y`` as it came, checked to be labels or conditions of this model, one a row."""
         if y is None:
-            return {}
-        if self.classes is None:
-            raise ValueError(f"y: {type(self).__name__} has no labels; leave y out.")
-        check_labels(y, count, self.classes)
-        return {"y": y}
+            return None
+        if self.classes is not None:
+            check_labels(y, count, self.classes, name)
+        elif self.condition_shape is not None:
+            check_event(y, self.condition_shape, dtype=self.dtype, device=self.device, name=name)
+            if len(y) != count:
+                raise ValueError(f"{name}: expected one condition a row, {count}, got {len(y)}.")
+        else:
+            raise ValueError(f"{name}: {type(self).__name__} has no labels; leave {name} out.")
+        return y
 
-    def _rows(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
-        """Checked training rows: ``(x,)`` or ``(x, y)``."""
-        self.check(x)
-        return (x, *self._labels(y, len(x)).values())
+    def check_batch(self, *batch: Tensor, name: str = "x") -> None:
+        """Raise unless the model can be trained on a batch ``(x,)`` or ``(x, y)`` like this one.
 
-
-class EnergyModel(Model, abstract=True):
-    """A density known up to a constant: p(x) = exp(−E(x)) / Z.
-
-    A subclass writes ``_energy(x) -> (N,)``. Where events are few enough to list, log Z is a sum,
-    and ``log_prob`` exact; elsewhere it raises, and lessons show what can be done instead.
-    """
-
-    density = Density.ENERGY
-    largest_enumeration: ClassVar[int] = 20
-
-    def energy(self, x: Tensor) -> Tensor:
-        """Energy E(x) of each row, shape (N,), in nats: −log p(x) up to the constant log Z."""
-        self.check(x)
-        return self._energy(x)
-
-    def _energy(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def log_partition(self) -> Tensor:
-        """Exact log Z = log Σ_x exp(−E(x)), in nats, by listing all binary events.
-
-        Raises
-        ------
-        CannotAnswerError
-            The support is not binary, or has more than 2**20 events.
+        Models that train on other batches (pairs of sets, say) check them in a method of their own.
         """
-        size = self.event_shape.numel()
-        if self.support is not constraints.boolean or size > self.largest_enumeration:
-            raise CannotAnswerError(
-                f"{type(self).__name__} cannot list its events to find log Z: expected at most "
-                f"{self.largest_enumeration} binary values an event, got {size} values in "
-                f"{self.support}. "
-                "Estimate it by annealed importance sampling instead."
-            )
-        events = binary_events(size, dtype=self.dtype, device=self.device).reshape(
-            -1, *self.event_shape
-        )
-        return torch.logsumexp(torch.cat([-self._energy(part) for part in events.split(2**14)]), 0)
+        if len(batch) not in (1, 2):
+            raise ValueError(f"{name}: expected batches (x,) or (x, y), got {len(batch)} tensors.")
+        self.check(batch[0], name)
+        self._condition(batch[1] if len(batch) == 2 else None, len(batch[0]))
 
-    def _log_prob(self, x: Tensor) -> Tensor:
-        return -self._energy(x) - self.log_partition()
+    def _data(self, x: Tensor | DataLoader, y: Tensor | None, name: str = "x") -> Data:
+        """Rows to train on or to be judged by, checked; a loader as it came."""
+        if isinstance(x, DataLoader):
+            if y is not None:
+                raise ValueError("y: expected the loader to yield the labels; leave y out.")
+            return x
+        batch = (x,) if y is None else (x, y)
+        self.check_batch(*batch, name=name)
+        return batch
+
+    def _held_out(self, valid: Tensor | tuple[Tensor, Tensor] | DataLoader) -> Data:
+        if isinstance(valid, tuple) and len(valid) != 2:
+            raise ValueError(f"valid: expected rows, or a pair (x, y), got {len(valid)} parts.")
+        held_out = self._data(*(valid if isinstance(valid, tuple) else (valid, None)), "valid")
+        kind = type(self)
+        if kind.validation_loss is Model.validation_loss and kind.loss is Model.loss:
+            self._require("log_prob")  # now, and not after the first epoch
+        return held_out
+
+    def _check_precision(self, precision: object) -> None:
+        if precision is not torch.bfloat16:
+            raise ValueError(
+                f"precision: expected torch.bfloat16, got {precision}; float16 would need its "
+                "gradients scaled."
+            )
+        if "autocast" in self.cannot:
+            reason = self.cannot["autocast"]
+            raise ValueError(f"precision: {type(self).__name__} computes in its own: {reason}")
+        if self.dtype != torch.float32:
+            raise ValueError(
+                f"precision: expected a model in torch.float32 to compute some parts in bfloat16, "
+                f"got one in {self.dtype}."
+            )
+
+    def _checkpoint(
+        self, path: str | Path | None, resume: bool, what: Mapping[str, Any]
+    ) -> Checkpoint | None:
+        check_flag(resume, "resume")
+        if path is None:
+            if resume:
+                raise ValueError("resume: expected checkpoint=, the file from which to go on.")
+            return None
+        identity = {**_description(self), "dtype": str(self.dtype), **what}
+        opened = Checkpoint(path, identity, resume=resume)
+        parallel.wait()  # no process may write before all have looked
+        return opened
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
@@ -402,22 +503,82 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
     Raises
     ------
-    FileNotFoundError, DamagedFileError
-        There is no such file; it is truncated, altered, or holds something else.
+    FileNotFoundError, IsADirectoryError, DamagedFileError
+        There is no such file; it is a folder; it is truncated, altered, or holds something else.
     ValueError
         The model's class is not known: import the module that defines it first.
     """
     saved = read_tree(path)
     if not (isinstance(saved, dict) and saved.keys() == {"model", "arguments", "weights"}):
         raise DamagedFileError(f"{path}: expected a saved model, found another kind of file.")
-    if saved["model"] not in Model.registry:
-        raise ValueError(
-            f"{path}: holds a {saved['model']}, which is not defined; import the module that "
-            "defines it."
+    with torch.random.fork_rng(devices=[]):  # initial weights, which are thrown away, are nobody's
+        model = _built(saved["model"], saved["arguments"], path)
+    tensors = dict(itertools.chain(model.named_parameters(), model.named_buffers()))
+    for name, value in saved["weights"].items():
+        if name in tensors:  # each keeps the dtype in which it was saved
+            tensors[name].data = tensors[name].data.to(value.dtype)
+    missing, unexpected = model.load_state_dict(saved["weights"], strict=False)
+    if unexpected or set(missing) - model._training_names():
+        raise DamagedFileError(
+            f"{path}: expected the weights of a {saved['model']}, found others: "
+            f"{', '.join([*missing, *unexpected][:3])}."
         )
-    model = Model.registry[saved["model"]](**saved["arguments"])
-    dtypes = {value.dtype for value in saved["weights"].values() if value.is_floating_point()}
-    for dtype in dtypes:
-        model = model.to(dtype)
-    model.load_state_dict(saved["weights"])
     return model.to(device).eval()
+
+
+def _registered_name(kind: type[Model]) -> str:
+    """The name under which files know a class: genlib's own need no module beside it."""
+    if kind.__module__.split(".")[0] == "genlib":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _description(model: Model) -> dict[str, Any]:
+    """A model's class and its constructor's arguments, models among them described likewise."""
+    return {
+        "model": _registered_name(type(model)),
+        "arguments": {name: _described(value) for name, value in model.arguments.items()},
+    }
+
+
+def _described(value: Any) -> Any:
+    """``value``, an argument, with the models in it replaced by their descriptions."""
+    if isinstance(value, Model):
+        return Tagged("model", _description(value))
+    if isinstance(value, list | tuple | nn.ModuleList):
+        return [_described(part) for part in value]
+    if isinstance(value, Mapping):
+        return {name: _described(part) for name, part in value.items()}
+    return value
+
+
+def _built(name: str, arguments: Mapping[str, Any], path: str | Path) -> Model:
+    """A model of class ``name``, newly made from described arguments."""
+    if name not in Model.registry:
+        raise ValueError(
+            f"{path}: holds a {name}, which is not defined; import the module that defines it."
+        )
+    return Model.registry[name](**{key: _undescribed(a, path) for key, a in arguments.items()})
+
+
+def _undescribed(value: Any, path: str | Path) -> Any:
+    if isinstance(value, Tagged):
+        return _built(value.tree["model"], value.tree["arguments"], path)
+    if isinstance(value, list | tuple):
+        return type(value)(_undescribed(part, path) for part in value)
+    if isinstance(value, Mapping):
+        return {name: _undescribed(part, path) for name, part in value.items()}
+    return value
+
+
+def _digest(data: Data | None) -> str:
+    """What tells whether two runs have the same data. Of a loader's rows, only those of a
+    `TensorDataset` can be known beforehand.
+    """
+    if data is None:
+        return "none"
+    if not isinstance(data, DataLoader):
+        return fingerprint(data)
+    rows = len(data.dataset) if hasattr(data.dataset, "__len__") else "?"
+    known = fingerprint(data.dataset.tensors) if isinstance(data.dataset, TensorDataset) else "rows"
+    return f"{type(data.dataset).__qualname__}, {rows} {known}, batches of {data.batch_size}"

@@ -1,12 +1,13 @@
 """Full-size training runs. Each leaves a record: metric, data, seed, time, machine, versions.
 
 ``python -m genlib.recipes`` lists them; ``python -m genlib.recipes nade`` runs one, or goes on with
-it where it was stopped.
+it where it was stopped. ``torchrun --nproc-per-node 8 -m genlib.recipes pixel_cnn`` trains on eight
+devices.
 """
 
 from genlib.recipes import ablations, mnist
-from genlib.recipes.recipe import Recipe, Stage, records, run
+from genlib.recipes.recipe import InStages, Recipe, Stage, nats, records, run
 
 RECIPES = {recipe.name: recipe for recipe in (*mnist.RECIPES, *ablations.RECIPES)}
 
-__all__ = ["RECIPES", "Recipe", "Stage", "records", "run"]
+__all__ = ["RECIPES", "InStages", "Recipe", "Stage", "nats", "records", "run"]

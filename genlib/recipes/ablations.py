@@ -15,7 +15,7 @@ from torch import Tensor
 from genlib.core import Model
 from genlib.data import Dataset, binarized_mnist, patches, photo
 from genlib.models import GatedPixelCNN, MultiScalePixelCNN, PixelCNN, PixelCNNPP
-from genlib.recipes.recipe import Recipe, Stage
+from genlib.recipes.recipe import InStages, Recipe, Stage
 
 PARTS, HEADS = "parts of a pixel model", "heads of a pixel model"
 
@@ -49,9 +49,9 @@ def _plus_plus(scales: int, channels: int, *, shortcuts: bool = True) -> Model:
     return PixelCNNPP(_DIGIT, channels, 1, 2, components=None, scales=scales, shortcuts=shortcuts)
 
 
-_BUDGET = {"stages": [Stage(2e-3, 1), Stage(7e-4, 1), Stage(2e-4, 1)], "batch_size": 50}
-_part = partial(Recipe, data=binarized_mnist, group=PARTS, **_BUDGET)
-_head = partial(Recipe, data=_photographs, group=HEADS, **_BUDGET)
+_BUDGET = InStages([Stage(2e-3, 1), Stage(7e-4, 1), Stage(2e-4, 1)], batch_size=50)
+_part = partial(Recipe, data=binarized_mnist, group=PARTS, train=_BUDGET)
+_head = partial(Recipe, data=_photographs, group=HEADS, train=_BUDGET)
 
 RECIPES = (
     _part(

@@ -6,7 +6,7 @@ import torch
 
 from genlib.data import Dataset, binarized_mnist
 from genlib.models import FVSBN, MADE, NADE, GatedPixelCNN, PixelCNN, PixelCNNPP
-from genlib.recipes.recipe import Recipe, Stage
+from genlib.recipes.recipe import InStages, Recipe, Stage
 
 
 def _rows() -> Dataset:
@@ -25,10 +25,12 @@ RECIPES = (
         title="FVSBN",
         data=_rows,
         model=lambda: FVSBN(784, order=_random_order()),
-        stages=[Stage(1e-2, 12), Stage(3e-3, 10), Stage(1e-3, 8), Stage(3e-4, 6), Stage(1e-4, 4)],
+        train=InStages(
+            [Stage(1e-2, 12), Stage(3e-3, 10), Stage(1e-3, 8), Stage(3e-4, 6), Stage(1e-4, 4)],
+            weight_decay={"lower": 5e-5},
+        ),
         published=-97.45,
         source="larochelle2011",
-        weight_decay=5e-5,
         remarks="pixels in one random order",
     ),
     Recipe(
@@ -36,7 +38,9 @@ RECIPES = (
         title="NADE, 500 hidden units",
         data=_rows,
         model=lambda: NADE(784, hidden=500),
-        stages=[Stage(1e-3, 12), Stage(5e-4, 10), Stage(2e-4, 10), Stage(1e-4, 8), Stage(3e-5, 5)],
+        train=InStages(
+            [Stage(1e-3, 12), Stage(5e-4, 10), Stage(2e-4, 10), Stage(1e-4, 8), Stage(3e-5, 5)]
+        ),
         published=-88.33,
         source="larochelle2011",
         remarks="pixels in reading order",
@@ -46,7 +50,7 @@ RECIPES = (
         title="MADE, two layers of 500 units, one mask",
         data=_rows,
         model=lambda: MADE(784, hidden=[500, 500], direct=True),
-        stages=[Stage(1e-3, 20), Stage(3e-4, 8), Stage(1e-4, 6)],
+        train=InStages([Stage(1e-3, 20), Stage(3e-4, 8), Stage(1e-4, 6)]),
         published=-89.59,
         source="germain2015",
         remarks="with direct connections; the published network had layers of 8000 units",
@@ -56,10 +60,11 @@ RECIPES = (
         title="PixelCNN++ for black and white, 16 channels, three scales",
         data=binarized_mnist,
         model=lambda: PixelCNNPP(channels=16, layers=1, levels=2, components=None, scales=3),
-        stages=[Stage(2e-3, 8), Stage(1e-3, 5), Stage(4e-4, 3), Stage(1e-4, 2)],
+        train=InStages(
+            [Stage(2e-3, 8), Stage(1e-3, 5), Stage(4e-4, 3), Stage(1e-4, 2)], batch_size=50
+        ),
         published=-81.30,
         source="oord2016pixel",
-        batch_size=50,
         remarks="beside the published figure of a PixelCNN; what an hour of one core gives",
     ),
     Recipe(
@@ -67,20 +72,18 @@ RECIPES = (
         title="PixelCNN, 7 blocks of 64 channels",
         data=binarized_mnist,
         model=PixelCNN,
-        stages=_FOR_A_GPU,
+        train=InStages(_FOR_A_GPU, batch_size=50),
         published=-81.30,
         source="oord2016pixel",
-        batch_size=50,
     ),
     Recipe(
         name="gated_pixel_cnn",
         title="gated PixelCNN, 7 layers of 32 channels",
         data=binarized_mnist,
         model=GatedPixelCNN,
-        stages=_FOR_A_GPU,
+        train=InStages(_FOR_A_GPU, batch_size=50),
         published=-81.30,
         source="oord2016pixel",
-        batch_size=50,
         remarks="beside the published figure of a PixelCNN",
     ),
 )

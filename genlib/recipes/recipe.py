@@ -2,35 +2,121 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
-from genlib.core import History, Model, seed
+from genlib.core import Checkpoint, EarlyStopping, Estimate, History, Model, parallel, seed
+from genlib.core.checkpoint import fingerprint
 from genlib.core.files import write_json
 from genlib.core.provenance import machine, versions
+from genlib.core.validation import check_count, check_positive
 from genlib.data import Dataset
 
 PACKAGES = ("genlib-course", "torch", "numpy")
 RECORDS = Path(__file__).with_name("records")
 PUBLISHED = "models with published figures"
 _ROWS_AT_ONCE = 1000
-_WEIGHTS = 10_000  # a parameter with fewer numbers holds biases
+
+Train = Callable[..., History]
+Measure = Callable[[Model, Dataset], Mapping[str, Estimate]]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs of Adam at one learning rate; after each stage the best weights so far are kept."""
+    """Epochs of Adam at one learning rate."""
 
     lr: float
     epochs: int
+
+    def __post_init__(self) -> None:
+        check_positive(self.lr, "lr")
+        check_count(self.epochs, "epochs")
+
+
+@dataclass(frozen=True)
+class InStages:
+    """Train by Adam in stages, each at a rate of its own.
+
+    Each stage begins with the best weights so far, judged by the validation rows, and the last
+    leaves them in the model.
+
+    Attributes
+    ----------
+    stages : sequence of Stage
+    batch_size : int
+    weight_decay : mapping of str to float
+        Adam's, for each parameter that has one, by its name in the model.
+    """
+
+    stages: Sequence[Stage]
+    batch_size: int = 100
+    weight_decay: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("stages: expected at least one, got none.")
+        for name, decay in self.weight_decay.items():
+            check_positive(decay, f"weight_decay[{name!r}]")
+
+    def __call__(
+        self, model: Model, data: Dataset, folder: Path, *, progress: bool | None = None
+    ) -> History:
+        """Train ``model``, or go on with what stands in ``folder``: each stage has a checkpoint."""
+        history, best = History(), math.inf
+        for number, stage in enumerate(self.stages, 1):
+            rows = model.fit(
+                data.train,
+                valid=data.valid,
+                epochs=stage.epochs,
+                batch_size=self.batch_size,
+                optimizer=partial(self._adam, model=model, lr=stage.lr),
+                hooks=[EarlyStopping(better_than=best)],
+                checkpoint=folder / f"stage-{number}.safetensors",
+                resume=True,
+                progress=progress,
+            )
+            for row in rows:
+                history.append(**{**row, "epoch": len(history) + 1, "stage": number})
+            best = min(best, rows.best()["valid"])
+        return history
+
+    def _adam(self, parameters: Iterable[nn.Parameter], *, model: Model, lr: float) -> Adam:
+        """Adam with a group of parameters for each weight decay."""
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        unknown = set(self.weight_decay) - set(names.values())
+        if unknown:
+            raise ValueError(
+                f"weight_decay: expected names of parameters, {', '.join(names.values())}; got "
+                f"{min(unknown)!r}."
+            )
+        groups: dict[float, list[nn.Parameter]] = {}
+        for parameter in parameters:
+            groups.setdefault(self.weight_decay.get(names[parameter], 0.0), []).append(parameter)
+        return Adam(
+            [{"params": group, "weight_decay": decay} for decay, group in groups.items()], lr=lr
+        )
+
+
+def nats(model: Model, data: Dataset) -> dict[str, Estimate]:
+    """Mean log-likelihood of the test rows, in nats, and of the validation rows.
+
+    The error is that of the rows: they are a sample.
+    """
+    return {
+        name: _mean(_log_likelihoods(model, rows))
+        for name, rows in {"nats": data.test, "validation nats": data.valid}.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -44,16 +130,20 @@ class Recipe:
         Returns the data set, flattened as the model wants it.
     model : callable
         Makes the model, after the seed was set.
-    stages : sequence of Stage
+    train : callable
+        ``train(model, data, folder, progress=)`` fits the model, or goes on with what stands in the
+        folder, and returns the history; `InStages` is one. It does not look at the test rows.
+    measure : callable
+        ``measure(model, data)`` says what was reached: names to estimates, the one to publish
+        first.
+    metric : str
+        What that first number is, in words.
     published : float, optional
-        Mean test log-likelihood that the source reports, in nats.
+        The number that the source reports.
     source : str, optional
         Key of the publication in the course's bibliography.
     group : str
         Which table of results it belongs to: runs in one group are there to be compared.
-    batch_size : int
-    weight_decay : float
-        Adam's, on weights; biases are spared.
     remarks : str
         How the run differs from the published one.
     """
@@ -62,13 +152,20 @@ class Recipe:
     title: str
     data: Callable[[], Dataset]
     model: Callable[[], Model]
-    stages: Sequence[Stage]
+    train: Train
+    measure: Measure = nats
+    metric: str = "mean test log-likelihood, nats"
     published: float | None = None
     source: str | None = None
     group: str = PUBLISHED
-    batch_size: int = 100
-    weight_decay: float = 0.0
     remarks: str = ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the model is trained, as plain values."""
+        if dataclasses.is_dataclass(self.train):
+            return dataclasses.asdict(self.train)
+        return {"train": getattr(self.train, "__qualname__", repr(self.train))}
 
 
 def run(
@@ -81,36 +178,34 @@ def run(
 ) -> dict[str, object]:
     """Train by ``recipe``, or go on with what stands in ``folder``, and write the record there.
 
-    Each stage has a checkpoint of its own, so a run that was stopped goes on from its last epoch
-    and on a CPU comes to the same numbers. Weights are chosen by validation rows alone; the test
-    rows are looked at once, at the end.
+    A run that was stopped goes on from its last checkpoint, and on a CPU comes to the same numbers.
+    Weights are chosen by validation rows alone; the test rows are looked at once, at the end. Where
+    ``torchrun`` has started several processes, they train one model, and one of them writes.
 
     Returns
     -------
     dict
-        What ``record.json`` holds; ``nats`` is the mean test log-likelihood.
+        What ``record.json`` holds.
+
+    Raises
+    ------
+    WrongCheckpointError
+        ``folder`` holds a run with another seed, other settings or other data.
     """
+    check_count(seed_number, "seed_number", minimum=0)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     seed(seed_number)
-    data, model = recipe.data().to(device), recipe.model().to(device)
-    histories = [
-        model.fit(
-            data.train,
-            valid=data.valid,
-            epochs=stage.epochs,
-            batch_size=recipe.batch_size,
-            optimizer=partial(_adam, lr=stage.lr, weight_decay=recipe.weight_decay),
-            patience=stage.epochs,
-            checkpoint=folder / f"stage-{number}.safetensors",
-            resume=True,
-            progress=progress,
-        )
-        for number, stage in enumerate(recipe.stages, 1)
-    ]
-    model.save(folder / "model.safetensors")
-    record = _record(recipe, data, model, histories, seed_number, device)
-    write_json(folder / "record.json", record)
+    with parallel.one_after_another():  # the first may have to download
+        data = recipe.data().to(device)
+    _claim(folder, recipe, data, seed_number)
+    seed(seed_number)
+    model = recipe.model().to(device)
+    history = recipe.train(model, data, folder, progress=progress)
+    record = _record(recipe, data, model, history, seed_number, device)
+    if parallel.rank() == 0:
+        model.save(folder / "model.safetensors")
+        write_json(folder / "record.json", record)
     return record
 
 
@@ -120,53 +215,59 @@ def records() -> dict[str, dict[str, object]]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
+def _claim(folder: Path, recipe: Recipe, data: Dataset, seed_number: int) -> None:
+    """Write down whose folder this is; raise where it is another run's."""
+    identity = {
+        "recipe": recipe.name,
+        "seed": seed_number,
+        "settings": recipe.settings,
+        "data": fingerprint(part for _, part in data.splits.items()),
+    }
+    claim = Checkpoint(folder / "run.safetensors", identity, resume=True)
+    parallel.wait()  # no process may write before all have looked
+    if parallel.rank() == 0:
+        claim.write({}, last=True)
+
+
 def _record(
     recipe: Recipe,
     data: Dataset,
     model: Model,
-    histories: Sequence[History],
+    history: History,
     seed_number: int,
     device: torch.device | str,
 ) -> dict[str, object]:
-    nats = _log_likelihoods(model, data.test)
+    measured: dict[str, float] = {}
+    for name, (value, error) in recipe.measure(model, data).items():
+        label = f"standard error of {name}" if measured else "standard error"
+        measured |= {name: round(value.item(), 3), label: round(error.item(), 3)}
     return {
         "recipe": recipe.name,
         "title": recipe.title,
-        "metric": "mean test log-likelihood, nats",
-        "nats": round(nats.mean().item(), 3),
-        "standard error": round(nats.std().item() / len(nats) ** 0.5, 3),
-        "validation nats": round(_log_likelihoods(model, data.valid).mean().item(), 3),
+        "metric": recipe.metric,
+        "measure": next(iter(measured)),
+        **measured,
         "published": recipe.published,
         "source": recipe.source,
         "data": data.name,
         "dimensions": data.event_shape.numel(),
         "rows": {name: len(rows) for name, rows in data.splits.items()},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "settings": {
-            "stages": [asdict(stage) for stage in recipe.stages],
-            "batch_size": recipe.batch_size,
-            "weight_decay": recipe.weight_decay,
-        },
+        "settings": recipe.settings,
         "remarks": recipe.remarks,
         "seed": seed_number,
         "date": datetime.now(UTC).date().isoformat(),
-        "seconds": round(sum(sum(history["seconds"]) for history in histories)),
-        "validation curve": [round(-v, 3) for history in histories for v in history["valid"]],
-        "machine": machine(device),
+        "seconds": round(sum(history["seconds"])),
+        "validation curve": [round(-loss, 3) for loss in history["valid"]],
+        "machine": machine(device) | {"processes": parallel.world()},
         "versions": versions(PACKAGES),
     }
+
+
+def _mean(values: Tensor) -> Estimate:
+    return Estimate(values.mean(), values.std() / len(values) ** 0.5)
 
 
 @torch.no_grad()
 def _log_likelihoods(model: Model, rows: Tensor) -> Tensor:
     return torch.cat([model.log_prob(part) for part in rows.split(_ROWS_AT_ONCE)]).double()
-
-
-def _adam(parameters: Sequence[torch.nn.Parameter], *, lr: float, weight_decay: float) -> Adam:
-    """Adam whose decay spares biases, which say how often a value occurs at all."""
-    parameters = list(parameters)
-    groups = [
-        {"params": [p for p in parameters if p.numel() >= _WEIGHTS], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.numel() < _WEIGHTS], "weight_decay": 0.0},
-    ]
-    return Adam([group for group in groups if group["params"]], lr=lr)

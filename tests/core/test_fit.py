@@ -24,6 +24,9 @@ def data():
     return torch.randn(600, 2) @ mixing.T + torch.tensor([1.0, -2.0])
 
 
+SGD = functools.partial(torch.optim.SGD, lr=0.1)
+
+
 def weights(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -120,6 +123,16 @@ class TestValidation:
         assert len(history) == best["epoch"] + 5 < 500
         assert -model.log_prob(data[5:]).mean().item() == pytest.approx(best["valid"], rel=1e-5)
 
+    def test_the_loss_is_the_mean_over_rows_too(self):
+        class Rowwise(TrainedGaussian):
+            def loss(self, x):
+                return x.mean() + 0 * self.loc.sum()
+
+        x = torch.arange(10.0)[:, None].expand(10, 2).contiguous()
+        history = Rowwise(2).fit(x, valid=x, epochs=1, batch_size=8)
+        assert history.last["loss"] == pytest.approx(4.5)
+        assert history.last["valid"] == pytest.approx(4.5)
+
     def test_patience_needs_validation_data(self, data):
         with pytest.raises(ValueError, match="pass valid="):
             TrainedGaussian(2).fit(data, patience=3)
@@ -135,11 +148,60 @@ class TestValidation:
             ({"batch_size": 1.5}, TypeError),
             ({"lr": -1.0}, ValueError),
             ({"lr": "fast"}, TypeError),
+            ({"clip_norm": -1.0}, ValueError),
+            ({"clip_norm": 0}, ValueError),
+            ({"clip_norm": float("nan")}, ValueError),
+            ({"progress": "no"}, TypeError),
+            ({"precision": torch.float16}, ValueError),
+            ({"precision": "bfloat16"}, ValueError),
         ],
     )
     def test_settings_are_checked(self, data, setting, error):
         with pytest.raises(error, match=next(iter(setting))):
             TrainedGaussian(2).fit(data, **setting)
+
+
+class TestPlayers:
+    @pytest.mark.parametrize(
+        ("make", "error", "words"),
+        [
+            (lambda p: [], TypeError, "expected a list of Player, at least one"),
+            (lambda p: ["critic"], TypeError, "expected a list of Player, at least one"),
+            (lambda p: [gl.Player("a", [p], None)] * 2, ValueError, "names that differ"),
+            (lambda p: [gl.Player("a", [], None)], ValueError, "at least one for player 'a'"),
+            (lambda p: [gl.Player("a", [p.data], None)], TypeError, "expected torch.nn.Parameter"),
+            (lambda p: [gl.Player("a", [p], None, steps=0)], ValueError, "steps: expected"),
+            (lambda p: [gl.Player("a", [p], None, steps=2.0)], TypeError, "steps: expected"),
+            (lambda p: [gl.Player("a", [p], lambda x: x * p)], ValueError, "expected one number"),
+        ],
+    )
+    def test_a_game_needs_players_with_something_to_train(self, make, error, words):
+        model = TugOfWar()
+        model.players = lambda: make(model.u)
+        with pytest.raises(error, match=words):
+            model.fit(torch.ones(8, 1))
+
+    def test_a_model_without_parameters_says_so(self):
+        class Empty(gl.Model):
+            event_shape = torch.Size([1])
+
+        with pytest.raises(ValueError, match="at least one for player 'model' to train"):
+            Empty().fit(torch.ones(8, 1))
+
+    def test_a_rate_beside_an_optimiser_is_refused(self, data):
+        with pytest.raises(ValueError, match="lr: optimizer= makes an optimiser with a rate"):
+            TrainedGaussian(2).fit(data, lr=0.1, optimizer=SGD)
+
+
+class TestPrecision:
+    def test_bfloat16_trains_float32_weights(self, data):
+        model = TrainedGaussian(2)
+        model.fit(data, epochs=2, precision=torch.bfloat16)
+        assert model.loc.dtype == torch.float32 and torch.isfinite(model.loc).all()
+
+    def test_a_float64_model_is_refused(self, data):
+        with pytest.raises(ValueError, match=r"precision: expected a model in torch\.float32"):
+            TrainedGaussian(2).double().fit(data.double(), precision=torch.bfloat16)
 
 
 class TestDivergence:
@@ -154,6 +216,7 @@ class TestDivergence:
         ):
             model.fit(data, lr=0.1)
         assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+        assert not model.training  # dropout and batch norm would answer queries at random
 
     def test_a_gradient_that_is_not_finite_stops_too(self, data):
         class Kink(TrainedGaussian):
@@ -229,21 +292,32 @@ class TestCheckpoints:
     @pytest.mark.parametrize(
         ("model", "rows", "settings", "words"),
         [
-            (IsingRing(2), None, {}, "model = IsingRing, found TrainedGaussian"),
-            (TrainedGaussian(3), None, {}, r"arguments = \{'dim': 3\}, found \{'dim': 2\}"),
-            (TrainedGaussian(2), 10, {}, "rows = 10, found 600"),
-            (TrainedGaussian(2), None, {"batch_size": 7}, "batch = 7, found 128"),
+            (IsingRing(2), None, {}, "model = .*IsingRing, found .*TrainedGaussian"),
+            (TrainedGaussian(3), None, {}, "arguments.dim = 3, found 2"),
+            (TrainedGaussian(2), 10, {}, "data = "),
+            (TrainedGaussian(2), 600, {}, "data = "),
+            (TrainedGaussian(2).double(), None, {}, "dtype = torch.float64, found torch.float32"),
+            (TrainedGaussian(2), None, {"batch_size": 7}, "batch_size = 7, found 128"),
+            (TrainedGaussian(2), None, {"lr": 1e-9}, r"groups\[0\].lr = 1e-09, found 0.001"),
+            (
+                TrainedGaussian(2),
+                None,
+                {"optimizer": SGD},
+                "SGD, found Adam",
+            ),
+            (TrainedGaussian(2), None, {"clip_norm": 1.0}, "clip_norm = 1.0, found inf"),
+            (TrainedGaussian(2), None, {"valid": torch.zeros(4, 2)}, "valid = .*found none"),
+            (TrainedGaussian(2), None, {"precision": torch.bfloat16}, "precision = torch.bfloat16"),
+            (TrainedGaussian(2), None, {"hooks": [gl.WeightAverage(0.9)]}, "hooks = .*WeightAver"),
         ],
     )
     def test_a_checkpoint_of_another_run_is_refused(
         self, data, tmp_path, model, rows, settings, words
     ):
         TrainedGaussian(2).fit(data, epochs=1, checkpoint=tmp_path / "c")
-        x = (
-            torch.zeros(600, *model.event_shape)
-            if not isinstance(model, TrainedGaussian)
-            else torch.randn(rows or 600, *model.event_shape)
-        )
+        x = data.to(model.dtype) if rows is None else torch.randn(rows, 2)
+        if model.event_shape != x.shape[1:] or isinstance(model, IsingRing):
+            x = torch.zeros(600, *model.event_shape)
         before = weights(model)
         with pytest.raises(gl.WrongCheckpointError, match=words):
             model.fit(x, epochs=2, checkpoint=tmp_path / "c", resume=True, **settings)
@@ -290,7 +364,7 @@ class TestCheckpoints:
             time.sleep(0.01)
         os.kill(killed.pid, signal.SIGKILL)
         assert killed.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-        assert saving.read_tree(tmp_path / "killed")["run"]["history"]
+        assert saving.read_tree(tmp_path / "killed")["state"]["history"]
         assert start(tmp_path / "killed", 60).wait() == 0
         assert start(tmp_path / "whole", 60).wait() == 0
         a, b = (gl.load(tmp_path / f"{name}.model") for name in ("killed", "whole"))

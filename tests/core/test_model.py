@@ -74,6 +74,39 @@ class TestQueries:
         }
 
 
+class TestReasons:
+    def test_subclasses_inherit_reasons_but_for_what_they_answer(self):
+        class Base(gl.Model, abstract=True):
+            cannot = {"encode": "nothing inside.", "sample": "no way."}  # noqa: RUF012
+
+        class Sampler(Base):
+            cannot = {"log_prob": "no density."}  # noqa: RUF012
+
+            def _sample(self, n, generator):
+                return torch.zeros(n, 1)
+
+        assert Sampler.cannot == {"encode": "nothing inside.", "log_prob": "no density."}
+        assert Sampler.answers("sample") and not Base.answers("sample")
+
+    def test_an_instance_may_have_reasons_of_its_own(self, gaussian):
+        assert gaussian.answers("encode")
+        gaussian.cannot = gaussian.cannot | {"encode": "not this one."}
+        assert not gaussian.answers("encode") and TrainedGaussian.answers("encode")
+        with pytest.raises(gl.CannotAnswerError, match="cannot answer encode: not this one"):
+            gaussian.encode(torch.zeros(2, 3))
+
+    def test_a_wrong_argument_gets_python_s_own_message(self):
+        with pytest.raises(TypeError, match=r"TrainedGaussian.__init__\(\) got an unexpected keyw"):
+            TrainedGaussian(dimm=3)
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_nothing_is_drawn_from_broken_parameters(self, gaussian, value):
+        with torch.no_grad():
+            gaussian.loc[1] = value
+        with pytest.raises(ValueError, match="found NaN or infinity in loc"):
+            gaussian.sample(2)
+
+
 class TestDoor:
     @pytest.mark.parametrize(
         ("x", "error", "words"),
@@ -138,7 +171,15 @@ class TestDoor:
             IsingRing(4).log_prob(x)
 
     @pytest.mark.parametrize(
-        ("n", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
+        ("n", "error"),
+        [
+            (0, ValueError),
+            (-1, ValueError),
+            (2**40, ValueError),
+            (10**400, ValueError),
+            (2.0, TypeError),
+            (True, TypeError),
+        ],
     )
     def test_sample_wants_a_count(self, gaussian, n, error):
         with pytest.raises(error, match="n: expected"):
@@ -193,7 +234,7 @@ class TestEnergy:
         )
 
     def test_too_large_to_list_says_so(self):
-        with pytest.raises(gl.CannotAnswerError, match="at most 20 binary values an event, got 21"):
+        with pytest.raises(gl.CannotAnswerError, match="at most 1048576 of them, got events of 21"):
             IsingRing(21).log_prob(torch.zeros(1, 21))
 
     def test_real_valued_energy_is_not_enumerated(self):
@@ -245,7 +286,7 @@ class TestSaving:
             pass
 
         Fleeting(2).save(tmp_path / "fleeting")
-        del gl.Model.registry[Fleeting.__qualname__]
+        del gl.Model.registry[f"{__name__}.{Fleeting.__qualname__}"]
         with pytest.raises(ValueError, match="Fleeting, which is not defined"):
             gl.load(tmp_path / "fleeting")
 

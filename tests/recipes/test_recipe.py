@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -6,29 +7,8 @@ import torch
 
 import genlib as gl
 from genlib import recipes
-from genlib.core import fit as fit_module
-from genlib.recipes import recipe as recipe_module
 from tests.processes import run_python
-
-
-def rows(n, seed):
-    return (torch.rand(n, 6, generator=torch.Generator().manual_seed(seed)) < 0.3).float()
-
-
-def toy_data():
-    return gl.data.Dataset(rows(300, 0), rows(100, 1), rows(200, 2), name="coins")
-
-
-TOY = recipes.Recipe(
-    name="toy",
-    title="a toy",
-    data=toy_data,
-    model=lambda: gl.FVSBN(6),
-    stages=[recipes.Stage(0.05, 4), recipes.Stage(0.01, 3)],
-    published=-3.6,
-    source="frey1998",
-    batch_size=50,
-)
+from tests.recipes.toy import TOY, rows
 
 
 def test_the_record_says_what_was_reached_how_and_where(tmp_path):
@@ -49,25 +29,26 @@ def test_the_record_says_what_was_reached_how_and_where(tmp_path):
     assert "torch" in record["versions"] and record["machine"]["threads"] >= 1
 
 
-def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path):
     whole = recipes.run(TOY, tmp_path / "whole", progress=False)
 
     class Stopped(Exception):
         pass
 
-    epochs, epoch = [], fit_module._Run.epoch
+    losses = []
 
-    def interrupted(self, *arguments):
-        epochs.append(len(epochs))
-        if len(epochs) == 6:  # in the second stage
-            raise Stopped
-        return epoch(self, *arguments)
+    class Interrupted(gl.FVSBN):
+        def loss(self, x):
+            losses.append(0)
+            if len(losses) == 6 * 5:  # six batches an epoch: in the second stage
+                raise Stopped
+            return super().loss(x)
 
-    monkeypatch.setattr(fit_module._Run, "epoch", interrupted)
+    Interrupted.__qualname__, Interrupted.__module__ = "FVSBN", "genlib"
+    stopped = dataclasses.replace(TOY, model=lambda: Interrupted(6))
     with pytest.raises(Stopped):
-        recipes.run(TOY, tmp_path / "parts", progress=False)
+        recipes.run(stopped, tmp_path / "parts", progress=False)
     assert not (tmp_path / "parts" / "record.json").exists()
-    monkeypatch.setattr(fit_module._Run, "epoch", epoch)
     gl.seed(99)  # whatever happened in between
     parts = recipes.run(TOY, tmp_path / "parts", progress=False)
     assert {**parts, "seconds": 0} == {**whole, "seconds": 0}
@@ -85,17 +66,101 @@ def test_the_test_rows_do_not_take_part_in_training(tmp_path):
     def other_test():
         return gl.data.Dataset(rows(300, 0), rows(100, 1), 1 - rows(200, 2), name="coins")
 
-    recipe = recipe_module.Recipe(**{**TOY.__dict__, "data": other_test})
+    recipe = dataclasses.replace(TOY, data=other_test)
     one = recipes.run(TOY, tmp_path / "one", progress=False)
     two = recipes.run(recipe, tmp_path / "two", progress=False)
     assert one["validation curve"] == two["validation curve"] and one["nats"] != two["nats"]
 
 
-def test_decay_spares_biases(monkeypatch):
-    weights, biases = (torch.nn.Parameter(torch.zeros(n)) for n in (10_000, 784))
-    adam = recipe_module._adam([weights, biases], lr=0.1, weight_decay=0.5)
+def test_decay_is_that_of_the_parameter_s_name():
+    model = gl.FVSBN(6)
+    adam = TOY.train._adam(list(model.parameters()), model=model, lr=0.1)
     decay = {id(p): group["weight_decay"] for group in adam.param_groups for p in group["params"]}
-    assert decay == {id(weights): 0.5, id(biases): 0.0}
+    assert decay == {id(model.lower): 1e-3, id(model.bias): 0.0}
+    wrong = recipes.InStages(TOY.train.stages, weight_decay={"upper": 1e-3})
+    with pytest.raises(ValueError, match=r"weight_decay: expected names of parameters.*'upper'"):
+        wrong._adam(list(model.parameters()), model=model, lr=0.1)
+
+
+def test_the_best_weights_are_carried_across_stages(tmp_path):
+    """A second stage that only does harm changes nothing."""
+    stages = [recipes.Stage(0.05, 4), recipes.Stage(50.0, 3)]
+    harmful = dataclasses.replace(TOY, train=recipes.InStages(stages, batch_size=50))
+    record = recipes.run(harmful, tmp_path, progress=False)
+    curve = record["validation curve"]
+    assert max(curve[4:]) < max(curve[:4]) - 0.1  # it does harm
+    assert record["validation nats"] == pytest.approx(max(curve), abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed_number": 1}, "seed = 1, found 0"),
+        ({"train": recipes.InStages([recipes.Stage(0.1, 4)])}, "settings"),
+        ({"data": lambda: gl.data.Dataset(rows(300, 5), rows(100, 1), rows(200, 2))}, "data = "),
+        ({"name": "other"}, "recipe = other, found toy"),
+    ],
+)
+def test_a_folder_is_one_run_s(tmp_path, change, words):
+    first = recipes.run(TOY, tmp_path, progress=False)
+    seed_number = change.pop("seed_number", 0)
+    with pytest.raises(gl.WrongCheckpointError, match=words):
+        recipes.run(dataclasses.replace(TOY, **change), tmp_path, seed_number=seed_number)
+    assert json.loads((tmp_path / "record.json").read_text("utf-8")) == first
+
+
+def test_another_way_to_train_and_to_measure(tmp_path):
+    def train(model, data, folder, *, progress=None):
+        return model.fit(data.train, valid=data.valid, epochs=2, progress=progress)
+
+    def measure(model, data):
+        return {
+            "error rate": gl.Estimate(torch.tensor(0.25), torch.tensor(0.01)),
+            **recipes.nats(model, data),
+        }
+
+    recipe = dataclasses.replace(TOY, train=train, measure=measure, metric="errors, a share")
+    record = recipes.run(recipe, tmp_path, progress=False)
+    assert record["metric"] == "errors, a share" and record["measure"] == "error rate"
+    assert record["error rate"] == 0.25 and record["standard error"] == 0.01
+    assert record["nats"] < 0 < record["standard error of nats"]
+
+
+@pytest.mark.parametrize("seed_number", [None, -1, 1.5, "0"])
+def test_a_seed_is_a_count(tmp_path, seed_number):
+    with pytest.raises((TypeError, ValueError), match="seed_number: expected"):
+        recipes.run(TOY, tmp_path / "run", seed_number=seed_number)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: recipes.InStages([]), "stages: expected at least one"),
+        (lambda: recipes.Stage(-1.0, 3), "lr: expected"),
+        (lambda: recipes.Stage(0.1, 0), "epochs: expected"),
+        (
+            lambda: recipes.InStages(TOY.train.stages, weight_decay={"lower": math.nan}),
+            "weight_decay",
+        ),
+        (lambda: recipes.InStages(TOY.train.stages, weight_decay={"lower": -1}), "weight_decay"),
+    ],
+)
+def test_settings_are_checked(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_torchrun_trains_one_model_in_two_processes(tmp_path):
+    done = run_python(
+        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "tests.recipes.toy", "toy", "--folder", str(tmp_path / "two"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("written to") == 1
+    record = json.loads((tmp_path / "two" / "record.json").read_text("utf-8"))
+    assert record["machine"]["processes"] == 2
+    assert record["nats"] == pytest.approx(recipes.run(TOY, tmp_path / "one")["nats"], abs=0.05)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -105,7 +170,7 @@ def test_every_recipe_can_begin(name):
     with torch.no_grad():
         assert model.log_prob((torch.rand(2, *model.event_shape) < 0.2).float()).shape == (2,)
     assert (recipe.published is None) == (recipe.source is None)
-    lrs = [stage.lr for stage in recipe.stages]
+    lrs = [stage.lr for stage in recipe.train.stages]
     assert lrs == sorted(lrs, reverse=True)
 
 
@@ -114,9 +179,11 @@ def test_committed_records_belong_to_recipes_and_name_no_place():
         assert record["recipe"] == name and name in recipes.RECIPES
         assert record["published"] == recipes.RECIPES[name].published
         assert len(record["validation curve"]) <= sum(
-            s.epochs for s in recipes.RECIPES[name].stages
+            s.epochs for s in recipes.RECIPES[name].train.stages
         )
         assert "/" not in json.dumps(record["machine"])
+        # The weights kept are those of the best epoch of all stages.
+        assert record["validation nats"] == pytest.approx(max(record["validation curve"]), abs=2e-3)
 
 
 def test_the_command_lists_the_recipes():

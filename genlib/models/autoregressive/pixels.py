@@ -80,7 +80,7 @@ class PixelModel(Autoregressive, abstract=True):
             raise ValueError(
                 f"y: this model has {self.classes} classes; give the label of each row."
             )
-        return self._labels(y, n)
+        return {} if y is None else {"y": self._condition(y, n)}
 
     def _draw(
         self,

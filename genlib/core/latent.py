@@ -1,0 +1,86 @@
+"""Densities that are integrals over a latent variable, and what random draws say of them."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from genlib.core.model import Density, Model
+from genlib.core.rows import row_chunks
+from genlib.core.validation import check_count
+
+
+class Estimate(NamedTuple):
+    """What random draws say of numbers: a value each, and its standard error."""
+
+    value: Tensor
+    error: Tensor
+
+
+class LatentVariableModel(Model, abstract=True):
+    """p(x) = ∫ p(x | z) p(z) dz, bounded and estimated with the help of q(z | x).
+
+    A subclass writes ``_log_weights(x, samples, generator)``: log p(x, z) − log q(z | x) at
+    ``samples`` draws of z from q for each row, shape (samples, N), in nats.
+
+    References
+    ----------
+    Kingma and Welling (2014), "Auto-encoding variational Bayes"; Burda, Grosse and Salakhutdinov
+    (2016), "Importance weighted autoencoders".
+    """
+
+    density = Density.BOUND
+    cannot: ClassVar[dict[str, str]] = {
+        "log_prob": "the integral over z has no closed form; elbo bounds it, and "
+        "estimate_log_prob estimates it.",
+    }
+
+    def elbo(self, x: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
+        """Evidence lower bound E_q[log p(x, z) − log q(z | x)] of each row, averaged over
+        ``samples`` draws of z, shape (N,), in nats.
+        """
+        return self._checked_log_weights(x, samples, generator).mean(0)
+
+    def iwae(self, x: Tensor, *, samples: int = 100, generator: Generator | None = None) -> Tensor:
+        """Importance-weighted bound log (1/K) Σ_k p(x, z_k) / q(z_k | x) of each row, shape (N,),
+        in nats. In expectation it is a lower bound, and rises with K to log p(x).
+        """
+        log_w = self._checked_log_weights(x, samples, generator)
+        return log_w.logsumexp(0) - math.log(samples)
+
+    @torch.no_grad()
+    def estimate_log_prob(
+        self, x: Tensor, *, samples: int = 1000, generator: Generator | None = None
+    ) -> Estimate:
+        """Importance-sampling estimate of log p(x) of each row, in nats: `iwae`, with its standard
+        error by the delta method.
+
+        The error is itself an estimate: where few draws carry all the weight, it is too small.
+        """
+        check_count(samples, "samples", minimum=2)
+        self.check(x)
+        parts = []
+        for rows in row_chunks(x, max(1, 2**24 // samples)):
+            log_w = self._log_weights(rows, samples, generator)
+            value = log_w.logsumexp(0) - math.log(samples)
+            parts.append((value, (log_w - value).exp().std(0) / math.sqrt(samples)))
+        return Estimate(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Mean of −ELBO over the rows, from one draw of z each, in nats."""
+        return -self._log_weights(x, 1, None).mean()
+
+    def validation_loss(self, x: Tensor) -> Tensor:
+        """Mean of −ELBO, whatever `loss` may weigh or anneal."""
+        return LatentVariableModel.loss(self, x)
+
+    def _checked_log_weights(self, x: Tensor, samples: int, generator: Generator | None) -> Tensor:
+        check_count(samples, "samples")
+        self.check(x)
+        return self._log_weights(x, samples, generator)
+
+    def _log_weights(self, x: Tensor, samples: int, generator: Generator | None) -> Tensor:
+        raise NotImplementedError
