@@ -178,7 +178,7 @@ class BayesNet(TableModel):
             *parents, _ = zip(self.families[i], self.strides[i], strict=True)
             row = sum(x[j] * step for j, step in parents) // self.states[i]
             table = self._table(self.table_of[i])
-            x[i] = categorical(table[row] if parents else table[0], uniform([n], table, generator))
+            x[i] = categorical(table[row] if parents else table[0], uniform((n,), table, generator))
         return x.T.to(self.log_table)
 
     @torch.no_grad()
@@ -218,7 +218,7 @@ class BayesNet(TableModel):
         evidence = {i: int(state) for i, state in evidence.items()}
         scopes, logs = self._factors(target, evidence)
         path = contraction_path(scopes, self.states, target)
-        self._check_sizes(path)
+        self._check_sizes(path, target)
         scope, values = sum_product(scopes, logs, path)
         total = values.sum()
         if total == 0:
@@ -265,20 +265,22 @@ class BayesNet(TableModel):
         kept = connected(scopes, target)
         return [scopes[k] for k in kept], [logs[k] for k in kept]
 
-    def _check_sizes(self, path: Sequence[Step]) -> None:
+    def _check_sizes(self, path: Sequence[Step], target: Sequence[int]) -> None:
         """Raise where a table on the way would be too large."""
-        sizes = [math.prod(self.states[i] for i in step.scope) for step in path]
+        sizes = [math.prod([self.states[i] for i in step.scope]) for step in path]
         if max(sizes, default=0) <= LARGEST_TABLE:
             return
-        size, step = max(zip(sizes, path, strict=True), key=lambda pair: (pair[0], pair[1].summed))
-        if step.variable is None:
-            what = f"the answer needs a table over {len(step.scope)} variables"
+        size, _, step = max(
+            zip(sizes, [bool(step.summed) for step in path], path, strict=True),
+            key=lambda candidate: candidate[:2],
+        )
+        over = f"over {len(step.scope | step.summed)} variables"
+        if step.summed:
+            names = _shortened([self.variables[i] for i in sorted(step.summed)])
+            what = f"summing out {names} from a product {over} needs a table"
         else:
-            tied = len(step.scope | {step.variable})
-            what = (
-                f"summing out {self.variables[step.variable]!r} ties {tied} variables together, "
-                "and needs a table"
-            )
+            whose = "the answer" if step.scope <= set(target) else "a product on the way"
+            what = f"{whose} needs a table {over}"
         raise ValueError(
             f"{what} with {amount(size)} entries, more than {LARGEST_TABLE:,}; give more evidence, "
             "or let fewer variables look at each other."

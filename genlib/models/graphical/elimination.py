@@ -33,15 +33,14 @@ _LARGEST_LOG = 340.0  # numbers in exp(±340) have products, and sums of them, i
 
 
 class Step(NamedTuple):
-    """Multiply two tables, or take one alone, to eliminate ``variable``.
+    """Multiply two tables, or take one alone, and sum over the variables that no other holds.
 
     Tables are numbered: first those given, then the results of the steps.
     """
 
     left: int
     right: int | None
-    variable: int | None  # None at the end, where what is left is multiplied
-    summed: bool  # whether the result is summed over the variable, which is in no other table
+    summed: frozenset[int]
     scope: frozenset[int]  # of the result
 
 
@@ -111,11 +110,15 @@ def elimination_order(
         i: sum([states[a] * (weight(around - near[a]) - states[a]) for a in around])
         for i, around in near.items()
     }
-    heap = [(fill[i], i) for i in near if i not in target]
+
+    def entry(i: int) -> tuple[int, int, int]:
+        return fill[i], math.prod([states[j] for j in near[i]]), i  # of equals, the smaller table
+
+    heap = [entry(i) for i in near if i not in target]
     heapq.heapify(heap)
     order = []
     while heap:
-        least, i = heapq.heappop(heap)
+        least, _, i = heapq.heappop(heap)
         if i not in near or least != fill[i]:  # eliminated, or changed since
             continue
         order.append(i)
@@ -137,7 +140,7 @@ def elimination_order(
         for a in around:
             fill[a] -= 2 * states[i] * weight(near[a] - around)
         for c in changed.difference(target):
-            heapq.heappush(heap, (fill[c], c))
+            heapq.heappush(heap, entry(c))
     return order
 
 
@@ -146,8 +149,8 @@ def contraction_path(
 ) -> list[Step]:
     """Steps whose last result is the product of all tables, summed over all but the ``target``.
 
-    Of the tables that hold a variable the small ones are multiplied first; the last product and the
-    sum are one step, so that no table holds a variable beside all of its neighbours.
+    Of the tables that hold the variable next in order the small ones are multiplied first. Every
+    product is summed at once over all variables that no other table holds.
     """
     scopes, steps = [frozenset(scope) for scope in scopes], []
     sizes = [math.prod([states[i] for i in scope]) for scope in scopes]
@@ -155,25 +158,27 @@ def contraction_path(
     for k, scope in enumerate(scopes):
         for i in scope:
             holders[i].add(k)
+    kept = frozenset(target)
     for variable in (*elimination_order(scopes, states, target), None):
-        tables = set().union(*holders.values()) if variable is None else holders[variable]
+        if variable is None:
+            tables = set().union(*(holders[i] for i in target))
+        elif not (tables := holders[variable]):
+            continue  # summed already
         product, *others = sorted(tables, key=sizes.__getitem__)
-        for k in (product, *others):
-            for i in scopes[k]:
-                holders[i].discard(k)
         if variable is not None and not others:
             others = [None]  # one table alone to sum
         for k in others:
-            scope = scopes[product] if k is None else scopes[product] | scopes[k]
-            summed = variable is not None and k == others[-1]
-            if summed:
-                scope -= {variable}
-            steps.append(Step(product, k, variable, summed, scope))
+            used = {product} if k is None else {product, k}
+            union = scopes[product] if k is None else scopes[product] | scopes[k]
+            summed = frozenset([i for i in union if holders[i] <= used]) - kept
+            for i in union:
+                holders[i] -= used
+            steps.append(Step(product, k, summed, union - summed))
             product = len(scopes)
-            scopes.append(scope)
-            sizes.append(math.prod([states[i] for i in scope]))
-        for i in scopes[product]:
-            holders[i].add(product)
+            scopes.append(union - summed)
+            sizes.append(math.prod([states[i] for i in scopes[product]]))
+            for i in scopes[product]:
+                holders[i].add(product)
     return steps
 
 
@@ -190,11 +195,11 @@ def sum_product(
     scope, array of float64
         The variables of the result's dimensions; the result, up to a constant factor.
     """
-    flat = np.concatenate([table.ravel() for table in logs]).astype(np.float64)
+    flat = np.concatenate([table.ravel() for table in logs], dtype=np.float64)
     # torch's exp2 is many times faster than an exp where logarithms are −∞.
-    probabilities = torch.from_numpy(flat / math.log(2)).exp2_().numpy()
-    low, _ = _log_range(probabilities)
+    probabilities = torch.from_numpy(flat * (1 / math.log(2))).exp2_().numpy()
     try:
+        low = _log_of_least(probabilities)
         table = _follow(path, _cut(scopes, logs, probabilities, low), _PROBABILITIES)
         return table.scope, table.values
     except OutOfRangeError:
@@ -220,55 +225,57 @@ def _follow(path: Sequence[Step], tables: Sequence[Table], arithmetic: Arithmeti
     tables = [arithmetic.bounded(table) for table in tables]
     for step in path:
         left, tables[step.left] = tables[step.left], None  # frees its memory after this step
-        variable = step.variable if step.summed else None
         if step.right is None:
-            result = _sum(left, variable, arithmetic)
+            result = _sum(left, step.summed, arithmetic)
         else:
             right, tables[step.right] = tables[step.right], None
-            result = _multiply(left, right, variable, arithmetic)
+            result = _multiply(left, right, step.summed, arithmetic)
         tables.append(arithmetic.bounded(result))
     return tables[-1]
 
 
-def _sum(table: Table, variable: int, arithmetic: Arithmetic) -> Table:
-    scope, values, low, high = table
-    axis = scope.index(variable)
-    high += math.log(values.shape[axis])
-    return Table(scope[:axis] + scope[axis + 1 :], arithmetic.total(values, axis), low, high)
+def _sum(table: Table, summed: Collection[int], arithmetic: Arithmetic) -> Table:
+    rest = [i for i in table.scope if i not in summed]
+    rows, shape = _matrices(table, [], rest, list(summed))
+    values = arithmetic.total(rows[0], 1).reshape(shape)
+    return Table(tuple(rest), values, table.low, table.high + math.log(rows.shape[2]))
 
 
-def _multiply(a: Table, b: Table, variable: int | None, arithmetic: Arithmetic) -> Table:
-    """The product of two tables, summed over ``variable`` unless that is None: a matrix product for
-    each state of the other variables that they share.
+def _multiply(a: Table, b: Table, summed: Collection[int], arithmetic: Arithmetic) -> Table:
+    """The product of two tables, summed: a matrix product for each state of the other variables
+    that they share.
     """
     # In the order of the larger table, which then is copied in long runs, or not at all.
     first, second = (a, b) if a.values.size > b.values.size else (b, a)
-    shared = [i for i in first.scope if i in second.scope and i != variable]
+    shared, inner = [], []
+    for i in first.scope:
+        if i in second.scope:
+            (inner if i in summed else shared).append(i)
     only_a = [i for i in a.scope if i not in b.scope]
     only_b = [i for i in b.scope if i not in a.scope]
-    left, shape_a = _matrices(a, shared, only_a, variable)
-    right, shape_b = _matrices(b, shared, only_b, variable)
+    left, shape_a = _matrices(a, shared, only_a, inner)
+    right, shape_b = _matrices(b, shared, only_b, inner)
     values = arithmetic.product(left, right).reshape(shape_a + shape_b[len(shared) :])
     high = a.high + b.high + math.log(left.shape[2])
     return Table((*shared, *only_a, *only_b), values, a.low + b.low, high)
 
 
 def _matrices(
-    table: Table, shared: list[int], only: list[int], variable: int | None
+    table: Table, shared: list[int], only: list[int], summed: list[int]
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """``table`` with three dimensions: the states of ``shared``, of ``only``, of the variable; and
-    the shape of the first two.
+    """``table`` with three dimensions: the states of ``shared``, of ``only``, of ``summed``; and
+    the shape of the first two groups.
     """
-    axes = [table.scope.index(i) for i in (*shared, *only)]
-    summed = [] if variable is None else [table.scope.index(variable)]
-    values = table.values.transpose(axes + summed)
-    shape = values.shape[: len(axes)]
-    count = math.prod(shape[: len(shared)])
-    states = values.shape[-1] if summed else 1
-    if summed and only and not values.flags.c_contiguous:  # runs of `only` are longer
-        values = table.values.transpose([*axes[: len(shared)], *summed, *axes[len(shared) :]])
-        return values.reshape(count, states, -1).swapaxes(1, 2), shape
-    return values.reshape(count, -1, states), shape
+    states = dict(zip(table.scope, table.values.shape, strict=True))
+    shape = tuple([states[i] for i in (*shared, *only)])
+    count, rows = math.prod(shape[: len(shared)]), math.prod(shape[len(shared) :])
+    # What lies innermost stays there, for a copy in long runs; matrices may be read transposed.
+    transposed = table.scope and table.scope[-1] in only
+    order = (*shared, *summed, *only) if transposed else (*shared, *only, *summed)
+    values = table.values.transpose([table.scope.index(i) for i in order])
+    if transposed:
+        return values.reshape(count, -1, rows).swapaxes(1, 2), shape
+    return values.reshape(count, rows, -1), shape
 
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -283,23 +290,22 @@ def _log_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _shifted(table: Table) -> Table:
     """``table``, divided by its largest number where a product might leave float64's range."""
-    scope, values, low, high = table
-    if low >= -_LARGEST_LOG and high <= _LARGEST_LOG:
+    if table.low >= -_LARGEST_LOG and table.high <= _LARGEST_LOG:
         return table
-    low, high = _log_range(values)
-    if low - high < -_LARGEST_LOG:
-        raise OutOfRangeError
-    return Table(scope, values / math.exp(high), low - high, 0.0)
-
-
-def _log_range(values: np.ndarray) -> tuple[float, float]:
-    """Logarithms of the least positive number and of the largest; zeros where there is none."""
-    largest = values.max()
+    largest = table.values.max()
     if largest == 0:
-        return 0.0, 0.0
-    # Positive floats are in the order of their bits, and the bits of zero, less one, are the last.
-    least = ((values.view(np.uint64) - 1).min() + 1).view(np.float64)
-    return math.log(least), math.log(largest)
+        return table._replace(low=0.0, high=0.0)
+    low = _log_of_least(table.values) - math.log(largest)
+    if low < -_LARGEST_LOG:
+        raise OutOfRangeError
+    return Table(table.scope, table.values / largest, low, 0.0)
+
+
+def _log_of_least(values: np.ndarray) -> float:
+    """Logarithm of the least positive number; zero where there is none."""
+    # Positive floats are in the order of their bits, and those of zero, less one, are the largest.
+    least = ((values.view(np.uint64) - 1).min(keepdims=True) + 1).view(np.float64).item()
+    return math.log(least) if least else 0.0
 
 
 _PROBABILITIES = Arithmetic(_product, np.sum, _shifted)

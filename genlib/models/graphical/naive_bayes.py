@@ -181,7 +181,7 @@ class NaiveBayes(Model):
     def _sample(self, n: int, generator: Generator | None, y: Tensor | None = None) -> Tensor:
         if y is None:
             prior = self._log_prior().exp()
-            y = categorical(prior, uniform([n], prior, generator))
+            y = categorical(prior, uniform((n,), prior, generator))
         return self._features.sample(y, generator).to(self.dtype)
 
     def _encode(self, x: Tensor) -> Tensor:
@@ -301,7 +301,7 @@ class _Multinomial:
         for label, share in enumerate(shares):
             mine = (y == label).nonzero()[:, 0]
             text = mine.repeat_interleave(lengths[mine])
-            words = categorical(share, uniform([len(text)], share, generator))
+            words = categorical(share, uniform((len(text),), share, generator))
             counts.index_put_((text, words), torch.ones_like(words), accumulate=True)
         return counts
 

@@ -200,7 +200,7 @@ class Categorical(TableModel):
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         table = self._table(0)[0]
-        state = categorical(table, uniform([n], table, generator))[:, None]
+        state = categorical(table, uniform((n,), table, generator))[:, None]
         places = torch.tensor(place_values(self.states), device=state.device)
         sizes = torch.tensor(self.states, device=state.device)
         return (state // places % sizes).to(self.log_table)

@@ -157,7 +157,7 @@ def test_nor_at_either_end_of_the_unit_interval(u, p, monkeypatch):
     models[0].set_tables([table])
     models[1].set_tables(table)
     monkeypatch.setattr(
-        torch, "rand", lambda *shape, **_: torch.full(shape, u, dtype=torch.float64)
+        torch, "rand", lambda shape, **_: torch.full(shape, u, dtype=torch.float64)
     )
     possible = [state for state, share in enumerate(p) if share > 0]
     for model in models:
