@@ -180,8 +180,13 @@ def describe(support: constraints.Constraint) -> str:
 
 def _all_inside(x: Tensor, support: constraints.Constraint) -> bool:
     """Whether all of ``x``, which is finite, lies in ``support``."""
+    # Sums that are zero for such values alone are several times faster than comparisons.
+    if support is constraints.real:
+        return True
     if support is constraints.boolean:
-        return torch.equal(x * x, x)  # of 0 and 1 alone, and three times as fast as two comparisons
+        return torch.addcmul(x, x, x, value=-1).abs_().sum().item() == 0  # Σ |x − x²|
+    if support is constraints.nonnegative_integer:
+        return x.abs().floor_().sub_(x).abs_().sum().item() == 0
     return bool(support.check(x).all())
 
 

@@ -24,7 +24,7 @@ from genlib.core.rows import row_chunks
 from genlib.core.validation import check_count, check_positive, check_tensor, first_index
 
 LARGEST_TABLE = 2**26  # entries; half a gigabyte in float64
-VALUES_AT_ONCE = 2**18  # of a pass over many rows, which fit into a cache
+VALUES_AT_ONCE = 2**17  # of a pass over many rows; they fit into a cache
 _TOLERANCE = 1e-5  # of the sum of given probabilities, which float32 rounds
 
 

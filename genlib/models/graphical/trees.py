@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from genlib.core.discrete import state_space
+from genlib.core.rows import VALUES_AT_ONCE
 from genlib.core.validation import check_event, check_tensor
-from genlib.models.graphical.tables import VALUES_AT_ONCE, check_states
+from genlib.models.graphical.tables import check_states
 
 
 def mutual_information(x: Tensor, states: int | Sequence[int] = 2) -> Tensor:

@@ -156,9 +156,7 @@ def test_nor_at_either_end_of_the_unit_interval(u, p, monkeypatch):
     models = [gl.BayesNet([[]], states=3).double(), gl.Categorical(3).double()]
     models[0].set_tables([table])
     models[1].set_tables(table)
-    monkeypatch.setattr(
-        torch, "rand", lambda shape, **_: torch.full(shape, u, dtype=torch.float64)
-    )
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, u, dtype=torch.float64))
     possible = [state for state, share in enumerate(p) if share > 0]
     for model in models:
         assert model.sample(1).item() == possible[-1 if u else 0]
