@@ -43,6 +43,8 @@ def check_dense(x: object, name: str, mend: str) -> None:
     if not isinstance(x, Tensor):
         kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
         raise TypeError(f"{name}: expected a torch.Tensor, got {kind}; {mend}.")
+    if x.is_nested:
+        raise TypeError(f"{name}: expected a dense tensor, got a nested one of ragged rows.")
     if x.layout != torch.strided:
         raise TypeError(
             f"{name}: expected a dense tensor, got one of layout {x.layout}; convert with "

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import graphlib
 import math
+import numbers
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Generator, Tensor
 
 from genlib.core.discrete import place_values
 from genlib.core.random import categorical, uniform
-from genlib.core.validation import check_count
+from genlib.core.validation import check_count, check_flag
 from genlib.models.graphical.elimination import (
     Scope,
     Step,
@@ -33,6 +34,8 @@ from genlib.models.graphical.tables import (
 )
 
 Variable = int | str
+
+_LONGEST = 2**20  # variables of a chain, each with Python objects of its own
 
 
 class BayesNet(TableModel):
@@ -125,6 +128,8 @@ class BayesNet(TableModel):
         ValueError
             A table is missing, of the wrong shape, negative, or does not sum to one.
         """
+        if not isinstance(tables, Mapping | Sequence):
+            raise TypeError(f"tables: expected a mapping or a sequence, got {tables!r}.")
         names = self.variables[: len(self.shapes)]
         given = tables if isinstance(tables, Mapping) else dict(zip(names, tables, strict=False))
         if set(given) != set(names) or len(tables) != len(names):
@@ -162,7 +167,7 @@ class BayesNet(TableModel):
         )
 
     def _index(self, variable: Variable) -> int:
-        if variable not in self.column:
+        if not isinstance(variable, Hashable) or variable not in self.column:
             raise ValueError(
                 f"expected one of the variables {_shortened(self.variables)}, got {variable!r}."
             )
@@ -210,10 +215,11 @@ class BayesNet(TableModel):
             probability zero, where that part of the evidence bears on the query.
         """
         self._require_data("conditional")
-        several = isinstance(query, Iterable) and not isinstance(query, str)
-        wanted = list(query) if several else [query]
-        target = [self._index(variable) for variable in wanted]
-        evidence = {self._index(variable): state for variable, state in (given or {}).items()}
+        several = isinstance(query, Sequence) and not isinstance(query, str)
+        target = [self._index(variable) for variable in (query if several else [query])]
+        if not isinstance(given or {}, Mapping):
+            raise TypeError(f"given: expected a mapping of variables to states, got {given!r}.")
+        evidence = {self._index(name): _alone(state) for name, state in (given or {}).items()}
         self._check_question(target, evidence)
         evidence = {i: int(state) for i, state in evidence.items()}
         scopes, logs = self._factors(target, evidence)
@@ -234,7 +240,8 @@ class BayesNet(TableModel):
                 f"{_shortened([self.variables[i] for i in evidence]) or 'none'}."
             )
         for i, state in evidence.items():
-            if isinstance(state, bool) or state not in range(self.states[i]):
+            real = isinstance(state, numbers.Real) and not isinstance(state, bool)
+            if not real or state not in range(self.states[i]):
                 raise ValueError(
                     f"given: expected a state of {self.variables[i]!r} in "
                     f"0 … {self.states[i] - 1}, got {state!r}."
@@ -319,14 +326,23 @@ class MarkovChain(BayesNet):
         homogeneous: bool = False,
         smoothing: float = 1.0,
     ) -> None:
-        check_count(length, "length")
+        check_count(length, "length", maximum=_LONGEST)
         check_count(order, "order", minimum=0)
+        check_flag(homogeneous, "homogeneous")
         super().__init__(
             [range(max(0, i - order), i) for i in range(length)],
             states,
             smoothing,
             shared_from=order if homogeneous else None,
         )
+
+
+def _alone(state: object) -> object:
+    """The number in a tensor that holds one alone, such as a value of an event; others as they
+    are.
+    """
+    one = isinstance(state, Tensor) and state.dim() == 0 and not state.is_meta
+    return state.item() if one else state
 
 
 def _graph(parents: object) -> dict[Variable, tuple[Variable, ...]]:
@@ -344,7 +360,7 @@ def _graph(parents: object) -> dict[Variable, tuple[Variable, ...]]:
         raise ValueError("parents: expected at least one variable, got none.")
     for variable, of in graph.items():
         for parent in of:
-            if parent not in graph:
+            if not isinstance(parent, Hashable) or parent not in graph:
                 raise ValueError(
                     f"parents: {parent!r}, a parent of {variable!r}, is not among the variables "
                     f"{_shortened(tuple(graph))}."
