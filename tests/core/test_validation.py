@@ -26,6 +26,7 @@ def test_a_batch_is_refused_for_one_value_outside_the_support(support, dtype):
             refused += 1
             with pytest.raises(ValueError, match=r"at index \(4, 1\)"):
                 check_event(x, torch.Size([3]), support, dtype=dtype)
-    assert refused == {"Boolean()": 12, "IntegerGreaterThan(lower_bound=0)": 9, "Real()": 0}[
-        str(support)
-    ]
+    assert (
+        refused
+        == {"Boolean()": 12, "IntegerGreaterThan(lower_bound=0)": 9, "Real()": 0}[str(support)]
+    )
