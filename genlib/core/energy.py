@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -25,9 +23,7 @@ class EnergyModel(Model, abstract=True):
     """
 
     density = Density.ENERGY
-    cannot: ClassVar[dict[str, str]] = {
-        "autocast": "energies are differences of large numbers, which bfloat16 rounds away."
-    }
+    full_precision = "differences of energies are small beside them, and bfloat16 rounds them away."
 
     def energy(self, x: Tensor) -> Tensor:
         """Energy E(x) of each row, shape (N,), in nats: −log p(x) up to the constant log Z."""

@@ -247,7 +247,7 @@ class Run:
         for turn in _rounds(batches, max(player.steps for player in self.players)):
             for i, player in enumerate(self.players):
                 for batch in turn[: player.steps]:
-                    sums[i] += self._step(i, batch) * len(batch[0])
+                    sums[i].add_(self._step(i, batch), alpha=len(batch[0]))
                     rows[i] += len(batch[0])
         names = ["loss"] if len(self.players) == 1 else [player.name for player in self.players]
         return dict(zip(names, map(parallel.mean, sums, rows), strict=True))

@@ -100,9 +100,10 @@ class Model(nn.Module):
         Folder of the lesson that teaches the model.
     cannot : mapping
         For each query that the model cannot answer (``"log_prob"``, ``"sample"``, ``"encode"``),
-        the reason; and one for ``"autocast"`` where lower precision would ruin the arithmetic.
-        Subclasses inherit reasons, but for the queries that they answer. An instance may have
-        further ones.
+        the reason. Subclasses inherit reasons, but for the queries that they answer. An instance
+        may have further ones.
+    full_precision : str
+        Why training must not compute in lower precision; empty where it may.
     fitted_buffers : tuple of str
         Buffers whose shapes the data decide.
     training_buffers : tuple of str
@@ -112,6 +113,7 @@ class Model(nn.Module):
     density: ClassVar[Density] = Density.NONE
     lesson: ClassVar[str] = ""
     cannot: ClassVar[Mapping[str, str]] = {}
+    full_precision: ClassVar[str] = ""
     registry: ClassVar[dict[str, type[Model]]] = {}
 
     fitted_buffers: ClassVar[tuple[str, ...]] = ()
@@ -307,8 +309,9 @@ class Model(nn.Module):
         check_hooks(hooks, valid is not None)
         data = self._data(x, y)
         held_out = None if valid is None else self._held_out(valid)
-        what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
-        if parallel.world() > 1:
+        what: dict[str, Any] = {}
+        if checkpoint is not None or parallel.world() > 1:  # a look at all of the data
+            what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
             parallel.check_same(what | {"epochs": epochs})
         run = Run(
             self,
@@ -475,9 +478,10 @@ class Model(nn.Module):
                 f"precision: expected torch.bfloat16, got {precision}; float16 would need its "
                 "gradients scaled."
             )
-        if "autocast" in self.cannot:
-            reason = self.cannot["autocast"]
-            raise ValueError(f"precision: {type(self).__name__} computes in its own: {reason}")
+        if self.full_precision:
+            raise ValueError(
+                f"precision: {type(self).__name__} computes in its own: {self.full_precision}"
+            )
         if self.dtype != torch.float32:
             raise ValueError(
                 f"precision: expected a model in torch.float32 to compute some parts in bfloat16, "

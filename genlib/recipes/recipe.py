@@ -153,7 +153,7 @@ class Recipe:
     data: Callable[[], Dataset]
     model: Callable[[], Model]
     train: Train
-    measure: Measure = nats
+    measure: Measure = field(default_factory=lambda: nats)
     metric: str = "mean test log-likelihood, nats"
     published: float | None = None
     source: str | None = None

@@ -1,147 +1,43 @@
-"""Answers to the exercises of lesson 02 that graders must tell apart.
+"""Answers to the exercises of lesson 02, written as tools/coursework/answers.py says."""
 
-``WRONG`` holds what students really write, each under the misconception behind it, and ``RIGHT``
-what is right though written otherwise than in the notebook. Each replaces the whole solution cell
-of its exercise.
-"""
-
-_COUNT = """
-def free_parameters(parents, states):
-    total = 0
-    for i, of in enumerate(parents):
-        rows = {start}
-        for j in of:
-            rows {step} states[j]
-        total += rows * {own}
-    return {total}
-"""
-
-_TABLE = """
-def conditional_table(x, child, parents, smoothing):
-    counts = torch.zeros([2] * (len(parents) + 1), dtype=torch.float64)
-    for row in x.tolist():
-        counts[tuple(int(row[i]) for i in {family})] += 1
-    {smooth}
-    return counts / {total}
-"""
-_FAMILY = "[*parents, child]"
-_SMOOTH = "counts += smoothing"
-_TOTAL = "counts.sum(-1, keepdim=True)"
-
-_BETWEEN = """
-def given_last(initial, transition, n, i, last):
-    start, step = initial.double(), transition.double()
-    forward = start @ torch.linalg.matrix_power(step, {past})
-    backward = torch.linalg.matrix_power(step, {future}){column}
-    joint = {joint}
-    return {answer}
-"""
-
-_FILTER = """
-def posterior(x, known, word_probability, prior):
-    p = word_probability.double()
-    present, absent = p.log().T, torch.log1p(-p).T
-    log_joint = {present} @ present + {absent} @ absent{prior}
-    return {answer}
-"""
-_PRESENT, _ABSENT = "(x * known).double()", "((1 - x) * known).double()"
-_PRIOR = " + prior.double().log()"
-_SOFTMAX = "torch.softmax(log_joint, 1)"
-
-_COPIES = """
-def spam_probability(x, word_probability, prior, k):
-    p, log_odds = word_probability.double(), {start}
-    for j in range(x.shape[1]):
-        present = {times} * (p[1, j] / p[0, j]).log()
-        absent = {times} * ((1 - p[1, j]) / (1 - p[0, j])).log()
-        log_odds = log_odds + torch.where(x[:, j] == 1, present, {absent})
-    return {answer}
-"""
-_START = "math.log(prior[1] / prior[0])"
+_ROWS = "math.prod(states[j] for j in of)"
+_FACTORS = "torch.where(x == 1, p.log(), (1 - p).log())"
 
 WRONG = {
     "count": {
-        "every probability is a free number": _COUNT.format(
-            start=1, step="*=", own="states[i]", total="total"
-        ),
-        "the states of the parents add": _COUNT.format(
-            start=1, step="+=", own="(states[i] - 1)", total="total"
-        ),
-        "every variable is binary": """
-def free_parameters(parents, states):
-    return sum(2 ** len(of) for of in parents)
-""",
-        "one number left over in all, not in each row": _COUNT.format(
-            start=1, step="*=", own="states[i]", total="total - 1"
-        ),
+        "every probability is a free number": ("(own - 1)", "own"),
+        "the states of the parents add": (_ROWS, "(1 + sum(states[j] for j in of))"),
+        "every variable is binary": (f"(own - 1) * {_ROWS}", "2 ** len(of)"),
+        "one number left over in all, not in each row": [
+            ("(own - 1)", "own"),
+            ("strict=True)\n    )", "strict=True)\n    ) - 1"),
+        ],
         "the joint table": """
 def free_parameters(parents, states):
     return math.prod(states) - 1
 """,
     },
     "table": {
-        "a joint table": _TABLE.format(family=_FAMILY, smooth=_SMOOTH, total="counts.sum()"),
-        "divides over the parents": _TABLE.format(
-            family=_FAMILY,
-            smooth=_SMOOTH,
-            total="counts.sum(tuple(range(len(parents))) or -1, keepdim=True)",
-        ),
-        "parents in the order of the columns": _TABLE.format(
-            family="[*sorted(parents), child]", smooth=_SMOOTH, total=_TOTAL
-        ),
-        "no smoothing": _TABLE.format(
-            family=_FAMILY, smooth="pass", total=_TOTAL + ".clamp_min(1e-12)"
-        ),
-        "smoothing in the numerator only": _TABLE.format(
-            family=_FAMILY,
-            smooth="rows = counts.sum(-1, keepdim=True).clamp_min(1e-12); counts += smoothing",
-            total="rows",
-        ),
-        "the denominator grows by one share only": _TABLE.format(
-            family=_FAMILY,
-            smooth="rows = counts.sum(-1, keepdim=True) + smoothing; counts += smoothing",
-            total="rows",
-        ),
+        "a joint table": ("sum(-1, keepdim=True)", "sum()"),
+        "divides over the parents": ("sum(-1,", "sum(tuple(range(len(parents))) or -1,"),
+        "parents in the order of the columns": ("[*parents, child]", "[*sorted(parents), child]"),
+        "no smoothing": [(" + smoothing", ""), ("keepdim=True)", "keepdim=True).clamp_min(1e-12)")],
+        "smoothing in the numerator only": [
+            ("/ counts", "/ (counts - smoothing)"),
+            ("keepdim=True)", "keepdim=True).clamp_min(1e-12)"),
+        ],
+        "the denominator grows by one share only": ("=True)", "=True).sub(smoothing)"),
     },
     "between": {
-        "the past alone": _BETWEEN.format(
-            past="i - 1", future="n - i", column="[:, last]", joint="forward", answer="joint"
+        "the past alone": ("past * future", "past"),
+        "the future alone": ("past * future", "future"),
+        "not divided by its sum": (" / joint.sum()", ""),
+        "rows and columns of the transition exchanged": (
+            "transition.double() @ future",
+            "future @ transition.double()",
         ),
-        "the future alone": _BETWEEN.format(
-            past="i - 1",
-            future="n - i",
-            column="[:, last]",
-            joint="backward",
-            answer="joint / joint.sum()",
-        ),
-        "not divided by its sum": _BETWEEN.format(
-            past="i - 1",
-            future="n - i",
-            column="[:, last]",
-            joint="forward * backward",
-            answer="joint",
-        ),
-        "rows and columns of the transition exchanged": _BETWEEN.format(
-            past="i - 1",
-            future="n - i",
-            column="[last]",
-            joint="forward * backward",
-            answer="joint / joint.sum()",
-        ),
-        "one step too many": _BETWEEN.format(
-            past="i",
-            future="n - i",
-            column="[:, last]",
-            joint="forward * backward",
-            answer="joint / joint.sum()",
-        ),
-        "the past twice": _BETWEEN.format(
-            past="i - 1",
-            future="n - i",
-            column="[:, last]",
-            joint="forward * backward * forward",
-            answer="joint / joint.sum()",
-        ),
+        "one step too many": ("range(i - 1)", "range(i)"),
+        "the past twice": ("past * future", "past * future * past"),
         "all sequences are listed": """
 def given_last(initial, transition, n, i, last):
     if n > 12:
@@ -157,86 +53,69 @@ def given_last(initial, transition, n, i, last):
 """,
     },
     "filter": {
-        "as it was given": """
-def posterior(x, known, word_probability, prior):
-    return given_posterior(x, known, word_probability, prior)
-""",
-        "a missing word is an absent one": _FILTER.format(
-            present=_PRESENT, absent="(1 - x * known).double()", prior=_PRIOR, answer=_SOFTMAX
+        "as it was given": "posterior = given_posterior",
+        "a missing word is an absent one": [("x == 1", "x * known == 1"), (" * known)", ")")],
+        "logarithms, but back to products too early": (
+            "log_joint.softmax(0)",
+            "(log_joint.exp() / log_joint.exp().sum(0))",
         ),
-        "logarithms, but back to products too early": _FILTER.format(
-            present=_PRESENT,
-            absent=_ABSENT,
-            prior=_PRIOR,
-            answer="log_joint.exp() / log_joint.exp().sum(1, keepdim=True)",
+        "absent words say nothing": ("(1 - p).log()", "0 * p"),
+        "the prior is forgotten": ("prior.double().log()[:, None] + ", ""),
+        "a missing word is half there": (
+            "log_factors * known",
+            "torch.where(known == 1, log_factors, (p.log() + (1 - p).log()) / 2)",
         ),
-        "absent words say nothing": _FILTER.format(
-            present=_PRESENT, absent="0 * x.double()", prior=_PRIOR, answer=_SOFTMAX
-        ),
-        "the prior is forgotten": _FILTER.format(
-            present=_PRESENT, absent=_ABSENT, prior="", answer=_SOFTMAX
-        ),
-        "a missing word is half there": """
-def posterior(x, known, word_probability, prior):
-    p = word_probability.double()
-    filled = torch.where(known == 1, x, torch.full_like(x, 0.5)).double()
-    log_joint = filled @ p.log().T + (1 - filled) @ (1 - p).log().T
-    return torch.softmax(log_joint + prior.double().log(), 1)
-""",
-        "a missing word has its mean": """
-def posterior(x, known, word_probability, prior):
-    p = word_probability.double()
-    filled = torch.where(known == 1, x.double(), prior.double() @ p)
-    log_joint = filled @ p.log().T + (1 - filled) @ (1 - p).log().T
-    return torch.softmax(log_joint + prior.double().log(), 1)
-""",
+        "a missing word has its mean": [
+            ("p = ", "x = torch.where(known == 1, x, prior @ word_probability).double()\n    p = "),
+            (_FACTORS, "x * p.log() + (1 - x) * (1 - p).log()"),
+            (" * known)", ")"),
+        ],
     },
     "copies": {
-        "the copies change nothing": _COPIES.format(
-            start=_START, times=1, absent="absent", answer="torch.sigmoid(log_odds)"
-        ),
-        "the prior is copied too": _COPIES.format(
-            start="k * " + _START, times="k", absent="absent", answer="torch.sigmoid(log_odds)"
-        ),
-        "absent words are not copied": _COPIES.format(
-            start=_START, times="k", absent="absent / k", answer="torch.sigmoid(log_odds)"
-        ),
-        "absent words say nothing": _COPIES.format(
-            start=_START, times="k", absent="torch.zeros(())", answer="torch.sigmoid(log_odds)"
-        ),
-        "the probability is raised, not the odds": _COPIES.format(
-            start=_START, times=1, absent="absent", answer="torch.sigmoid(log_odds) ** k"
-        ),
-        "the probability of ham": _COPIES.format(
-            start=_START, times="k", absent="absent", answer="torch.sigmoid(-log_odds)"
-        ),
+        "the copies change nothing": ("k * evidence", "evidence"),
+        "the prior is copied too": ("math.log", "k * math.log"),
+        "absent words are not copied": ("(1 - x) @", "(1 - x) / k @"),
+        "absent words say nothing": (" + (1 - x) @ ((1 - spam) / (1 - ham)).log()", ""),
+        "the probability is raised, not the odds": ("k * evidence)", "evidence) ** k"),
+        "the probability of ham": ("torch.sigmoid(", "1 - torch.sigmoid("),
     },
 }
 
 RIGHT = {
     "count": {
-        "one variable at a time": _COUNT.format(
-            start=1, step="*=", own="(states[i] - 1)", total="total"
-        ),
+        "one variable at a time": """
+def free_parameters(parents, states):
+    total = 0
+    for i, of in enumerate(parents):
+        rows = 1
+        for j in of:
+            rows *= states[j]
+        total += rows * (states[i] - 1)
+    return total
+""",
     },
     "table": {
-        "a loop over the rows": _TABLE.format(family=_FAMILY, smooth=_SMOOTH, total=_TOTAL),
+        "a loop over the rows": """
+def conditional_table(x, child, parents, smoothing):
+    counts = torch.full([2] * (len(parents) + 1), float(smoothing), dtype=torch.float64)
+    for row in x.long().tolist():
+        counts[tuple(row[i] for i in [*parents, child])] += 1
+    return counts / counts.sum(-1, keepdim=True)
+""",
     },
     "between": {
-        "matrix powers": _BETWEEN.format(
-            past="i - 1",
-            future="n - i",
-            column="[:, last]",
-            joint="forward * backward",
-            answer="joint / joint.sum()",
-        ),
+        "matrix powers": """
+def given_last(initial, transition, n, i, last):
+    step = transition.double()
+    forward = initial.double() @ torch.linalg.matrix_power(step, i - 1)
+    joint = forward * torch.linalg.matrix_power(step, n - i)[:, last]
+    return joint / joint.sum()
+""",
         "in single precision, step by step": """
 def given_last(initial, transition, n, i, last):
-    belief = initial
-    beliefs = [belief]
+    beliefs = [initial]
     for _ in range(n - 1):
-        belief = belief @ transition
-        beliefs.append(belief)
+        beliefs.append(beliefs[-1] @ transition)
     after = torch.zeros_like(initial)
     after[last] = 1
     for k in range(n - 1, i - 1, -1):  # p(x_k | last) from p(x_{k+1} | last)
@@ -246,9 +125,12 @@ def given_last(initial, transition, n, i, last):
 """,
     },
     "filter": {
-        "matrix products of logarithms": _FILTER.format(
-            present=_PRESENT, absent=_ABSENT, prior=_PRIOR, answer=_SOFTMAX
-        ),
+        "matrix products of logarithms": """
+def posterior(x, known, word_probability, prior):
+    p = word_probability.double()
+    log_joint = (x * known).double() @ p.log().T + ((1 - x) * known).double() @ (1 - p).log().T
+    return torch.softmax(log_joint + prior.double().log(), 1)
+""",
         "a sigmoid of the log-odds": """
 def posterior(x, known, word_probability, prior):
     ham, spam = word_probability.double()
@@ -258,9 +140,14 @@ def posterior(x, known, word_probability, prior):
 """,
     },
     "copies": {
-        "one word at a time": _COPIES.format(
-            start=_START, times="k", absent="absent", answer="torch.sigmoid(log_odds)"
-        ),
+        "one word at a time": """
+def spam_probability(x, word_probability, prior, k):
+    log_odds = math.log(prior[1] / prior[0])
+    for word, (ham, spam) in zip(x.T, word_probability.double().T):
+        odds = torch.where(word == 1, spam / ham, (1 - spam) / (1 - ham))
+        log_odds = log_odds + k * odds.log()
+    return torch.sigmoid(log_odds)
+""",
         "with the library": """
 def spam_probability(x, word_probability, prior, k):
     wide, columns = word_probability.double().repeat(1, k), x.double().repeat(1, k)

@@ -1,264 +1,124 @@
-"""Answers to the exercises of lesson 05 that graders must tell apart.
+"""Answers to the exercises of lesson 05, written as tools/coursework/answers.py says."""
 
-``WRONG`` holds what students really write, each under the misconception behind it, and ``RIGHT``
-what is right though written otherwise than in the notebook. Each replaces the whole solution cell
-of its exercise.
-"""
-
-_RUNNING = """
-def nade_log_prob(x, w, c, v, b, order):
-    a, total = c.expand(len(x), -1), torch.zeros(len(x))
-    for t, i in {loop}:
-        {before}
-        logit = {logit}
-        {count}
-        {after}
-    return {answer}
-"""
-_RUNNING_PARTS = {
-    "loop": "enumerate(order)",
-    "before": "pass",
-    "logit": "a.sigmoid() @ v[i] + b[i]",
-    "count": "total = total - F.softplus(logit * (1 - 2 * x[:, i]))",
-    "after": "a = a + torch.outer(x[:, i], w[i])",
-    "answer": "total",
-}
-
-_MASKS = """
-def masks(order, hidden):
-    n = len(order)
-    place = {place}
-    degrees = [place] + [{degrees} for units in hidden]
-    found = [{inner} for into, out in zip(degrees[:-1], degrees[1:])]
-    return found + [{last}]
-"""
-_MASKS_PARTS = {
-    "place": "torch.as_tensor(order).argsort() + 1",
-    "degrees": "torch.arange(units) % (n - 1) + 1",
-    "inner": "(out[:, None] >= into[None]).float()",
-    "last": "(place[:, None] > degrees[-1][None]).float()",
-}
-
-_SAMPLE = """
-def sample(logits, order, u):
-    {start}
-    for i in {loop}:
-        p = {p}
-        x[:, i] = ({draw}).float()
-        {after}
-    return x
-"""
-_SAMPLE_PARTS = {
-    "start": "x = torch.zeros(u.shape)",
-    "loop": "order",
-    "p": "logits(x)[:, i].sigmoid()",
-    "draw": "u[:, i] < p",
-    "after": "pass",
-}
-
-_MIXTURES = """
-def ensemble(log_each):
-    return {ensemble}
-
-
-def conditional(x, logits, mean, log_scale):
-    share = {share}
-    sigma = {sigma}
-    log_normal = {log_normal}
-    return {conditional}
-"""
-_MIXTURES_PARTS = {
-    "ensemble": "torch.logsumexp(log_each - math.log(log_each.shape[0]), 0)",
-    "share": "logits - torch.logsumexp(logits, 1, keepdim=True)",
-    "sigma": "log_scale.exp()",
-    "log_normal": "torch.distributions.Normal(mean, sigma).log_prob(x[:, None])",
-    "conditional": "torch.logsumexp(share + log_normal, 1)",
-}
-
-_COMPLETIONS = """
-def completions(logits, order, x, known, u):
-    drawn = x.expand(len(u), -1).clone()
-    log_weight = torch.zeros(len(u))
-    for i in {loop}:
-        p = logits(drawn)[:, i].sigmoid()
-        log_p = F.logsigmoid(logits(drawn)[:, i] * {sign})
-        if known[i]:
-            {known}
-        else:
-            {unknown}
-    weights = {weights}
-    return drawn, weights, {ess}
-"""
-_COMPLETIONS_PARTS = {
-    "loop": "order",
-    "sign": "(2 * x[i] - 1)",
-    "known": "log_weight = log_weight + log_p",
-    "unknown": "drawn[:, i] = torch.where(u[:, i] < p, 1.0, 0.0)",
-    "weights": "(log_weight - log_weight.logsumexp(0)).exp()",
-    "ess": "weights.sum() ** 2 / (weights**2).sum()",
-}
-
-
-def _running(**changed):
-    return _RUNNING.format(**_RUNNING_PARTS | changed)
-
-
-def _masks(**changed):
-    return _MASKS.format(**_MASKS_PARTS | changed)
-
-
-def _sample(**changed):
-    return _SAMPLE.format(**_SAMPLE_PARTS | changed)
-
-
-def _mixtures(**changed):
-    return _MIXTURES.format(**_MIXTURES_PARTS | changed)
-
-
-def _completions(**changed):
-    return _COMPLETIONS.format(**_COMPLETIONS_PARTS | changed)
-
+_LOG_P = "F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))"
+_UPDATE = "        a = a + x[:, i, None] * w[i]\n"
+_PLACES = ("i in order", "t, i in enumerate(order)")
+_WAY_OUT = ("v[i] + b[i]", "v[t] + b[t]")
+_DEGREES = "torch.arange(units) % (n - 1) + 1"
+_ENSEMBLE = "torch.logsumexp(log_each, 0) - math.log(len(log_each))"
+_JOINT = "logits.log_softmax(1) + log_normal"
+_MIXTURE = f"torch.logsumexp({_JOINT}, 1)"
+_WEIGHT = "log_weight = log_weight + F.logsigmoid(logit if x[i] == 1 else -logit)"
+_WEIGH_DRAWS = (
+    ".to(drawn)",
+    ".to(drawn)\n            log_weight = log_weight + F.logsigmoid(logit * (2 * drawn[:, i] - 1))",
+)
+_SIZE = "1 / (weights**2).sum()"
 
 WRONG = {
     "running": {
-        "a pixel sees itself": _running(before=_RUNNING_PARTS["after"], after="pass"),
-        "the order is ignored": _running(loop="enumerate(range(len(order)))"),
-        "the inverse of the order": _running(
-            loop="enumerate(torch.as_tensor(order).argsort().tolist())"
+        "a pixel sees itself": [(_UPDATE, ""), ("        logit = ", f"{_UPDATE}        logit = ")],
+        "the order is ignored": ("in order", "in range(len(order))"),
+        "the inverse of the order": ("in order", "in torch.as_tensor(order).argsort().tolist()"),
+        "weights by place, pixels by column": [_PLACES, _WAY_OUT, ("w[i]", "w[t]")],
+        "the way out by place": [_PLACES, _WAY_OUT],
+        "zeros do not count": (_LOG_P, "x[:, i] * F.logsigmoid(logit)"),
+        "one and zero exchanged": ("== 1", "== 0"),
+        "the bias at every step": ("w[i]", "w[i] + c"),
+        "no nonlinearity": ("a.sigmoid()", "a"),
+        "only the last pixel is remembered": ("a = a +", "a = c +"),
+        "the logarithm of a rounded probability": (
+            _LOG_P,
+            "(torch.where(x[:, i] == 1, logit.sigmoid(), 1 - logit.sigmoid()) + 1e-12).log()",
         ),
-        "weights by place, pixels by column": _running(
-            logit="a.sigmoid() @ v[t] + b[t]", after="a = a + torch.outer(x[:, i], w[t])"
-        ),
-        "the way out by place": _running(logit="a.sigmoid() @ v[t] + b[t]"),
-        "zeros do not count": _running(count="total = total + x[:, i] * F.logsigmoid(logit)"),
-        "one and zero exchanged": _running(
-            count="total = total - F.softplus(logit * (2 * x[:, i] - 1))"
-        ),
-        "the bias at every step": _running(after="a = a + torch.outer(x[:, i], w[i]) + c"),
-        "no nonlinearity": _running(logit="a @ v[i] + b[i]"),
-        "only the last pixel is remembered": _running(after="a = c + torch.outer(x[:, i], w[i])"),
-        "the logarithm of a rounded probability": _running(
-            count="total = total + (x[:, i] * logit.sigmoid() + (1 - x[:, i]) * "
-            "(1 - logit.sigmoid()) + 1e-12).log()"
-        ),
-        "probabilities, not logarithms": _running(answer="total.exp()"),
-        "the mean over pixels": _running(answer="total / len(order)"),
+        "probabilities, not logarithms": ("return total", "return total.exp()"),
+        "the mean over pixels": ("return total", "return total / len(order)"),
     },
     "masks": {
-        "rows from the top whatever the order": _masks(place="torch.arange(n) + 1"),
-        "the order for its inverse": _masks(place="torch.as_tensor(order) + 1"),
-        "the last mask is not strict": _masks(last="(place[:, None] >= degrees[-1][None]).float()"),
-        "every mask is strict": _masks(inner="(out[:, None] > into[None]).float()"),
-        "rows and columns exchanged": _masks(inner="(out[None] >= into[:, None]).float()"),
-        "inequality turned round": _masks(inner="(out[:, None] <= into[None]).float()"),
-        "not every degree": _masks(
-            degrees="torch.linspace(1, n - 1, units).long().clamp(max=n - 2)"
-        ),
-        "one degree for all": _masks(degrees="torch.full((units,), max(1, (n - 1) // 2))"),
-        "degrees at random": _masks(degrees="torch.randint(1, n, (units,))"),
-        "degrees from zero": _masks(degrees="torch.arange(units) % (n - 1)"),
-        "triangles by unit number": _masks(
-            inner="torch.ones(len(out), len(into)).tril()",
-            last="torch.ones(n, len(degrees[-1])).tril(-1)",
-        ),
+        "rows from the top whatever the order": (".argsort()", ".sort().values"),
+        "the order for its inverse": (".argsort()", ""),
+        "the last mask is not strict": ("degrees[-1] <", "degrees[-1] <="),
+        "every mask is strict": ("into <=", "into <"),
+        "rows and columns exchanged": ("into <= out[:, None]", "into[:, None] <= out"),
+        "inequality turned round": ("into <=", "into >="),
+        "not every degree": (_DEGREES, "torch.linspace(1, n - 1, units).long().clamp(max=n - 2)"),
+        "one degree for all": (_DEGREES, "torch.full((units,), max(1, (n - 1) // 2))"),
+        "degrees at random": (_DEGREES, "torch.randint(1, n, (units,))"),
+        "degrees from zero": (_DEGREES, "torch.arange(units) % (n - 1)"),
+        "triangles by unit number": [
+            ("into <= out[:, None]", "torch.ones(len(out), len(into)).tril()"),
+            ("degrees[-1] < place[:, None]", "torch.ones(n, len(degrees[-1])).tril(-1)"),
+        ],
     },
     "sample": {
-        "as it was given": _sample(
-            start="x, seen = (u < 0.5).float(), torch.zeros(u.shape)",
-            loop="range(len(order))",
-            p="logits(seen)[:, i].sigmoid()",
-            draw="p > 0.5",
-        ),
-        "the order is not mended": _sample(loop="range(len(order))"),
-        "what was drawn is not seen": _sample(
-            start="x, seen = torch.zeros(u.shape), torch.zeros(u.shape)",
-            p="logits(seen)[:, i].sigmoid()",
-        ),
-        "the likelier value": _sample(draw="p > 0.5"),
-        "one where u is above p": _sample(draw="u[:, i] > p"),
-        "fresh noise": _sample(draw="torch.rand(len(u)) < p"),
-        "one uniform number a picture": _sample(draw="u[:, 0] < p"),
-        "uniform numbers by place": _sample(
-            start="x, t = torch.zeros(u.shape), 0", draw="u[:, t] < p", after="t += 1"
-        ),
-        "probabilities are passed on, not draws": _sample(
-            start="x, seen = torch.zeros(u.shape), torch.zeros(u.shape)",
-            p="logits(seen)[:, i].sigmoid()",
-            after="seen[:, i] = p",
-        ),
-        "the order backwards": _sample(loop="list(order)[::-1]"),
-        "all columns at once": _sample(
-            start="x = torch.zeros(u.shape)\n    x = (u < logits(x).sigmoid()).float()",
-            loop="[]",
-        ),
+        "as it was given": "sample = faulty_sample",
+        "the order is not mended": ("in order", "in range(len(order))"),
+        "what was drawn is not seen": ("logits(x)", "logits(torch.zeros_like(x))"),
+        "the likelier value": ("u[:, i] <", "0.5 <"),
+        "one where u is above p": ("u[:, i] <", "u[:, i] >"),
+        "fresh noise": ("u[:, i] <", "torch.rand(len(u)) <"),
+        "one uniform number a picture": ("u[:, i]", "u[:, 0]"),
+        "uniform numbers by place": [_PLACES, ("u[:, i]", "u[:, t]")],
+        "probabilities are passed on, not draws": [
+            ("    for", "    seen = x.clone()\n    for"),
+            ("x[:, i] = ", "seen[:, i] = logits(seen)[:, i].sigmoid()\n        x[:, i] = "),
+            ("logits(x)[:, i].sigmoid()", "seen[:, i]"),
+        ],
+        "the order backwards": ("in order", "in list(order)[::-1]"),
+        "all columns at once": """
+def sample(logits, order, u):
+    return (u < logits(torch.zeros_like(u)).sigmoid()).float()
+""",
     },
     "mixtures": {
-        "the mean of the logarithms": _mixtures(ensemble="log_each.mean(0)"),
-        "the sum over the orders": _mixtures(ensemble="log_each.logsumexp(0)"),
-        "the best order": _mixtures(ensemble="log_each.max(0).values"),
-        "densities underflow": _mixtures(ensemble="(log_each.exp().mean(0) + 1e-38).log()"),
-        "divided by the number of pictures": _mixtures(
-            ensemble="torch.logsumexp(log_each, 0) - math.log(log_each.shape[1])"
+        "the mean of the logarithms": (_ENSEMBLE, "log_each.mean(0)"),
+        "the sum over the orders": (" - math.log(len(log_each))", ""),
+        "the best order": (_ENSEMBLE, "log_each.max(0).values"),
+        "densities underflow": (_ENSEMBLE, "(log_each.exp().mean(0) + 1e-38).log()"),
+        "divided by the number of pictures": ("len(log_each)", "log_each.shape[1]"),
+        "logits are shares": ("logits.log_softmax(1)", "logits"),
+        "the likeliest component alone": (_MIXTURE, f"({_JOINT}).max(1).values"),
+        "the softmax over the pictures": ("log_softmax(1)", "log_softmax(0)"),
+        "the scale is a variance": ("    z = ", "    log_scale = log_scale / 2\n    z = "),
+        "the width is forgotten": (" - log_scale", ""),
+        "logarithms are averaged": (_MIXTURE, "(logits.softmax(1) * log_normal).sum(1)"),
+        "a single bell with the mixture's mean": (
+            f"return {_MIXTURE}",
+            "share = logits.softmax(1)\n"
+            "    mean, sigma = (share * mean).sum(1), (share * log_scale.exp()).sum(1)\n"
+            "    return torch.distributions.Normal(mean, sigma).log_prob(x)",
         ),
-        "logits are shares": _mixtures(share="logits"),
-        "the likeliest component alone": _mixtures(
-            conditional="(share + log_normal).max(1).values"
-        ),
-        "the softmax over the pictures": _mixtures(share="logits.log_softmax(0)"),
-        "the scale is a variance": _mixtures(sigma="(0.5 * log_scale).exp()"),
-        "the width is forgotten": _mixtures(
-            log_normal="-0.5 * ((x[:, None] - mean) / sigma) ** 2 - 0.5 * math.log(2 * math.pi)"
-        ),
-        "logarithms are averaged": _mixtures(conditional="(share.exp() * log_normal).sum(1)"),
-        "a single bell with the mixture's mean": _mixtures(
-            conditional="torch.distributions.Normal((share.exp() * mean).sum(1), "
-            "(share.exp() * sigma).sum(1)).log_prob(x)"
-        ),
-        "far away it underflows": _mixtures(
-            conditional="((share + log_normal).exp().sum(1) + 1e-38).log()"
-        ),
-        "products of shares and logarithms of densities": _mixtures(
-            conditional="torch.logsumexp(share * log_normal, 1)"
-        ),
+        "far away it underflows": (_MIXTURE, f"(({_JOINT}).exp().sum(1) + 1e-38).log()"),
+        "products of shares and logarithms of densities": ("+ log_normal", "* log_normal"),
     },
     "completions": {
-        "all pixels weigh": _completions(
-            unknown=_COMPLETIONS_PARTS["unknown"] + "; log_weight = log_weight + "
-            "F.logsigmoid(logits(drawn)[:, i] * (2 * drawn[:, i] - 1))"
+        "all pixels weigh": _WEIGH_DRAWS,
+        "the unknown pixels weigh": [(_WEIGHT, "pass"), _WEIGH_DRAWS],
+        "no weights": (_WEIGHT, "pass"),
+        "the known pixels are drawn as well": ("        else:\n            drawn", "        drawn"),
+        "the probability of a one": ("logit if x[i] == 1 else -logit", "logit"),
+        "logarithms are added as they are": ("F.logsigmoid(", "F.sigmoid("),
+        "weights do not sum to one": ("return drawn, weights", "return drawn, log_weight.exp()"),
+        "weights underflow": ("log_weight.softmax(0)", "log_weight.exp() / log_weight.exp().sum()"),
+        "logarithms are normalised": ("log_weight.softmax(0)", "log_weight / log_weight.sum()"),
+        "the likelier value": ("u[:, i] <", "0.5 <"),
+        "known pixels are met before the unknown": (
+            "in order",
+            "in sorted(order, key=lambda i: not known[i])",
         ),
-        "the unknown pixels weigh": _completions(
-            known="pass",
-            unknown=_COMPLETIONS_PARTS["unknown"] + "; log_weight = log_weight + "
-            "F.logsigmoid(logits(drawn)[:, i] * (2 * drawn[:, i] - 1))",
-        ),
-        "no weights": _completions(known="pass"),
-        "the known pixels are drawn as well": _completions(
-            known=_COMPLETIONS_PARTS["known"] + "; " + _COMPLETIONS_PARTS["unknown"]
-        ),
-        "the probability of a one": _completions(sign="1"),
-        "logarithms are added as they are": _completions(
-            known="log_weight = log_weight + log_p.exp()"
-        ),
-        "weights do not sum to one": _completions(weights="log_weight.exp()"),
-        "weights underflow": _completions(
-            weights="(log_weight.exp() + 1e-30) / (log_weight.exp() + 1e-30).sum() * 0 + "
-            "log_weight.exp() / log_weight.exp().sum()"
-        ),
-        "logarithms are normalised": _completions(weights="log_weight / log_weight.sum()"),
-        "the likelier value": _completions(unknown="drawn[:, i] = (p > 0.5).float()"),
-        "known pixels are met before the unknown": _completions(
-            loop="sorted(order, key=lambda i: not known[i])"
-        ),
-        "the order is ignored": _completions(loop="range(len(order))"),
-        "all draws count": _completions(ess="torch.tensor(float(len(u)))"),
-        "the largest weight": _completions(ess="1 / weights.max()"),
-        "the sum is not squared": _completions(ess="weights.sum() / (len(u) * weights**2).sum()"),
+        "the order is ignored": ("in order", "in range(len(order))"),
+        "all draws count": (_SIZE, "torch.tensor(float(len(u)))"),
+        "the largest weight": (_SIZE, "1 / weights.max()"),
+        "the sum is not squared": (_SIZE, "weights.sum() / (len(u) * weights**2).sum()"),
     },
 }
 
 RIGHT = {
     "running": {
-        "softplus, and an outer product": _running(),
+        "softplus, and an outer product": [
+            (f"+ {_LOG_P}", "- F.softplus(logit * (1 - 2 * x[:, i]))"),
+            ("x[:, i, None] * w[i]", "torch.outer(x[:, i], w[i])"),
+        ],
         "all running sums at once": """
 def nade_log_prob(x, w, c, v, b, order):
     ordered = x[:, order].double()
@@ -269,9 +129,12 @@ def nade_log_prob(x, w, c, v, b, order):
 """,
     },
     "masks": {
-        "tensors of floats": _masks(),
-        "no more connections than needed": _masks(inner="(out[:, None] == into[None]).float()"),
-        "evenly spread degrees": _masks(degrees="torch.linspace(1, n - 1, units).round()"),
+        "tensors of floats": [
+            ("into <= out[:, None]", "(into <= out[:, None]).float()"),
+            ("degrees[-1] < place[:, None]", "(degrees[-1] < place[:, None]).float()"),
+        ],
+        "no more connections than needed": ("into <=", "into =="),
+        "evenly spread degrees": (_DEGREES, "torch.linspace(1, n - 1, units).round()"),
         "a loop over the units": """
 def masks(order, hidden):
     place = {column: t for t, column in enumerate(order)}
@@ -285,8 +148,8 @@ def masks(order, hidden):
 """,
     },
     "sample": {
-        "zeros in single precision": _sample(),
-        "noise in the columns to come": _sample(start="x = (u < 0.5).float()"),
+        "zeros in single precision": ("torch.zeros_like(u)", "torch.zeros(u.shape)"),
+        "noise in the columns to come": ("torch.zeros_like(u)", "(u < 0.5).float()"),
         "in logits": """
 def sample(logits, order, u):
     columns = [torch.zeros(len(u)) for _ in order]
@@ -296,7 +159,14 @@ def sample(logits, order, u):
 """,
     },
     "mixtures": {
-        "torch's normal density": _mixtures(),
+        "torch's normal density": [
+            (_ENSEMBLE, "torch.logsumexp(log_each - math.log(len(log_each)), 0)"),
+            (
+                "-0.5 * z**2 - log_scale - 0.5 * math.log(2 * math.pi)",
+                "torch.distributions.Normal(mean, log_scale.exp()).log_prob(x[:, None])",
+            ),
+            ("logits.log_softmax(1)", "logits - logits.logsumexp(1, keepdim=True)"),
+        ],
         "torch's mixture": """
 def ensemble(log_each):
     largest = log_each.max(0).values
@@ -310,7 +180,10 @@ def conditional(x, logits, mean, log_scale):
 """,
     },
     "completions": {
-        "the weights by logsumexp": _completions(),
+        "the weights by logsumexp": [
+            ("log_weight.softmax(0)", "(log_weight - log_weight.logsumexp(0)).exp()"),
+            (_SIZE, "weights.sum() ** 2 / (weights**2).sum()"),
+        ],
         "weights afterwards, in double precision": """
 def completions(logits, order, x, known, u):
     drawn = x.repeat(len(u), 1)

@@ -1,12 +1,12 @@
 """Every lesson's exercises grade fairly: wrong answers lose their own points, right ones none."""
 
-import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
 from tools import ROOT
+from tools.coursework.answers import wrong_and_right
 from tools.coursework.assignment import Assignment
 from tools.coursework.marking import check_seed, graded
 from tools.coursework.records import Limits
@@ -20,7 +20,7 @@ class Course:
 
     def __init__(self, folder, players):
         self.assignment = Assignment(folder / "exercises.ipynb")
-        self.wrong, self.right = answers_of(folder)
+        self.wrong, self.right = wrong_and_right(self.assignment)
         solutions = self.assignment.solutions()
         work = {("nothing", "", word): {} for word in SEEDS}
         work |= {("solution", "", word): solutions for word in SEEDS}
@@ -40,14 +40,6 @@ class Course:
 
     def of(self, kind):
         return {key[1:]: report for key, report in self.reports.items() if key[0] == kind}
-
-
-def answers_of(folder):
-    """``WRONG`` and ``RIGHT`` of a lesson's wrong_answers.py."""
-    spec = importlib.util.spec_from_file_location(folder.name, folder / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG, module.RIGHT
 
 
 @pytest.fixture(scope="module", params=LESSONS, ids=[folder.name for folder in LESSONS])
