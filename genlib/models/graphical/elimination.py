@@ -195,6 +195,9 @@ def sum_product(
     scope, array of float64
         The variables of the result's dimensions; the result, up to a constant factor.
     """
+    # Until it has seen one as large freed, glibc gives every large block back to the system, whose
+    # pages then cost more than the products that fill them.
+    np.empty(2**21)
     flat = np.concatenate([table.ravel() for table in logs], dtype=np.float64)
     # torch's exp2 is many times faster than an exp where logarithms are −∞.
     probabilities = torch.from_numpy(flat * (1 / math.log(2))).exp2_().numpy()
