@@ -106,7 +106,7 @@ def spoilt(value):
             ValueError,
             r"noise: expected finite.*got nan at index \(1, 0, 2",
         ),
-        (spoilt(7.0), ValueError, r"noise: expected values in \[0, 1\), got 7 at index \(1, 0, 2, 3, 0\)"),
+        (spoilt(7.0), ValueError, r"noise: expected values in \[0, 1\), got 7 at index \(1, 0, 2"),
         (spoilt(-1.0), ValueError, r"noise: expected values in \[0, 1\), got -1 at index"),
         (spoilt(1.0), ValueError, r"noise: expected values in \[0, 1\), got 1 at index"),
         (spoilt(0.5).double(), TypeError, r"noise: .* torch\.float32, got torch\.float64"),
