@@ -8,7 +8,7 @@ from scipy import stats
 from torch.nn import functional as F
 
 import genlib as gl
-from genlib.core.discrete import pick
+from genlib.core.random import categorical
 from genlib.models.autoregressive.lstm import LSTM
 from genlib.models.autoregressive.transformer import CausalTransformer
 
@@ -146,7 +146,7 @@ class TestDraws:
         model.head.weight.data.zero_()
         model.head.bias.data = torch.tensor([-1e3, 0, 1, -1e3, 2, 3, 4, -1e3, -1e3])
         logits = model.conditionals(torch.zeros(1, 3))[0]
-        drawn = pick(logits.softmax(-1), torch.full((3,), u))
+        drawn = categorical(logits.softmax(-1), torch.full((3,), u))
         assert set(drawn.tolist()) <= {1, 2, 4, 5, 6}
 
 
