@@ -39,7 +39,9 @@ class MaskedLinear(nn.Linear):
     def keep(self, mask: Tensor) -> None:
         """Keep the connections where ``mask``, (out, in), is true."""
         self.mask = mask.to(self.weight.dtype)  # a product with bools would take four times as long
-        self._reaches = [_reach(rows) for rows in mask.chunk(_PARTS)]
+        # Where degrees rise with the number of a unit, the first ones see the first inputs alone.
+        rises = not mask[: len(mask) // _PARTS, mask.shape[1] // 2 :].any()
+        self._reaches = [_reach(rows) for rows in mask.chunk(_PARTS)] if rises else []
 
     def masked_weight(self) -> Tensor:
         """The weights, with zeros where they are masked."""
@@ -47,9 +49,8 @@ class MaskedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (mask ⊙ weight)ᵀ + bias, shape (N, out)."""
-        if min(self._reaches) == self.in_features:
+        if not self._reaches:
             return F.linear(x, self.masked_weight(), self.bias)
-        # Where degrees rise with the number of a unit, the first ones see the first inputs alone.
         parts = zip(self.weight.chunk(_PARTS), self.mask.chunk(_PARTS), self._reaches, strict=True)
         out = torch.cat([F.linear(x[:, :end], w[:, :end] * m[:, :end]) for w, m, end in parts], 1)
         return out if self.bias is None else out + self.bias
