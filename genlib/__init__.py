@@ -2,12 +2,19 @@
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from genlib import data
 from genlib.core import *  # noqa: F403
 from genlib.core import __all__ as _core
 from genlib.models import *  # noqa: F403
 from genlib.models import __all__ as _models
+
+if TYPE_CHECKING:  # what `__getattr__` brings, for editors
+    from genlib import plots as plots
+    from genlib import recipes as recipes
+    from genlib import verify as verify
+    from genlib import widgets as widgets
 
 # Imported when first asked for: Matplotlib and scipy.stats take as long to import as all the rest.
 _LATE = ("plots", "recipes", "verify", "widgets")

@@ -13,7 +13,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ from matplotlib.image import AxesImage
 from torch import Tensor
 
 from genlib.core import Density, History, Model
-from genlib.core.validation import check_count, check_tensor
+from genlib.core.validation import check_count, check_positive, check_tensor
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -81,7 +81,7 @@ def images(
     x : Tensor, shape (N, C, H, W) or (N, H, W), values in [0, 1]
         Grey (C = 1) or colour (C = 3). Values outside [0, 1] are an error, not clipped.
     columns : int, optional
-        By default as many as make the grid about twice as wide as high.
+        By default as many as make the grid about twice as wide as high; at most 100, or N.
     """
     check_tensor(x, "x")
     x = x.detach().cpu()
@@ -92,8 +92,9 @@ def images(
         )
     if x.min() < 0 or x.max() > 1:
         raise ValueError(f"x: expected values in [0, 1], got [{x.min():g}, {x.max():g}].")
-    columns = columns or min(len(x), math.ceil(math.sqrt(2 * len(x))))
-    check_count(columns, "columns")
+    if columns is None:
+        columns = min(len(x), math.ceil(math.sqrt(2 * len(x))))
+    check_count(columns, "columns", maximum=max(len(x), 100))
     tiled = _tile(x, columns)
     ax = _axes(ax, figsize=(6.4, 6.4 * tiled.shape[0] / tiled.shape[1]))
     ax.imshow(tiled.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
@@ -112,14 +113,15 @@ def curves(
     title: str = "",
 ) -> Axes:
     """Draw named curves over ``x``, shape (N,), in colours and dashes that also differ in print."""
-    ax = _axes(ax)
-    dashes = ["-", "--", "-.", ":"]
-    for i, (name, y) in enumerate(ys.items()):
-        ax.plot(
-            x.detach().cpu(), torch.as_tensor(y).detach().cpu(), dashes[i % len(dashes)], label=name
-        )
-    if len(ys) > 1:
-        ax.legend()
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x: expected a torch.Tensor, got {type(x).__name__}.")
+    if not isinstance(ys, Mapping) or not ys:
+        raise TypeError(f"ys: expected curves by name, at least one, got {type(ys).__name__}.")
+    values = {name: torch.as_tensor(y).detach().cpu() for name, y in ys.items()}
+    for name, y in values.items():
+        if y.shape[:1] != x.shape[:1]:
+            raise ValueError(f"ys: expected {len(x)} values of {name!r}, got {tuple(y.shape)}.")
+    ax = _lines({name: (x.detach().cpu(), y) for name, y in values.items()}, ax)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return ax
 
@@ -138,13 +140,26 @@ def density(
 
     ``log_prob`` maps points (N, 2) to (N,) nats: a model's method, or any function. Returns the
     image, for a colour bar.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `grid`; also if ``log_prob`` returns another shape, or NaN.
     """
-    check_count(resolution, "resolution")
-    ax = _axes(ax, figsize=(4, 4))
+    if vmax is not None:
+        check_positive(vmax, "vmax")
+    centres = grid(low, high, resolution)
     with torch.no_grad():
-        values = log_prob(grid(low, high, resolution)).exp().reshape(resolution, resolution)
+        values = log_prob(centres)
+    if not isinstance(values, Tensor) or values.shape != centres.shape[:1]:
+        came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(f"log_prob: expected a tensor of shape ({len(centres)},), got {came}.")
+    if values.isnan().any():
+        where = centres[values.isnan().nonzero()[0, 0].cpu()].tolist()
+        raise ValueError(f"log_prob: expected numbers or −inf, got NaN at {where}.")
+    ax = _axes(ax, figsize=(4, 4))
     picture = ax.imshow(
-        values.cpu().numpy(),
+        values.exp().reshape(resolution, resolution).cpu().numpy(),
         origin="lower",
         extent=(low[0], high[0], low[1], high[1]),
         vmin=0,
@@ -158,7 +173,18 @@ def density(
 def grid(low: Sequence[float], high: Sequence[float], resolution: int) -> Tensor:
     """Centres of a resolution × resolution grid of cells, shape (resolution², 2), first coordinate
     fastest.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``low`` and ``high`` are not two finite numbers each, the first below the second in both
+        coordinates, or ``resolution`` is not in 1 … 4096.
     """
+    check_count(resolution, "resolution", maximum=4096)
+    _check_corner(low, "low")
+    _check_corner(high, "high")
+    if not all(high[i] > low[i] for i in range(2)):
+        raise ValueError(f"high: expected more than low, {tuple(low)}, got {tuple(high)}.")
     steps = (torch.arange(resolution) + 0.5) / resolution
     horizontal, vertical = (low[i] + (high[i] - low[i]) * steps for i in range(2))
     return torch.cartesian_prod(vertical, horizontal).flip(1)
@@ -176,11 +202,19 @@ def points(x: Tensor, *, ax: Axes | None = None, title: str = "", **settings: ob
 
 
 def history(record: History, *, ax: Axes | None = None, ylabel: str = "loss (nats)") -> Axes:
-    """Draw the losses of a fit against the epoch."""
-    names = [name for name in record.names if name not in ("epoch", "seconds")]
-    ax = curves(
-        torch.tensor(record["epoch"]), {name: torch.tensor(record[name]) for name in names}, ax=ax
-    )
+    """Draw the losses of a fit, and all else that it recorded, against the epoch."""
+    if not isinstance(record, History):
+        raise TypeError(f"record: expected a History, got {type(record).__name__}.")
+    epochs = record["epoch"]
+    lines = {
+        # Not every epoch need have every number.
+        name: ([row["epoch"] for row in record if name in row], record[name])
+        for name in record.names
+        if name not in ("epoch", "seconds")
+    }
+    if not lines:
+        raise ValueError(f"record: expected losses beside its {len(epochs)} epochs, got none.")
+    ax = _lines(lines, ax)
     ax.set(xlabel="epoch", ylabel=ylabel)
     return ax
 
@@ -194,7 +228,7 @@ def taxonomy(models: Iterable[type[Model]] | None = None, *, ax: Axes | None = N
     Parameters
     ----------
     models : iterable of subclasses of Model, optional
-        By default all that are known, in the order of their definition.
+        By default all of genlib's, in the order of their definition.
     """
     models = _declared(models)
     names = {
@@ -276,7 +310,7 @@ def answers(models: Iterable[type[Model]] | None = None) -> AnswerSheet:
     Parameters
     ----------
     models : iterable of subclasses of Model, optional
-        By default all that are known, in the order of their definition.
+        By default all of genlib's, in the order of their definition.
 
     Examples
     --------
@@ -309,6 +343,7 @@ def as_jpeg(figure: Figure | None = None, quality: int = 85) -> Image:
     Renders ``figure``, by default the current one, closes it, and returns an object that a notebook
     displays.
     """
+    check_count(quality, "quality", maximum=100)
     from IPython.display import Image
 
     figure = plt.gcf() if figure is None else figure
@@ -322,9 +357,32 @@ def _axes(ax: Axes | None, **figure: object) -> Axes:
     return plt.subplots(**figure)[1] if ax is None else ax
 
 
+def _lines(lines: Mapping[str, tuple[Any, Any]], ax: Axes | None) -> Axes:
+    """Draw named lines (x, y), with a legend where there are several."""
+    ax = _axes(ax)
+    dashes = ["-", "--", "-.", ":"]
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        ax.plot(x, y, dashes[i % len(dashes)], label=name)
+    if len(lines) > 1:
+        ax.legend()
+    return ax
+
+
+def _check_corner(corner: object, name: str) -> None:
+    """Raise unless ``corner`` is two finite numbers."""
+    if isinstance(corner, Tensor):
+        corner = corner.tolist()
+    if not isinstance(corner, Sequence) or not all(isinstance(c, int | float) for c in corner):
+        raise TypeError(f"{name}: expected two numbers, got {corner!r}.")
+    if len(corner) != 2 or not all(abs(c) < 1e30 for c in corner):
+        raise ValueError(f"{name}: expected two finite numbers, got {corner!r}.")
+
+
 def _declared(models: Iterable[type[Model]] | None) -> list[type[Model]]:
-    """The given classes of models, or all that are known."""
-    models = list(Model.registry.values() if models is None else models)
+    """The given classes of models, or all of genlib's own."""
+    if models is None:
+        models = [m for m in Model.registry.values() if m.__module__.startswith("genlib.")]
+    models = list(models)
     for model in models:
         if not (isinstance(model, type) and issubclass(model, Model)):
             raise TypeError(f"models: expected subclasses of Model, got {model!r}.")

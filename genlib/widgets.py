@@ -12,6 +12,7 @@ import hashlib
 import html
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from genlib import plots
 from genlib.core.validation import check_tensor
 
 Frame = Callable[..., tuple[Mapping[str, Tensor], str]]
+
+_MOST_FRAMES = 10_000
 
 # The drawing area, in the units of the SVG's own coordinate system.
 _WIDTH, _HEIGHT = 6400, 3000
@@ -43,7 +46,7 @@ class Explorer:
     x : Tensor, shape (N,)
     controls : mapping
         Values of each control. Numbers become a slider, strings a menu. Every combination is
-        computed at once.
+        computed at once, up to 10,000 of them.
     start : mapping, optional
         Values to start from; by default the first of each control.
     xlabel, ylabel : str
@@ -52,6 +55,12 @@ class Explorer:
         edge.
     alt : str
         What the figure shows, for those who cannot see it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this kind, or ``frame`` returns something else: curves of another
+        length, other names at another position, or NaN.
 
     Examples
     --------
@@ -74,9 +83,11 @@ class Explorer:
         alt: str = "",
     ) -> None:
         check_tensor(x, "x")
-        for name, values in controls.items():
-            if not len(values):
-                raise ValueError(f"controls: expected at least one value for {name!r}, got none.")
+        if x.dim() != 1 or x.min() == x.max():
+            raise ValueError(
+                f"x: expected shape (N,) and different values, got shape {tuple(x.shape)}."
+            )
+        _check_controls(controls)
         self.frame, self.x, self.xlabel, self.ylabel, self.alt = (
             frame,
             x.detach().cpu(),
@@ -85,6 +96,8 @@ class Explorer:
             alt,
         )
         self.controls = {name: list(values) for name, values in controls.items()}
+        if not isinstance(start, Mapping | None):
+            raise TypeError(f"start: expected values by the name of a control, got {start!r}.")
         self.start = {name: values[0] for name, values in self.controls.items()} | dict(start or {})
         for name, value in self.start.items():
             if value not in self.controls.get(name, []):
@@ -93,10 +106,16 @@ class Explorer:
                     f"{value!r}."
                 )
         self.frames = [
-            self.frame(**dict(zip(self.controls, values, strict=True)))
+            self._computed(dict(zip(self.controls, values, strict=True)))
             for values in itertools.product(*self.controls.values())
         ]
-        self.ylim = ylim or self._range()
+        if len({tuple(curves) for curves, _ in self.frames}) > 1:
+            raise ValueError("frame: expected the same names of curves, in one order, everywhere.")
+        if ylim is None:
+            ylim = self._range()
+        if not (len(ylim) == 2 and -math.inf < ylim[0] < ylim[1] < math.inf):
+            raise ValueError(f"ylim: expected two finite numbers that rise, got {ylim}.")
+        self.ylim = ylim
 
     def live(self) -> Any:
         """A widget that recomputes ``frame`` in the kernel whenever a control moves (needs
@@ -105,7 +124,7 @@ class Explorer:
         import ipywidgets
 
         def show(**settings: Any) -> None:
-            curves, caption = self.frame(**settings)
+            curves, caption = self._computed(settings)
             ax = plots.curves(self.x, curves, xlabel=self.xlabel, ylabel=self.ylabel, title=caption)
             ax.set_ylim(*self.ylim)
             plt.show()
@@ -153,6 +172,30 @@ class Explorer:
             data=data,
         )
 
+    def _computed(self, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
+        """The curves and the caption at one position, checked."""
+        found = self.frame(**settings)
+        if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Mapping)):
+            raise TypeError(
+                f"frame: expected (curves by name, caption), got {type(found).__name__} at "
+                f"{settings}."
+            )
+        curves = {name: torch.as_tensor(y).detach().cpu() for name, y in found[0].items()}
+        if not curves:
+            raise ValueError(f"frame: expected at least one curve, got none at {settings}.")
+        for name, y in curves.items():
+            if y.shape != self.x.shape:
+                raise ValueError(
+                    f"frame: expected {name!r} of the shape of x, {tuple(self.x.shape)}, got "
+                    f"{tuple(y.shape)} at {settings}."
+                )
+            if y.isnan().any():
+                where = self.x[y.isnan()][0].item()
+                raise ValueError(
+                    f"frame: expected numbers, got NaN in {name!r} at x = {where:g}, {settings}."
+                )
+        return curves, str(found[1])
+
     def _index(self, settings: Mapping[str, Any]) -> int:
         index = 0
         for name, values in self.controls.items():
@@ -166,7 +209,11 @@ class Explorer:
         values = torch.cat(
             [y[torch.isfinite(y)] for curves, _ in self.frames for y in curves.values()]
         )
-        return min(0.0, values.min().item()), 1.05 * values.max().item()
+        if not len(values):
+            raise ValueError("ylim: expected a range, as no curve has a finite value.")
+        low, high = min(0.0, values.min().item()), values.max().item()
+        high *= 1.05 if high > 0 else 0.95
+        return low, high if high > low else low + 1
 
     @staticmethod
     def _places(values: Tensor, low: float, high: float, start: int, end: int) -> list[int]:
@@ -176,7 +223,7 @@ class Explorer:
         return scaled.clamp(min(start, end), max(start, end)).round().long().tolist()
 
     def _heights(self, y: Tensor) -> list[int]:
-        return self._places(torch.as_tensor(y).detach().cpu(), *self.ylim, _HEIGHT - _BOTTOM, _TOP)
+        return self._places(y, *self.ylim, _HEIGHT - _BOTTOM, _TOP)
 
     def _path(self, y: Tensor) -> str:
         across = self._places(self.x, *self._xlim(), _LEFT, _WIDTH - _RIGHT)
@@ -237,6 +284,23 @@ def _stroke(i: int, path: str, attributes: str = "") -> str:
 
 def _text(x: int, y: int, text: str, anchor: str = "middle") -> str:
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
+
+
+def _check_controls(controls: object) -> None:
+    """Raise unless there are values for every control, and not too many positions in all."""
+    if not isinstance(controls, Mapping):
+        raise TypeError(f"controls: expected lists of values by name, got {controls!r}.")
+    for name, values in controls.items():
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise TypeError(f"controls: expected a list of values for {name!r}, got {values!r}.")
+        if not len(values):
+            raise ValueError(f"controls: expected at least one value for {name!r}, got none.")
+    positions = math.prod(len(values) for values in controls.values())
+    if positions > _MOST_FRAMES:
+        raise ValueError(
+            f"controls: expected at most {_MOST_FRAMES} positions in all, got {positions}; "
+            "thin the values out."
+        )
 
 
 def _is_scale(values: Sequence[Any]) -> bool:

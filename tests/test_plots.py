@@ -1,11 +1,15 @@
 """Figures show what they are given, and refuse what they cannot show."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 import genlib as gl
+
+NAN = math.nan
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +48,87 @@ def test_images_refuses_what_is_no_batch_of_images(x, error, words):
         gl.plots.images(x)
 
 
+def flat(x):
+    return torch.zeros(len(x))
+
+
+X = torch.arange(3.0)
+EMPTY = gl.History([{"epoch": 1, "seconds": 0.1}])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: gl.plots.images(X.view(3, 1, 1) / 2, columns=0),
+            ValueError,
+            "columns: .* at least 1",
+        ),
+        (
+            lambda: gl.plots.images(X.view(3, 1, 1) / 2, columns=2**40),
+            ValueError,
+            "columns: .* 100",
+        ),
+        (
+            lambda: gl.plots.images(X.view(3, 1, 1) / 2, columns=1.5),
+            TypeError,
+            "columns: .* got 1.5",
+        ),
+        (lambda: gl.plots.images(torch.zeros(1, 2, 2, device="meta")), ValueError, "x: .* meta"),
+        (lambda: gl.plots.density(flat, (1, 1), (-1, -1)), ValueError, r"high: expected more than"),
+        (
+            lambda: gl.plots.density(flat, (0, 0), (1, 0)),
+            ValueError,
+            r"more than low, \(0, 0\), got",
+        ),
+        (lambda: gl.plots.density(flat, (0,), (1, 1)), ValueError, r"low: .* numbers, got \(0,\)"),
+        (lambda: gl.plots.density(flat, (0, 0), (1, 1, 1)), ValueError, "high: expected two fini"),
+        (lambda: gl.plots.density(flat, (0, 0), (1, NAN)), ValueError, r"high: .*, got \(1, nan\)"),
+        (lambda: gl.plots.density(flat, 0, 1), TypeError, "low: expected two numbers, got 0"),
+        (lambda: gl.plots.density(flat, "ab", (1, 1)), TypeError, "low: expected two numbers, got"),
+        (
+            lambda: gl.plots.density(flat, (0, 0), (1, 1), resolution=2**40),
+            ValueError,
+            "resolution: expected at most 4096",
+        ),
+        (lambda: gl.plots.density(flat, (0, 0), (1, 1), vmax=0), ValueError, "vmax: expected"),
+        (
+            lambda: gl.plots.density(lambda x: x, (0, 0), (1, 1), resolution=3),
+            ValueError,
+            r"log_prob: expected a tensor of shape \(9,\), got \(9, 2\)",
+        ),
+        (lambda: gl.plots.density(len, (0, 0), (1, 1)), ValueError, r"\(40000,\), got int"),
+        (
+            lambda: gl.plots.density(lambda x: x[:, 0].log(), (-1, 0), (1, 2), resolution=2),
+            ValueError,
+            r"log_prob: expected numbers or −inf, got NaN at \[-0.5, 0.5\]",
+        ),
+        (lambda: gl.plots.grid((0, 0), (1, 1), 0), ValueError, "resolution: expected at least 1"),
+        (lambda: gl.plots.points([[0, 1]]), TypeError, "x: expected a torch.Tensor, got list"),
+        (
+            lambda: gl.plots.curves([1, 2], {"a": X}),
+            TypeError,
+            "x: expected a torch.Tensor, got li",
+        ),
+        (lambda: gl.plots.curves(X, X), TypeError, "ys: expected curves by name.* got Tensor"),
+        (lambda: gl.plots.curves(X, {}), TypeError, "ys: expected .*, at least one"),
+        (lambda: gl.plots.curves(X, {"a": X[:2]}), ValueError, r"3 values of 'a', got \(2,\)"),
+        (lambda: gl.plots.history([{"epoch": 1}]), TypeError, "record: expected a History, got li"),
+        (lambda: gl.plots.history(gl.History()), KeyError, "no column 'epoch'; it has none"),
+        (
+            lambda: gl.plots.history(EMPTY),
+            ValueError,
+            "record: expected losses beside its 1 epochs",
+        ),
+        (lambda: gl.plots.as_jpeg(quality=0), ValueError, "quality: expected at least 1, got 0"),
+        (lambda: gl.plots.as_jpeg(quality=2**40), ValueError, "quality: expected at most 100"),
+    ],
+)
+def test_refusals(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
 def test_density_map_has_the_point_where_it_belongs():
     """A density that is high only near (0.75, 0.25): right and below."""
     peak = torch.tensor([0.75, 0.25])
@@ -69,6 +154,14 @@ def test_history_draws_every_loss_over_its_epochs():
     lines = gl.plots.history(record).lines
     assert [line.get_label() for line in lines] == ["loss", "valid"]
     np.testing.assert_allclose(lines[1].get_data(), [[1, 2], [4.0, 3.5]])
+
+
+def test_history_draws_a_number_over_the_epochs_that_have_it():
+    record = gl.History([{"epoch": i, "loss": 1 / i} for i in range(1, 6)])
+    record.rows[1]["quality"], record.rows[3]["quality"] = 20.0, 25.0
+    lines = {line.get_label(): line for line in gl.plots.history(record).lines}
+    np.testing.assert_allclose(lines["quality"].get_data(), [[2, 4], [20.0, 25.0]])
+    assert len(lines["loss"].get_xdata()) == 5
 
 
 def test_points_wants_two_columns():
@@ -132,10 +225,14 @@ def test_taxonomy_puts_each_model_on_the_branch_that_its_class_declares(known):
 
 @pytest.mark.covers("F04")
 def test_taxonomy_and_answers_grow_with_the_library(known):
-    declared("Newcomer", gl.Density.BOUND, "sample")
+    before = len(gl.plots.answers().rows)
+    declared("Toy", gl.Density.BOUND, "sample")  # a reader's own: not drawn unless asked for
+    assert "Toy" not in words(gl.plots.taxonomy())
+    newcomer = {"__module__": "genlib.models.newcomer", "_sample": lambda self, *_: None}
+    type("Newcomer", (gl.Model,), newcomer | {"density": gl.Density.BOUND})
     assert "Newcomer" in words(gl.plots.taxonomy())
     assert ("Newcomer", "a bound", "yes", "no") in gl.plots.answers().rows
-    assert len(gl.plots.answers().rows) == len(gl.Model.registry)
+    assert len(gl.plots.answers().rows) == before + 1
 
 
 def test_taxonomy_of_forty_models_overlaps_nowhere_and_stays_on_its_page(known):

@@ -1,6 +1,7 @@
 """The moving figure carries every position of its controls, and asks nobody for anything."""
 
 import json
+import math
 import re
 
 import pytest
@@ -79,10 +80,59 @@ def test_live_recomputes_with_the_kernel(monkeypatch):
     assert [child.value for child in widget.children[:2]] == ["rise", 2]
 
 
-def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="at least one value for 'a'"):
-        gl.widgets.Explorer(frame, X, {"a": []})
-    with pytest.raises(
-        ValueError, match=r"start: expected 'power' to be one of \[1, 2, 3\], got 9"
-    ):
-        explorer(start={"power": 9})
+@pytest.mark.parametrize(
+    ("curve", "ylim"),
+    [
+        (2 + X, (0, 3.15)),
+        (-2 - X, (-3, -1.9)),
+        (X - 1, (-1, 0)),
+        (0 * X, (0, 1)),
+        (0 * X - 5, (-5, -4.75)),
+        (X.where(X > 0, math.inf), (0, 1.05)),
+    ],
+)
+def test_every_finite_value_lies_in_the_range_that_is_chosen(curve, ylim):
+    figure = gl.widgets.Explorer(lambda a: ({"y": curve}, ""), X, {"a": [1]})
+    assert figure.ylim == pytest.approx(ylim)
+    _, data = page(figure)
+    assert data["sizes"] == [1]
+
+
+def curve_of(y):
+    return lambda a: ({"y": y}, "")
+
+
+A = {"a": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "error", "message"),
+    [
+        ((frame, X, {"a": []}), {}, ValueError, "at least one value for 'a'"),
+        ((frame, X, {"a": 3}), {}, TypeError, "controls: expected a list of values for 'a', got 3"),
+        ((frame, X, {"a": "bc"}), {}, TypeError, "controls: expected a list of values for 'a'"),
+        ((frame, X, [1, 2]), {}, TypeError, r"controls: expected lists of values by name, got \[1"),
+        (
+            (frame, X, {"a": range(2**20), "b": range(2**20)}),
+            {},
+            ValueError,
+            "controls: expected at most 10000 positions in all, got 1099511627776",
+        ),
+        ((frame, X[:, None], A), {}, ValueError, r"x: expected shape \(N,\) and different"),
+        ((frame, X[:1], A), {}, ValueError, "x: expected .* different values"),
+        ((curve_of(X / 0), X, A), {}, ValueError, r"NaN in 'y' at x = 0, \{'a': 1\}"),
+        ((curve_of(X * math.nan), X, A), {"ylim": (0, 1)}, ValueError, "expected numbers, got NaN"),
+        ((curve_of(X + math.inf), X, A), {}, ValueError, "ylim: .* no curve has a finite value"),
+        ((curve_of(X[:3]), X, A), {}, ValueError, r"'y' of the shape of x, \(11,\), got \(3,\) at"),
+        ((lambda a: X, X, A), {}, TypeError, r"expected \(curves by name, caption\), got Tensor"),
+        ((lambda a: ({}, ""), X, A), {}, ValueError, "at least one curve, got none at {'a': 1}"),
+        ((lambda a: ({str(a): X}, ""), X, A), {}, ValueError, "frame: expected the same names"),
+        ((curve_of(X), X, A), {"ylim": (1, 1)}, ValueError, r"ylim: .* that rise, got \(1, 1\)"),
+        ((curve_of(X), X, A), {"ylim": (0, math.nan)}, ValueError, "ylim: expected two finite"),
+        ((curve_of(X), X, A), {"start": {"a": 9}}, ValueError, r"'a' to be one of \[1, 2\], got 9"),
+        ((curve_of(X), X, A), {"start": [1]}, TypeError, r"start: expected values .*, got \[1\]"),
+    ],
+)
+def test_refusals(arguments, settings, error, message):
+    with pytest.raises(error, match=message):
+        gl.widgets.Explorer(*arguments, **settings)

@@ -1,9 +1,10 @@
 """Build the book into ``_build/html``, from the outputs stored in the notebooks.
 
 A warning is an error, and every build starts from nothing: pages kept from an earlier build would
-hide their warnings.
+hide their warnings. It is made aside, and the old book stays until the new one is whole.
 """
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -21,13 +22,25 @@ def build(folder: Path) -> Path:
     Raises
     ------
     subprocess.CalledProcessError
-        Sphinx warned; it has printed of what.
+        Sphinx warned; it has printed of what. The old book, if there was one, still stands.
     """
-    for part in ("html", ".doctrees"):  # what else lies in _build is not the book's
-        shutil.rmtree(folder / "_build" / part, ignore_errors=True)
-    command = [JUPYTER_BOOK, "build", ROOT, "--path-output", folder, *STRICT]
-    subprocess.run(command, check=True)
-    return folder / "_build" / "html"
+    book = folder / "_build" / "html"
+    aside = folder / "_build" / ".book"
+    book.parent.mkdir(parents=True, exist_ok=True)
+    with (book.parent / ".book.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second build waits here
+        shutil.rmtree(aside, ignore_errors=True)  # of a build that was killed
+        command = [JUPYTER_BOOK, "build", ROOT, "--path-output", aside, *STRICT]
+        try:
+            # The builder has the lock too: should it outlive this process, it is not disturbed.
+            subprocess.run(command, check=True, pass_fds=[lock.fileno()])
+            new = (aside / "_build" / "html").rename(aside / "new")
+            if book.exists():
+                book.rename(aside / "old")
+            new.rename(book)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return book
 
 
 if __name__ == "__main__":

@@ -90,18 +90,28 @@ def finite_events(
     states = state_counts(support, event_shape.numel())
     if states is None or math.prod(states) > LARGEST_LISTING:
         return None
-    events = discrete_events(states, dtype=dtype, device=device).reshape(-1, *event_shape)
-    return events / (support.levels - 1) if isinstance(support, Levels) else events
+    events = discrete_events(states, dtype=torch.int64, device=device)
+    return to_values(events, support, dtype).reshape(-1, *event_shape)
 
 
 def event_numbers(x: Tensor, support: constraints.Constraint) -> Tensor:
     """The place of each row of ``x`` among the `finite_events` of its support, int64 of shape
     (N,).
     """
-    x = x.flatten(1)
-    states = (x * (support.levels - 1)).round() if isinstance(support, Levels) else x
-    places = place_values(state_counts(support, x.shape[1]))
-    return (states.long() * torch.tensor(places, device=x.device)).sum(1)
+    states = to_states(x.flatten(1), support)
+    places = place_values(state_counts(support, states.shape[1]))
+    return (states * torch.tensor(places, device=x.device)).sum(1)
+
+
+def to_states(x: Tensor, support: constraints.Constraint) -> Tensor:
+    """The states 0, 1, … of values of a finite support, int64 of the shape of ``x``."""
+    return (x * (support.levels - 1)).round().long() if isinstance(support, Levels) else x.long()
+
+
+def to_values(states: Tensor, support: constraints.Constraint, dtype: torch.dtype) -> Tensor:
+    """The values of a finite support that have these ``states``: the inverse of `to_states`."""
+    values = states.to(dtype)
+    return values / (support.levels - 1) if isinstance(support, Levels) else values
 
 
 def place_values(states: Sequence[int]) -> list[int]:

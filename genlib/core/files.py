@@ -6,10 +6,14 @@ import json
 import os
 import platform
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_NAME_BYTES = 255  # of a file's name, on all common file systems
+_SPECIAL = {"p": "a FIFO", "s": "a socket", "c": "a character device", "b": "a block device"}
 
 
 @contextmanager
@@ -21,12 +25,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     disk, an interrupt), the temporary file is removed and ``path`` keeps its old content, if it had
     one. A writer that is killed leaves its temporary file behind; the next writer of the same path
     on the same machine removes it. Of two writers at the same time, both complete and the later
-    one wins.
+    one wins. A file that is replaced leaves its permissions to the new one.
 
     Parameters
     ----------
     path
-        The file to write. Its folder must exist. A symbolic link is followed.
+        The file to write, a string or a path. Its folder must exist. A symbolic link is followed.
 
     Yields
     ------
@@ -40,6 +44,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the folder does not exist, or if the block ends without having written anything.
     IsADirectoryError
         If ``path`` is a folder.
+    FileExistsError
+        If ``path`` is a device, a FIFO or a socket, which a file must not replace.
+    PermissionError
+        If ``path`` is read-only, whoever asks: root, too, has to make it writable first.
+    TypeError, ValueError
+        If ``path`` is not a string or a path, holds a null character, or its name is too long.
 
     Examples
     --------
@@ -50,21 +60,22 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> path.read_text()
     'whole, or not at all'
     """
-    path = Path(path).resolve()
+    path = checked_path(path).resolve()
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"cannot write {path.name}: there is no folder {path.parent}; create it first."
         )
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write a file at {path}: a folder of this name exists.")
-    _remove_stale(path)
     writer = f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     temporary = path.with_name(f"{_prefix(path)}{writer}.tmp{path.suffix}")
+    permissions = _permissions(path)
+    _remove_stale(path)
     try:
         yield temporary
         if not temporary.is_file():
             raise FileNotFoundError(f"nothing was written for {path}, which stays as it was.")
         _flush(temporary)
+        if permissions is not None:
+            temporary.chmod(permissions)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -80,6 +91,52 @@ def write_json(path: str | os.PathLike[str], content: object) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def checked_path(path: object) -> Path:
+    """Return ``path`` as a `Path`, or say what is wrong with it as the name of a file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``path`` is not a string or a path, holds a null character, or its name is too long.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"path: expected a string or a pathlib.Path, got {path!r}.")
+    path = Path(path)
+    if "\0" in str(path):
+        raise ValueError(f"path: expected no null character, got {str(path)!r}.")
+    for name in path.parts:
+        if len(os.fsencode(name)) > _NAME_BYTES:
+            raise ValueError(
+                f"path: expected names of at most {_NAME_BYTES} bytes, got one of "
+                f"{len(os.fsencode(name))}: {name[:40]}…; choose a shorter one."
+            )
+    return path
+
+
+def _permissions(path: Path) -> int | None:
+    """Permissions of the file at ``path``, ``None`` if there is none, and an error unless a new
+    file may take its place.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"cannot write a file at {path}: a folder of this name exists.")
+    if not stat.S_ISREG(mode):
+        kind = _SPECIAL.get(stat.filemode(mode)[0], "something else")
+        raise FileExistsError(
+            f"cannot write a file at {path}: expected a regular file or none, found {kind}; "
+            "choose another name."
+        )
+    # Root may write anywhere; but whoever took the permission away from all meant root as well.
+    if not mode & 0o222 or not os.access(path, os.W_OK):
+        raise PermissionError(
+            f"cannot write {path}: the file is read-only; make it writable, or choose another name."
+        )
+    return stat.S_IMODE(mode)
+
+
 def _remove_stale(path: Path) -> None:
     """Remove temporary files of ``path`` whose writers on this machine are dead."""
     pattern = re.compile(
@@ -92,7 +149,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    return f".{path.stem}."
+    return f".{path.stem[:30]}."  # not all of a long name, to which the writer's is added
 
 
 def _host() -> str:

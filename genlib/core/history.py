@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,11 @@ class History:
     A row maps names to numbers. The training loop writes ``epoch``, ``seconds``, one loss a player
     (``loss`` where there is only one player) and, where there is validation data, ``valid``. Losses
     of models with a density are in nats.
+
+    Raises
+    ------
+    TypeError
+        If ``rows`` is not a list of mappings.
 
     Examples
     --------
@@ -28,6 +34,13 @@ class History:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.rows, list):
+            raise TypeError(f"rows: expected a list of dictionaries, got {self.rows!r}.")
+        for i, row in enumerate(self.rows):
+            if not isinstance(row, Mapping):
+                raise TypeError(f"rows: expected a list of dictionaries, got {row!r} at index {i}.")
+
     def append(self, **row: Any) -> None:
         """Add a row."""
         self.rows.append(row)
@@ -39,18 +52,47 @@ class History:
 
     @property
     def last(self) -> dict[str, Any]:
-        """The newest row."""
+        """The newest row.
+
+        Raises
+        ------
+        IndexError
+            If there is no row yet.
+        """
+        if not self.rows:
+            raise IndexError("the history has no rows, and so no last one.")
         return self.rows[-1]
 
     def best(self, name: str = "valid") -> dict[str, Any]:
-        """The row in which column ``name`` is smallest."""
-        return min((row for row in self.rows if name in row), key=lambda row: row[name])
+        """The first row in which column ``name`` is smallest; one that is NaN there is never best.
+
+        Raises
+        ------
+        KeyError
+            If no row has the column.
+        ValueError
+            If the column is NaN in every row.
+        """
+        values = self[name]
+        if all(map(math.isnan, values)):
+            raise ValueError(
+                f"{name}: expected a number to choose the best row by, got only NaN "
+                f"({len(values)} times)."
+            )
+        rows = (row for row in self.rows if not math.isnan(row.get(name, math.nan)))
+        return min(rows, key=lambda row: row[name])
 
     def __getitem__(self, name: str) -> list[Any]:
-        """Column ``name``: one value for each row that has it."""
+        """Column ``name``: one value for each row that has it.
+
+        Raises
+        ------
+        KeyError
+            If no row has the column.
+        """
         if name not in self.names:
             raise KeyError(
-                f"the history has no column {name!r}; it has {', '.join(self.names) or 'none'}"
+                f"the history has no column {name!r}; it has {', '.join(self.names) or 'none'}."
             )
         return [row[name] for row in self.rows if name in row]
 

@@ -309,8 +309,9 @@ class Model(nn.Module):
         check_hooks(hooks, valid is not None)
         data = self._data(x, y)
         held_out = None if valid is None else self._held_out(valid)
-        what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
-        if parallel.world() > 1:
+        what: dict[str, Any] = {}
+        if checkpoint is not None or parallel.world() > 1:  # a look at all of the data
+            what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
             parallel.check_same(what | {"epochs": epochs})
         run = Run(
             self,

@@ -44,13 +44,13 @@ def seed(n: int | None = None) -> torch.Generator:
 
 def uniform(shape: Sequence[int], like: Tensor, generator: Generator | None = None) -> Tensor:
     """Uniform numbers in [0, 1), of the dtype and on the device of ``like``."""
-    drawn = torch.rand(shape, generator=generator, dtype=like.dtype, device=_source(generator))
+    drawn = torch.rand(shape, generator=generator, dtype=like.dtype, device=source(generator))
     return drawn.to(like.device)
 
 
 def normal(shape: Sequence[int], like: Tensor, generator: Generator | None = None) -> Tensor:
     """Standard normal numbers, of the dtype and on the device of ``like``."""
-    drawn = torch.randn(shape, generator=generator, dtype=like.dtype, device=_source(generator))
+    drawn = torch.randn(shape, generator=generator, dtype=like.dtype, device=source(generator))
     return drawn.to(like.device)
 
 
@@ -58,7 +58,7 @@ def integers(
     high: int, shape: Sequence[int], like: Tensor, generator: Generator | None = None
 ) -> Tensor:
     """Integers in 0 … ``high`` − 1, all equally likely, int64 on the device of ``like``."""
-    drawn = torch.randint(high, shape, generator=generator, device=_source(generator))
+    drawn = torch.randint(high, shape, generator=generator, device=source(generator))
     return drawn.to(like.device)
 
 
@@ -96,5 +96,14 @@ def categorical(weights: Tensor, u: Tensor) -> Tensor:
     return torch.searchsorted(ends, (u * total).unsqueeze(-1), right=True).squeeze(-1)
 
 
-def _source(generator: Generator | None) -> torch.device:
+def source(generator: Generator | None) -> torch.device:
+    """The device on which a draw is made: where its generator lives.
+
+    Raises
+    ------
+    TypeError
+        ``generator`` is neither a generator nor ``None``.
+    """
+    if not isinstance(generator, Generator | None):
+        raise TypeError(f"generator: expected a torch.Generator or None, got {generator!r}.")
     return torch.device("cpu") if generator is None else generator.device

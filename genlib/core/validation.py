@@ -156,6 +156,15 @@ def check_positive(value: object, name: str, *, zero: bool = False) -> None:
         raise ValueError(f"{name}: expected a finite {kind}, got {_shortened(value)}.")
 
 
+def check_between(value: object, low: float, high: float, name: str, *, ends: bool = True) -> None:
+    """Raise unless ``value`` is a number in [low, high], or inside (low, high) without ``ends``."""
+    where = f"in [{low}, {high}]" if ends else f"inside ({low}, {high})"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number {where}, got {_shortened(value)}.")
+    if not (low < value < high or (ends and value in (low, high))):
+        raise ValueError(f"{name}: expected a number {where}, got {_shortened(value)}.")
+
+
 def first_index(mask: Tensor) -> tuple[int, ...]:
     """Index of the first true entry of ``mask``, in row-major order."""
     return tuple(mask.nonzero()[0].tolist())

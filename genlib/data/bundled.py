@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from genlib.core.validation import check_count, check_tensor
-from genlib.data.dataset import Dataset, Splits
+from genlib.core.random import integers
+from genlib.core.validation import check_choice, check_count, check_flag, check_tensor
+from genlib.data.dataset import MOST_VALUES, Dataset, Splits
 
 # scikit-learn and scikit-image are imported where they are used: `import genlib` stays quick.
 
@@ -62,6 +63,7 @@ def faces(*, background: bool = False) -> Dataset:
     background
         Add the 100 crops that show no face. Labels are 1 for a face and 0 for background.
     """
+    check_flag(background, "background")
     crops = np.load(_wheel() / "lfw_subset.npy", allow_pickle=False)
     both = _stratified(
         torch.as_tensor(crops, dtype=torch.float32).unsqueeze(1),
@@ -100,9 +102,8 @@ def photo(name: str, *, grey: bool = False) -> Tensor:
         If there is no such picture; the message lists those there are.
     """
     files = _PHOTOS | _TEXTURES
-    present = _present(files)
-    if name not in present:
-        raise ValueError(f"name: expected one of {', '.join(present)}; got {name!r}.")
+    check_choice(name, _present(files), "name")
+    check_flag(grey, "grey")
     from skimage.io import imread
 
     pixels = torch.as_tensor(np.atleast_3d(imread(_wheel() / files[name])))
@@ -146,9 +147,9 @@ def patches(
     windows = image.unfold(1, size, 1).unfold(2, size, 1)  # (C, rows, columns, size, size), a view
     if n is None:
         return windows[:, ::stride, ::stride].flatten(1, 2).transpose(0, 1).contiguous()
-    check_count(n)
-    row = torch.randint(height - size + 1, (n,), generator=generator).to(image.device)
-    column = torch.randint(width - size + 1, (n,), generator=generator).to(image.device)
+    check_count(n, maximum=MOST_VALUES // (image.shape[0] * size**2))
+    row = integers(height - size + 1, (n,), image, generator)
+    column = integers(width - size + 1, (n,), image, generator)
     return windows[:, row, column].transpose(0, 1).contiguous()
 
 
@@ -176,8 +177,7 @@ def text(topic: str | None = None) -> str:
 
     if topic is None:
         return "\n".join(topics[name] for name in sorted(topics))
-    if topic not in topics:
-        raise ValueError(f"topic: expected one of {', '.join(sorted(topics))}; got {topic!r}.")
+    check_choice(topic, sorted(topics), "topic")
     return topics[topic]
 
 

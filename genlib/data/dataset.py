@@ -10,9 +10,11 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from genlib.core.validation import check_count, first_index
+from genlib.core.random import source
+from genlib.core.validation import check_between, check_count, check_dense, first_index
 
 SPLITS = ("train", "valid", "test")
+MOST_VALUES = 2**31  # that are drawn or cut out in one call; more is a mistake, or wants parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,7 @@ class Splits:
     @classmethod
     def cut(cls, rows: Tensor) -> Splits:
         """Cut ``rows`` 80/10/10, as they come."""
+        _check_dense(rows, "rows")
         held_out = len(rows) // 10
         return cls(*rows.split([len(rows) - 2 * held_out, held_out, held_out]))
 
@@ -65,7 +68,8 @@ class Dataset:
     Raises
     ------
     TypeError
-        If a split is not a tensor, dtypes disagree, or labels are not integers.
+        If a split is not a tensor, dtypes disagree, labels are not integers, or labels or factors
+        are no `Splits`.
     ValueError
         If a split is empty or holds NaN or infinity, event shapes or devices disagree, or labels
         or factors do not fit the examples.
@@ -82,6 +86,8 @@ class Dataset:
     binarization: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.factors, Mapping):
+            raise TypeError(f"factors: expected a mapping of Splits, got {self.factors!r}.")
         object.__setattr__(self, "factors", MappingProxyType(dict(self.factors)))
         for name, part in {"train": self.train, **dict(self.splits.items())}.items():
             _check_examples(name, part, self.train)
@@ -133,8 +139,7 @@ class Dataset:
             If ``threshold`` is not inside (0, 1), or the values are not floating point, not in
             [0, 1], or 0 and 1 already.
         """
-        if not 0 < threshold < 1:
-            raise ValueError(f"threshold: expected a number inside (0, 1), got {threshold}.")
+        check_between(threshold, 0, 1, "threshold", ends=False)
         self._check_grey()
         return self._with(
             self.splits.map(lambda _, part: (part > threshold).to(part.dtype)),
@@ -155,12 +160,9 @@ class Dataset:
             If the values are not floating point, not in [0, 1], or 0 and 1 already.
         """
         self._check_grey()
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         # The test set is drawn first, so that its bits are the same beside any training set.
-        drawn = {
-            name: torch.bernoulli(part.cpu(), generator=generator).to(part.device)
-            for name, part in reversed(self.splits.items())
-        }
+        drawn = {name: _bernoulli(part, generator) for name, part in reversed(self.splits.items())}
         return self._with(
             Splits(**drawn),
             name=f"{self.name}, binarised by one fixed draw (seed {seed})",
@@ -189,7 +191,7 @@ class Dataset:
         """
         return replace(
             self.stochastically_binarized(seed),
-            train=torch.bernoulli(self.train, generator=generator),
+            train=_bernoulli(self.train, generator),
             name=f"{self.name}, binarised anew at each call",
             binarization="dynamic sample",
         )
@@ -221,7 +223,7 @@ class Dataset:
         ValueError
             If a split has fewer examples than asked for, or is not there.
         """
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        generator = None if seed is None else seeded(seed)
         sizes = {name: len(part) for name, part in self.splits.items()}
         rows = {}
         for name, count in (("train", train), ("valid", valid), ("test", test)):
@@ -242,14 +244,17 @@ class Dataset:
 
         Raises
         ------
-        ValueError
-            If there are no labels, or a split has no example of a class.
+        TypeError, ValueError
+            If ``classes`` is no collection of integers, there are no labels, or a split has no
+            example of a class.
         """
         if self.labels is None:
             raise ValueError(f"of_classes: {self.name} has no labels.")
+        if isinstance(classes, str) or not isinstance(classes, Collection):
+            raise TypeError(f"classes: expected a collection of labels, got {classes!r}.")
         for name, part in self.labels.items():
             present = part.unique().tolist()
-            if not classes or not set(classes) <= set(present):
+            if not classes or not all(label in present for label in classes):
                 came = list(classes)
                 raise ValueError(f"classes: expected some of {present} ({name}), got {came}.")
         wanted = torch.tensor(sorted(classes), device=self.train.device)
@@ -297,9 +302,23 @@ class Dataset:
             )
 
 
+def seeded(seed: int) -> Generator:
+    """Return a generator of its own for data that ``seed`` decides."""
+    check_count(seed, "seed", minimum=0, maximum=2**63 - 1)
+    return Generator().manual_seed(seed)
+
+
+def _bernoulli(p: Tensor, generator: Generator | None) -> Tensor:
+    """Draw 1 with probability ``p`` where the generator lives, and return it to where ``p`` is."""
+    return torch.bernoulli(p.to(source(generator)), generator=generator).to(p.device)
+
+
+def _check_dense(x: object, name: str) -> None:
+    check_dense(x, name, f"convert it with torch.as_tensor({name})")
+
+
 def _check_examples(name: str, part: object, train: Tensor) -> None:
-    if not isinstance(part, Tensor):
-        raise TypeError(f"{name}: expected a torch.Tensor, got {type(part).__name__}.")
+    _check_dense(part, name)
     if part.dim() == 0 or part.numel() == 0:
         raise ValueError(f"{name}: expected shape (N, ...) with N ≥ 1, got {tuple(part.shape)}.")
     if part.dtype != train.dtype:
@@ -316,8 +335,14 @@ def _check_examples(name: str, part: object, train: Tensor) -> None:
         raise ValueError(f"{name}: expected finite values, got {part[index].item()} at {index}.")
 
 
-def _check_companion(name: str, parts: Splits, examples: Splits) -> None:
+def _check_companion(name: str, parts: object, examples: Splits) -> None:
     """Raise unless labels or a factor have one entry for each example of each split."""
+    if not isinstance(parts, Splits):
+        raise TypeError(f"{name}: expected a Splits, got {type(parts).__name__}.")
+    for split, part in parts.items():
+        _check_dense(part, f"{name}.{split}")
+        if part.dim() == 0:
+            raise ValueError(f"{name}.{split}: expected shape (N, ...), got ().")
     expected = {split: len(part) for split, part in examples.items()}
     found = {split: len(part) for split, part in parts.items()}
     if found != expected:

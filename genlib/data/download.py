@@ -1,8 +1,8 @@
 """Benchmark data that have to be fetched once, from their owners or a mirror.
 
 A file is looked for in ``$GENLIB_DATA``, then in genlib's cache, and is downloaded only if it is in
-neither. What is read is what was published: every file is compared with its checksum before use,
-wherever it lies.
+neither. What is read is what was published: the content of every file, however it is packed and
+wherever it lies, is compared with its checksum before use.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import struct
 import tempfile
 import warnings
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -26,8 +26,9 @@ from torch import Tensor
 from genlib.core.files import atomic_write
 from genlib.core.progress import progress_bar
 from genlib.core.saving import DamagedFileError
+from genlib.core.validation import check_flag
 from genlib.data.dataset import Dataset, Splits
-from genlib.data.storage import DataUnavailableError, cache_folder, check_sha256, data_folder
+from genlib.data.storage import DataUnavailableError, cache_folder, data_folder
 
 _TIMEOUT = 30.0  # seconds without an answer, before the next mirror is tried
 
@@ -36,12 +37,13 @@ _MNIST_MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
-_MNIST_SHA256 = {  # of the files as published, each with .gz after its name
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+_MNIST_SHA256 = {  # of the published files, unpacked
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+_MNIST_FOLDERS = ("mnist", ".", "MNIST/raw")  # the last is torchvision's
 _MNIST_VALID = 10_000
 
 # The bits of each split, packed eight to a byte: the same whatever file format they came in.
@@ -52,12 +54,17 @@ _BINARIZED_SHA256 = {
 }
 _PACKED = "binarized_mnist_packed.npz"
 
-_SMS_FILE = "smsspamcollection.zip"
+_SMS_FILES = (
+    "smsspamcollection.zip",
+    "sms+spam+collection.zip",
+    "SMSSpamCollection",
+    "SMSSpamCollection.txt",
+)
 _SMS_URLS = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/00228/smsspamcollection.zip",
     "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
 )
-_SMS_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
+_SMS_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"  # of the text
 _SMS_LABELS = {"ham": 0, "spam": 1}
 
 
@@ -65,22 +72,27 @@ def mnist() -> Dataset:
     """Return MNIST: 70,000 handwritten digits, (N, 1, 28, 28) with values k/255, labels 0 … 9.
 
     Training has 50,000 images, validation the last 10,000 of the original training file, test the
-    original 10,000. The files are the original ``idx`` ones (Y. LeCun, C. Cortes, C. Burges).
+    original 10,000. The files are the original ``idx`` ones (Y. LeCun, C. Cortes, C. Burges). In
+    ``$GENLIB_DATA``, in its ``mnist``, or in torchvision's ``MNIST/raw`` there, they may be gzipped
+    or not, whatever their names say, and be called ``train-images-idx3-ubyte`` or
+    ``train-images.idx3-ubyte``: their content is what counts.
 
     Raises
     ------
     DataUnavailableError
         If the files are not here and cannot be downloaded.
     DamagedFileError
-        If a file in ``$GENLIB_DATA`` is truncated or altered.
+        If a file in ``$GENLIB_DATA`` is truncated, altered, or another.
     """
     parts = []
     for name, expected in _MNIST_SHA256.items():
+        dotted = name.replace("-idx", ".idx")  # as the published .gz names what is in it
+        names = [f"{name}.gz", name, dotted, f"{dotted}.gz"]
         urls = [f"{mirror}{name}.gz" for mirror in _MNIST_MIRRORS]
-        path = _checked_file("MNIST", "mnist", f"{name}.gz", expected, urls)
-        parts.append(torch.from_numpy(_read_idx(path)))
+        content = _Published("MNIST", _MNIST_FOLDERS, name, names, expected, urls).content()
+        parts.append(torch.from_numpy(_read_idx(content)))
     images, labels, test_images, test_labels = parts
-    images, test_images = (part.unsqueeze(1).float() / 255 for part in (images, test_images))
+    images, test_images = (part.unsqueeze(1).float().div_(255) for part in (images, test_images))
     labels, test_labels = labels.long(), test_labels.long()
     split = len(images) - _MNIST_VALID
     return Dataset(
@@ -108,7 +120,7 @@ def binarized_mnist() -> Dataset:
     DamagedFileError
         If a file in ``$GENLIB_DATA`` is truncated or altered.
     """
-    own = _own_folders("binarized_mnist")
+    own = _own_folders(["binarized_mnist", "."])
     bits = next((found for folder in own if (found := _bits_in(folder)) is not None), None)
     if bits is None:
         bits = _cached_bits(cache_folder() / "binarized_mnist", own)
@@ -152,6 +164,8 @@ def sms_spam(*, download: bool = True) -> Messages:
 
     747 of them are spam. Messages are as published, capitals, digits and misspellings included, and
     some occur more than once: remove duplicates before splitting, or test messages are trained on.
+    In ``$GENLIB_DATA``, or in its ``sms_spam``, the owner's zip is taken under either of its names,
+    the text in it (``SMSSpamCollection``), and an archive of that text made by somebody else.
 
     Parameters
     ----------
@@ -163,11 +177,18 @@ def sms_spam(*, download: bool = True) -> Messages:
     DataUnavailableError
         If the file is not here and cannot be downloaded.
     DamagedFileError
-        If the file in ``$GENLIB_DATA`` is truncated or altered.
+        If the file in ``$GENLIB_DATA`` is truncated, altered, or another.
     """
-    urls = _SMS_URLS if download else ()
-    path = _checked_file("The SMS Spam Collection", "sms_spam", _SMS_FILE, _SMS_SHA256, urls)
-    messages, labels = _read_messages(path)
+    check_flag(download, "download")
+    file = _Published(
+        "The SMS Spam Collection",
+        ("sms_spam", "."),
+        "SMSSpamCollection",
+        _SMS_FILES,
+        _SMS_SHA256,
+        _SMS_URLS if download else (),
+    )
+    messages, labels = _read_messages(file.content())
     return Messages(
         messages,
         labels,
@@ -180,41 +201,90 @@ def sms_spam(*, download: bool = True) -> Messages:
 # Finding and fetching files
 
 
-def _own_folders(name: str) -> list[Path]:
-    """Where in ``$GENLIB_DATA`` a data set may lie: in a folder of its own or at the top."""
+def _own_folders(names: Sequence[str]) -> list[Path]:
+    """Where in ``$GENLIB_DATA`` a data set may lie."""
     top = data_folder()
-    return [] if top is None else [top / name, top]
+    return [] if top is None else [top / name for name in names]
 
 
-def _checked_file(what: str, folder: str, file: str, expected: str, urls: Iterable[str]) -> Path:
-    """Path of ``file`` of the data set ``what``, its SHA-256 seen to be the expected one.
+@dataclass(frozen=True)
+class _Published:
+    """A file of a data set, known by its content: people keep it packed anew, unpacked or renamed.
 
-    The file lies in ``$GENLIB_DATA`` or its ``folder`` there, in the cache's ``folder``, or is
-    downloaded to the latter from the first of ``urls`` that delivers it.
+    Attributes
+    ----------
+    what
+        The data set.
+    folders
+        Where in ``$GENLIB_DATA`` the file may lie; the first is also its folder in the cache.
+    name
+        What it is called in a zip archive, but for a suffix.
+    files
+        What it may be called elsewhere, packed or not; the first is also its name in the cache.
+    sha256
+        Checksum of the content.
+    urls
+        Where it is to be had, packed.
     """
-    own = _own_folders(folder)
-    for place in own:
-        if (place / file).is_file():
-            check_sha256(place / file, expected, "Remove it to have it downloaded.")
-            return place / file
-    cached = cache_folder() / folder / file
-    if cached.is_file():
+
+    what: str
+    folders: Sequence[str]
+    name: str
+    files: Sequence[str]
+    sha256: str
+    urls: Sequence[str]
+
+    def content(self) -> bytes:
+        """The published bytes, from ``$GENLIB_DATA``, the cache, or the network by way of it."""
+        own = _own_folders(self.folders)
+        for path in (folder / file for folder in own for file in self.files):
+            if path.is_file():
+                return self._read(path, "Remove it to have it downloaded.")
+        cached = cache_folder() / self.folders[0] / self.files[0]
+        if cached.is_file():
+            try:
+                return self._read(cached, "It is downloaded again.")
+            except DamagedFileError as error:
+                warnings.warn(str(error), stacklevel=3)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        failures = []
+        for url in self.urls:
+            try:
+                with atomic_write(cached) as temporary:
+                    _download(url, temporary)
+                    return self._read(temporary)
+            except (DamagedFileError, _Unreachable) as error:
+                failures.append(f"{url.removesuffix(self.files[0])} ({error})")
+        raise _unavailable(self.what, " or ".join(self.files), [*own, cached.parent], failures)
+
+    def _read(self, path: Path, mend: str = "") -> bytes:
+        """Unpack ``path``, or raise `DamagedFileError` unless it holds the published bytes."""
+        packed = path.read_bytes()
         try:
-            check_sha256(cached, expected, "It is downloaded again.")
-            return cached
-        except DamagedFileError as error:
-            warnings.warn(str(error), stacklevel=3)
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for url in urls:
-        try:
-            with atomic_write(cached) as temporary:
-                _download(url, temporary)
-                check_sha256(temporary, expected)
-            return cached
-        except (DamagedFileError, _Unreachable) as error:
-            failures.append(f"{url.removesuffix(file)} ({error})")
-    raise _unavailable(what, file, [*own, cached.parent], failures)
+            content = _unpacked(packed, self.name)
+        except (OSError, EOFError, zlib.error, BadZipFile, LookupError, RuntimeError) as error:
+            found = f"a file that cannot be unpacked: {error}"
+        else:
+            found = sha256(content).hexdigest()
+        if found == self.sha256:
+            return content
+        raise DamagedFileError(
+            f"{path}: expected content with SHA-256 {self.sha256}, found {found}; "
+            f"the file is truncated, altered, or another, and is not used. {mend}".rstrip()
+        )
+
+
+def _unpacked(packed: bytes, name: str) -> bytes:
+    """What a gzip file or a zip archive holds, in the latter under ``name``; else the bytes."""
+    if packed.startswith(b"\x1f\x8b"):
+        return gzip.decompress(packed)
+    if packed.startswith(b"PK"):
+        with ZipFile(io.BytesIO(packed)) as archive:
+            for member in archive.namelist():
+                if PurePosixPath(member).stem == name and not member.endswith("/"):
+                    return archive.read(member)
+            raise LookupError(f"the archive has no {name}")
+    return packed
 
 
 class _Unreachable(Exception):
@@ -249,34 +319,19 @@ def _unavailable(
     )
 
 
-def _read_idx(path: Path) -> np.ndarray:
-    """Read an array of bytes from a gzipped idx file: magic number, sizes, values."""
-    compressed = path.read_bytes()
-    try:
-        content = gzip.decompress(compressed)
-        zeros, kind, dimensions = struct.unpack(">HBB", content[:4])
-        shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
-        if (zeros, kind) != (0, 8):
-            raise ValueError(f"expected magic number 000008.., found {content[:4].hex()}")
-        values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
-        return values.reshape(shape).copy()
-    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
-        raise DamagedFileError(f"{path}: cannot be read as an idx file: {error}") from error
+def _read_idx(content: bytes) -> np.ndarray:
+    """Read an array of bytes from an idx file: magic number, sizes, values."""
+    dimensions = content[3]
+    shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()
 
 
-def _read_messages(path: Path) -> tuple[list[str], Tensor]:
-    """Read messages and labels from the zipped lines ``label, tab, message``."""
-    messages, labels = [], []
-    try:
-        with ZipFile(path) as archive, archive.open("SMSSpamCollection") as file:
-            # str.splitlines would also split at separators that may stand within a message.
-            for line in io.TextIOWrapper(file, encoding="utf-8"):
-                label, message = line.removesuffix("\n").split("\t", 1)
-                labels.append(_SMS_LABELS[label])
-                messages.append(message)
-    except (BadZipFile, KeyError, ValueError) as error:
-        raise DamagedFileError(f"{path}: cannot be read as labelled messages: {error}") from error
-    return messages, torch.tensor(labels)
+def _read_messages(content: bytes) -> tuple[list[str], Tensor]:
+    """Read messages and labels from lines of ``label, tab, message``."""
+    # str.splitlines would also split at separators that may stand within a message.
+    lines = content.decode().removesuffix("\n").split("\n")
+    labels, messages = zip(*(line.split("\t", 1) for line in lines), strict=True)
+    return list(messages), torch.tensor([_SMS_LABELS[label] for label in labels])
 
 
 # The formats in which the binarised MNIST goes around. Each reader gives the bits, (N, 784).

@@ -14,8 +14,16 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
-from genlib.core.validation import check_count, check_event, check_labels, check_tensor
-from genlib.data.dataset import Dataset
+from genlib.core.random import uniform
+from genlib.core.validation import (
+    check_between,
+    check_count,
+    check_event,
+    check_labels,
+    check_mask,
+    check_tensor,
+)
+from genlib.data.dataset import MOST_VALUES, Dataset, seeded
 
 Group = Mapping[str, tuple[float, float]]
 
@@ -102,10 +110,8 @@ class Mail:
     support: ClassVar[constraints.Constraint] = constraints.boolean
 
     def __init__(self, groups: Sequence[Group], dependence: float = 0.0, spam: float = 0.4) -> None:
-        if not 0 <= dependence <= 1:
-            raise ValueError(f"dependence: expected a number in [0, 1], got {dependence}.")
-        if not 0 < spam < 1:
-            raise ValueError(f"spam: expected a number inside (0, 1), got {spam}.")
+        check_between(dependence, 0, 1, "dependence")
+        check_between(spam, 0, 1, "spam", ends=False)
         _check_groups(groups)
         self.dependence = dependence
         self.spam = spam
@@ -133,9 +139,10 @@ class Mail:
         y
             Labels to condition on, int64 (N,): log p(x | y). Without them, log p(x).
         observed
-            True where a word is known, (N, V). The others are summed out, and whether ``x`` is 0 or
-            1 there makes no difference. The sum is exact and costs nothing: to leave a word out is
-            to lift its own condition on u, shared or not, and touches no other word's.
+            True where a word is known, (N, V), or (V,) for all rows alike. The others are summed
+            out, and whether ``x`` is 0 or 1 there makes no difference. The sum is exact and costs
+            nothing: to leave a word out is to lift its own condition on u, shared or not, and
+            touches no other word's.
 
         Returns
         -------
@@ -147,7 +154,7 @@ class Mail:
         TypeError, ValueError
             If an argument has the wrong shape or type, or ``x`` holds values other than 0 and 1.
         """
-        self._check(x, observed)
+        observed = self._checked(x, observed)
         if y is None:
             return self._log_joint(x, observed).logsumexp(1).to(x.dtype)
         check_labels(y, len(x), 2)
@@ -161,7 +168,7 @@ class Mail:
         TypeError, ValueError
             As `log_prob`; also for a row of probability zero.
         """
-        self._check(x, observed)
+        observed = self._checked(x, observed)
         log_joint = self._log_joint(x, observed)
         impossible = log_joint.isneginf().all(1)
         if impossible.any():
@@ -177,16 +184,17 @@ class Mail:
         From the same seed, another ``dependence`` gives the same labels, and other words only in
         groups that share their u in one case and not in the other.
         """
-        check_count(n)
+        check_count(n, maximum=MOST_VALUES // len(self.words))
         groups = len(self.group_sizes)
-        y = (torch.rand(n, generator=generator, dtype=torch.float64) < self.spam).long()
-        shares = torch.rand(n, groups, generator=generator, dtype=torch.float64) < self.dependence
-        u = torch.rand(n, len(self.words), generator=generator, dtype=torch.float64)
+        p = self.word_probability
+        y = (uniform((n,), p, generator) < self.spam).long()
+        shares = uniform((n, groups), p, generator) < self.dependence
+        u = uniform((n, len(self.words)), p, generator)
         sizes = torch.tensor(self.group_sizes)
         group = torch.arange(groups).repeat_interleave(sizes)
         first = (sizes.cumsum(0) - sizes)[group]  # the word whose u is the one that is shared
         u = torch.where(shares[:, group], u[:, first], u)
-        return (u < self.word_probability[y]).to(torch.get_default_dtype()), y
+        return (u < p[y]).to(torch.get_default_dtype()), y
 
     def dataset(self, n: int = 10_000, seed: int = 0) -> Dataset:
         """``n`` mails with their labels, split 80/10/10.
@@ -197,7 +205,7 @@ class Mail:
             If ``n`` is less than 10, so that a split would be empty.
         """
         check_count(n, minimum=10)
-        x, y = self.sample(n, torch.Generator().manual_seed(seed))
+        x, y = self.sample(n, seeded(seed))
         return Dataset.cut(
             x,
             y,
@@ -233,29 +241,31 @@ class Mail:
         weight = torch.tensor([1 - self.dependence, self.dependence], dtype=p.dtype).log()
         return torch.logaddexp(weight[0] + own.sum(-1), weight[1] + shared.log())
 
-    def _check(self, x: Tensor, observed: Tensor | None) -> None:
+    def _checked(self, x: Tensor, observed: Tensor | None) -> Tensor | None:
+        """Check ``x``, and return ``observed`` with a row for each of it."""
         check_tensor(x)
         check_event(x, self.event_shape, self.support, dtype=x.dtype, device=x.device)
-        if observed is None:
-            return
-        if not isinstance(observed, Tensor) or observed.dtype != torch.bool:
-            came = observed.dtype if isinstance(observed, Tensor) else type(observed).__name__
-            raise TypeError(f"observed: expected a tensor of torch.bool, got {came}.")
-        if observed.shape != x.shape:
-            raise ValueError(
-                f"observed: expected the shape of x, {tuple(x.shape)}, got {tuple(observed.shape)}."
-            )
+        return None if observed is None else check_mask(observed, x, "observed")
 
 
-def _check_groups(groups: Sequence[Group]) -> None:
+def _check_groups(groups: object) -> None:
     """Raise unless there are words, all different, with probabilities inside (0, 1)."""
+    if not isinstance(groups, Sequence) or not all(isinstance(group, Mapping) for group in groups):
+        raise TypeError(
+            "groups: expected a list of mappings from words to (p(word | ham), p(word | spam)), "
+            f"got {groups!r}."
+        )
     if not groups or not all(groups):
         raise ValueError("groups: expected at least one group, and a word in each.")
     seen: set[str] = set()
     for word, pair in (item for group in groups for item in group.items()):
         if word in seen:
             raise ValueError(f"groups: the word {word!r} comes twice.")
-        if len(pair) != 2 or not all(0 < p < 1 for p in pair):
+        if not (
+            isinstance(pair, Sequence)
+            and len(pair) == 2
+            and all(isinstance(p, int | float) and 0 < p < 1 for p in pair)
+        ):
             raise ValueError(
                 f"groups: expected p({word} | ham) and p({word} | spam) inside (0, 1), got {pair}."
             )

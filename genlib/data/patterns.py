@@ -21,11 +21,7 @@ def bars_and_stripes(n: int = 3) -> Dataset:
     ValueError
         If ``n`` is not in 1 … 12.
     """
-    check_count(n)
-    if n > 12:
-        raise ValueError(
-            f"n: expected at most 12, got {n}; there would be {2 ** (n + 1) - 2} images."
-        )
+    check_count(n, maximum=12)
     patterns = (torch.arange(2**n)[:, None] >> torch.arange(n)) & 1
     stripes = patterns[:, :, None].expand(-1, n, n).flatten(1)
     bars = patterns[1:-1, None, :].expand(-1, n, n).flatten(1)

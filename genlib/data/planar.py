@@ -17,10 +17,13 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
-from genlib.core.validation import check_count, check_positive, check_tensor
-from genlib.data.dataset import Dataset
+from genlib.core.random import integers, normal, uniform
+from genlib.core.validation import check_between, check_count, check_tensor
+from genlib.data.dataset import MOST_VALUES, Dataset, seeded
 
-_ROWS_AT_ONCE = 4096  # bounds the memory of log_prob on a fine grid of points
+_FLOAT64 = torch.empty(0, dtype=torch.float64)  # what is drawn is like this
+_MOST_COMPONENTS = 1024
+_MOST_TERMS = 2**16  # points × components, or × nodes of quadrature: they stay in a cache
 
 
 class PlanarDensity(ABC):
@@ -60,8 +63,8 @@ class PlanarDensity(ABC):
         check_tensor(x)
         if x.dim() != 2 or x.shape[1] != 2:
             raise ValueError(f"x: expected shape (N, 2), got {tuple(x.shape)}.")
-        rows = x.double().split(_ROWS_AT_ONCE)
-        return torch.cat([self._log_prob(part) for part in rows]).to(x.dtype)
+        rows = max(1, _MOST_TERMS // self._terms)
+        return torch.cat([self._log_prob(part) for part in x.double().split(rows)]).to(x.dtype)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """``n`` independent draws, (n, 2), in torch's default dtype."""
@@ -76,15 +79,20 @@ class PlanarDensity(ABC):
             If ``n`` is less than 10, so that a split would be empty.
         """
         check_count(n, minimum=10)
-        x, label = self._draw(n, torch.Generator().manual_seed(seed))
+        x, label = self._draw(n, seeded(seed))
         source = f"drawn from an exactly known density, seed {seed}"
         return Dataset.cut(x, label, name=self.name, source=source)
 
     def _draw(self, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
         """Draw a component for each of ``n`` points, then the points; return both."""
-        check_count(n)
-        label = torch.randint(self.components, (n,), generator=generator)
+        check_count(n, maximum=MOST_VALUES // 2)
+        label = integers(self.components, (n,), _FLOAT64, generator)
         return self._sample(label, generator).to(torch.get_default_dtype()), label
+
+    @property
+    def _terms(self) -> int:
+        """How many terms the density of one point adds up."""
+        return self.components
 
     @abstractmethod
     def _log_prob(self, x: Tensor) -> Tensor:
@@ -99,7 +107,7 @@ class Modes(PlanarDensity):
     """Round Gaussians of standard deviation ``scale`` around ``centres`` (K, 2), equally likely."""
 
     def __init__(self, name: str, centres: Tensor, scale: float) -> None:
-        check_positive(scale, "scale")
+        _check_length(scale, "scale")
         super().__init__(name, len(centres), centres.abs().max().item() + 6 * scale)
         self.centres = centres
         self.scale = scale
@@ -139,7 +147,7 @@ class Curves(PlanarDensity):
         scale: float,
         pace: float = 1.0,
     ) -> None:
-        check_positive(scale, "scale")
+        _check_length(scale, "scale")
         self.curve = curve
         self.scale = scale
         self.pace = pace
@@ -147,8 +155,13 @@ class Curves(PlanarDensity):
         path = torch.stack([curve(torch.full((len(t),), k), t) for k in range(components)])
         super().__init__(name, components, path.abs().max().item() + 6 * scale)
         travelled = np.append(0, path[0].diff(dim=0).norm(dim=1).cumsum(0))
-        pieces = math.ceil(travelled[-1] / (3 * scale)) + 1
-        ends = np.linspace(0, travelled[-1], pieces + 1)
+        pieces = travelled[-1] / (3 * scale) + 1
+        if not 16 * pieces * components < _MOST_TERMS:
+            raise ValueError(
+                f"scale: expected at most {_MOST_TERMS // 16} pieces of curve of length 3 × scale, "
+                f"got {pieces * components:.3g}; enlarge the scale."
+            )
+        ends = np.linspace(0, travelled[-1], math.ceil(pieces) + 1)
         self._nodes, self._weights = self._quadrature(np.interp(ends, travelled, t))
 
     def _quadrature(self, ends: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -161,11 +174,15 @@ class Curves(PlanarDensity):
         points = self.curve(component, t.repeat(self.components))
         return points, (weights / self.components).repeat(self.components)
 
+    @property
+    def _terms(self) -> int:
+        return len(self._nodes)
+
     def _log_prob(self, x: Tensor) -> Tensor:
         return _log_mixture(x, self._nodes, self._weights, self.scale)
 
     def _sample(self, component: Tensor, generator: Generator | None) -> Tensor:
-        u = torch.rand(len(component), generator=generator, dtype=torch.float64)
+        u = uniform((len(component),), _FLOAT64, generator)
         points = self.curve(component, u ** (1 / self.pace))
         return points + self.scale * _normal(len(component), generator)
 
@@ -174,7 +191,7 @@ class Checkerboard(PlanarDensity):
     """Uniform on the black squares, of side 2, of a board with ``squares`` × ``squares`` fields."""
 
     def __init__(self, squares: int) -> None:
-        check_count(squares, "squares")
+        check_count(squares, "squares", maximum=math.isqrt(_MOST_COMPONENTS))
         index = torch.arange(squares)
         row, column = (index[:, None] + index[None, :]).remainder(2).eq(0).nonzero().T
         # Whole numbers, so that the edges are exact in every dtype and no draw is rounded over one.
@@ -188,7 +205,7 @@ class Checkerboard(PlanarDensity):
         return torch.full_like(x[:, 0], level).masked_fill(~inside, -math.inf)
 
     def _sample(self, component: Tensor, generator: Generator | None) -> Tensor:
-        u = torch.rand(len(component), 2, generator=generator, dtype=torch.float64)
+        u = uniform((len(component), 2), _FLOAT64, generator)
         return self.centres.double()[component] + 2 * u - 1
 
 
@@ -213,20 +230,22 @@ class Pinwheel(PlanarDensity):
 
     With f ~ N((radius, 0), diag(radial², tangential²)) and r = ‖f‖, a draw from arm k is
 
-        x = R(2πk/K + rate · exp(r / radius)) f,    R(a) the rotation by the angle a.
+        x = R(2πk/K + rate · exp(min(r / radius, 16))) f,    R(a) the rotation by the angle a.
 
     A rotation whose angle depends on the radius alone keeps areas, and ‖x‖ = ‖f‖ undoes it, so
     p(x) is the mean over the arms of the Gaussian at the untwisted point. (Johnson et al., 2016,
     twist by the first coordinate of f instead of its length; the pictures are alike, but that
-    density has no closed form.)
+    density has no closed form.) Beyond 16 radii, after a million turns that no figure could
+    resolve, the arms are wound no further: the exponential would overflow.
     """
 
     def __init__(
         self, arms: int, radius: float, radial: float, tangential: float, rate: float
     ) -> None:
-        check_count(arms, "arms")
+        check_count(arms, "arms", maximum=_MOST_COMPONENTS)
+        check_between(rate, -1000, 1000, "rate")
         for name, value in {"radius": radius, "radial": radial, "tangential": tangential}.items():
-            check_positive(value, name)
+            _check_length(value, name)
         self.radius = radius
         self.rate = rate
         self._scales = torch.tensor([radial, tangential], dtype=torch.float64)
@@ -247,7 +266,9 @@ class Pinwheel(PlanarDensity):
         return _rotate(f, self._angle(component, f.norm(dim=1)))
 
     def _angle(self, arm: Tensor, r: Tensor) -> Tensor:
-        return 2 * math.pi * arm / self.components + self.rate * torch.exp(r / self.radius)
+        return 2 * math.pi * arm / self.components + self.rate * torch.exp(
+            (r / self.radius).clamp(max=16)
+        )
 
 
 def ring(modes: int = 8, radius: float = 2.0, scale: float = 0.1) -> Modes:
@@ -256,8 +277,8 @@ def ring(modes: int = 8, radius: float = 2.0, scale: float = 0.1) -> Modes:
     Eight of them with radius 2 and scale 0.02 are the ring on which Metz et al. (2017, *Unrolled
     generative adversarial networks*) count the modes that a generator has lost.
     """
-    check_count(modes, "modes")
-    check_positive(radius, "radius")
+    check_count(modes, "modes", maximum=_MOST_COMPONENTS)
+    _check_length(radius, "radius")
     angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return Modes("ring", radius * torch.stack([angle.cos(), angle.sin()], 1), scale)
 
@@ -267,8 +288,8 @@ def grid(side: int = 5, spacing: float = 2.0, scale: float = 0.1) -> Modes:
 
     The defaults with scale 0.05 are the grid of Srivastava et al. (2017, *VEEGAN*).
     """
-    check_count(side, "side")
-    check_positive(spacing, "spacing")
+    check_count(side, "side", maximum=math.isqrt(_MOST_COMPONENTS))
+    _check_length(spacing, "spacing")
     line = spacing * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
     return Modes("grid", torch.cartesian_prod(line, line), scale)
 
@@ -291,9 +312,9 @@ def spirals(arms: int = 2, turns: float = 1.5, radius: float = 3.0, scale: float
 
     The pace grows with the radius, so that the points lie about equally dense along an arm.
     """
-    check_count(arms, "arms")
-    check_positive(turns, "turns")
-    check_positive(radius, "radius")
+    check_count(arms, "arms", maximum=_MOST_COMPONENTS)
+    check_between(turns, 0, 100, "turns", ends=False)
+    _check_length(radius, "radius")
 
     def curve(component: Tensor, t: Tensor) -> Tensor:
         angle = 2 * math.pi * (turns * t + component.to(t) / arms)
@@ -322,7 +343,7 @@ def pinwheel(
 
 
 def _normal(n: int, generator: Generator | None) -> Tensor:
-    return torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    return normal((n, 2), _FLOAT64, generator)
 
 
 def _rotate(x: Tensor, angle: Tensor) -> Tensor:
@@ -333,7 +354,14 @@ def _rotate(x: Tensor, angle: Tensor) -> Tensor:
 
 def _log_mixture(x: Tensor, centres: Tensor, weights: Tensor, scale: float) -> Tensor:
     """log Σ_k w_k N(x; c_k, scale² I) for float64 rows ``x``."""
-    centres, weights = centres.to(x), weights.to(x)
-    squared = (x**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * x @ centres.T
-    log_terms = weights.log() - squared / (2 * scale**2)
+    centres = centres.to(x)
+    # Differences first: |x|² − 2xᵀc + |c|² would cancel where the scale is small or x far away.
+    across, up = (x[:, i, None] - centres[:, i] for i in (0, 1))
+    squared = across.square_().addcmul_(up, up)
+    log_terms = squared.mul_(-0.5 / scale**2).add_(weights.to(x).log())
     return torch.logsumexp(log_terms, 1) - math.log(2 * math.pi * scale**2)
+
+
+def _check_length(value: object, name: str) -> None:
+    """Raise unless ``value`` is a positive number whose square is one too."""
+    check_between(value, 1e-100, 1e100, name)

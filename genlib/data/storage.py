@@ -1,12 +1,9 @@
-"""Where data files lie, how they are checked, and what is said when they are not to be had."""
+"""Where data files lie, and what is said when they are not to be had."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
-
-from genlib.core.saving import DamagedFileError
 
 
 class DataUnavailableError(RuntimeError):
@@ -45,14 +42,3 @@ def data_folder() -> Path | None:
             f"GENLIB_DATA is set to {chosen}, which is not a folder, seen from {Path.cwd()}."
         )
     return folder
-
-
-def check_sha256(path: Path, expected: str, mend: str = "") -> None:
-    """Raise `DamagedFileError` unless the bytes of ``path`` have this SHA-256."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
-        raise DamagedFileError(
-            f"{path}: expected SHA-256 {expected}, found {found}; "
-            f"the file is truncated or altered and is not used. {mend}".rstrip()
-        )

@@ -24,12 +24,13 @@ import torch
 from torch import Generator, Tensor
 
 from genlib.core.saving import DamagedFileError, read_tree, write_tree
-from genlib.core.validation import check_count
-from genlib.data.dataset import Dataset
+from genlib.core.validation import check_between, check_count, check_flag
+from genlib.data.dataset import MOST_VALUES, Dataset, seeded
 from genlib.data.skeletons import SKELETONS, Point, Variant
 from genlib.data.storage import cache_folder
 
 _VERSION = 1  # of the drawing: part of the cache's key, to be raised when images change
+_LARGEST_SIDE = 1024
 _IMAGES_AT_ONCE = 16  # keeps the distances of a tile in the processor's cache
 
 
@@ -61,9 +62,9 @@ def strokes(
     Parameters
     ----------
     n
-        Number of images in all, at least 10.
+        Number of images in all, at least 10, and not more than 2³¹ pixels.
     size
-        Side of an image in pixels, at least 8.
+        Side of an image in pixels, 8 to 1024.
     variation
         Factor on all random deviations. 0 draws each variant in one clean way.
     cache
@@ -72,18 +73,19 @@ def strokes(
     Raises
     ------
     TypeError, ValueError
-        If ``n`` or ``size`` is too small, or ``variation`` is not in [0, 2].
+        If ``n`` or ``size`` is out of range, or ``variation`` is not in [0, 2].
 
     Warns
     -----
     UserWarning
-        If the cached file is damaged (it is not used, but made anew), or cannot be written.
+        If the cached file is damaged or holds something else (it is not used, but made anew), or
+        if it cannot be written.
     """
-    check_count(n, minimum=10)
-    check_count(size, "size", minimum=8)
-    check_count(seed, "seed", minimum=0)
-    if not 0 <= variation <= 2:
-        raise ValueError(f"variation: expected a number in [0, 2], got {variation}.")
+    check_count(size, "size", minimum=8, maximum=_LARGEST_SIDE)
+    check_count(n, minimum=10, maximum=MOST_VALUES // size**2)
+    check_between(variation, 0, 2, "variation")
+    check_flag(cache, "cache")
+    seeded(seed)  # or say what is wrong with it
     arguments = {"n": n, "size": size, "seed": seed, "variation": float(variation)}
     parts = _cached(arguments) if cache else _drawn(**arguments)
     pixels, labels = parts.pop("pixels"), parts.pop("labels")
@@ -106,14 +108,23 @@ def _cached(arguments: dict[str, float]) -> dict[str, Tensor]:
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     path = cache_folder() / "strokes" / f"{digest}.safetensors"
     try:
-        return read_tree(path)["parts"]
-    except FileNotFoundError:
-        pass
+        return _kept(path, key)
     except DamagedFileError as error:
         warnings.warn(f"{error} The images are drawn anew.", stacklevel=3)
+    except OSError:
+        pass  # it is not there, or out of reach, which the attempt to write it will show
     parts = _drawn(**arguments)
     _keep(path, {"key": key, "parts": parts})
     return parts
+
+
+def _kept(path: Path, key: dict[str, float]) -> dict[str, Tensor]:
+    """The parts in the cached file at ``path``, which says itself what it holds."""
+    tree = read_tree(path)
+    found = tree.get("key") if isinstance(tree, dict) else None
+    if found != key:
+        raise DamagedFileError(f"{path}: expected stroke digits of {key}, found {found}.")
+    return tree["parts"]
 
 
 def _keep(path: Path, tree: dict[str, object]) -> None:
@@ -130,7 +141,7 @@ def _keep(path: Path, tree: dict[str, object]) -> None:
 
 def _drawn(n: int, size: int, seed: int, variation: float) -> dict[str, Tensor]:
     """Pixels (n, size, size) uint8, labels (n,), and the factors by name."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     labels = (torch.arange(n) % len(SKELETONS))[torch.randperm(n, generator=generator)]
     factors = _draw_factors(labels, variation, generator)
     segments = max(48, size)

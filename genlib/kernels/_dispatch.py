@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
+from torch import Tensor
 
 try:
     import triton
@@ -36,3 +37,20 @@ def launch(
     """Run ``kernel`` over ``grid`` on ``device``, with products and sums fused."""
     with torch.cuda.device(device if device.type == "cuda" else -1):
         kernel[grid](*arguments, **constants, enable_fp_fusion=True)
+
+
+def undo_autocast(like: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """``others``, in the dtype of ``like`` where autocast has made them shorter.
+
+    A layer under `torch.autocast` answers in float16 or bfloat16 to a caller who knows of float32
+    only. Kernels, like torch's own softmax, compute in full; without autocast, mixed dtypes are
+    an error of the caller's.
+    """
+    device = like.device.type if isinstance(like, Tensor) else "cpu"
+    if not torch.is_autocast_enabled(device):
+        return others
+    short = torch.get_autocast_dtype(device)
+    return tuple(
+        other.to(like.dtype) if isinstance(other, Tensor) and other.dtype == short else other
+        for other in others
+    )

@@ -19,20 +19,25 @@ _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
-def parallel_map(function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+def parallel_map(
+    function: Callable[[Part], Result], parts: Iterable[Part], *, serial: bool = False
+) -> list[Result]:
     """``[function(part) for part in parts]`` without autograd, on as many threads as torch uses.
 
-    The parts must be independent of each other. Torch's settings are left as they are.
+    The parts must be independent of each other. Torch's settings are left as they are. A part that
+    is the only one runs where it is called, and torch may divide its operations; with ``serial`` it
+    has a thread of its own, where torch does not.
     """
     parts = list(parts)
     threads = min(torch.get_num_threads(), len(parts))
+    apart = threads > 1 or (serial and threads == 1 < torch.get_num_threads())
     inference = torch.is_inference_mode_enabled()
 
     def run(part: Part) -> Result:
         with torch.inference_mode(inference), torch.no_grad():
             return function(part)
 
-    return list(map(run, parts) if threads < 2 else _threads(threads).map(run, parts))
+    return list(_threads(threads).map(run, parts) if apart else map(run, parts))
 
 
 def once(make: Callable[[], Result]) -> Callable[[], Result]:

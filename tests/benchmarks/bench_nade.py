@@ -16,7 +16,7 @@ from genlib.kernels.nade import nade_logits, nade_logits_reference, nade_sample
 from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
 
 GENLIB, LOOP, WHOLE = "genlib", "loop over pixels", "vectorised torch"
-PASSES = "a full pass for each pixel"
+DENSE, PASSES = "all units for each pixel", "a full pass for each pixel"
 TASKS = ("logits", "logits and gradients", "sampling")
 
 
@@ -31,7 +31,8 @@ def run(
         "dtype": "float32",
         "rounds": rounds,
         "pixels that are one": rounded(_data(size, hidden, device)[0].mean().item(), 2),
-        "sampling": "the peer makes one full pass of genlib's own logits for each pixel",
+        "sampling": "for each pixel, peers compute all hidden units of the running sum anew, or "
+        "make one full pass of genlib's own logits",
         "seconds": "median of a call; every contender is called once a round",
         "times genlib": "seconds over those of genlib",
         "memory": "most megabytes that a call adds, in a process that has made a small one",
@@ -70,8 +71,9 @@ def _data(size: int, hidden: int, device: str) -> tuple[Tensor, ...]:
     x = strokes(2 * size, size=28).binarized().flat().train[:size]
     generator = torch.Generator().manual_seed(0)
     shapes = (784, hidden), (hidden,), (784, hidden), (784,)
-    weights = (0.05 * torch.randn(*shape, generator=generator) for shape in shapes)
-    return tuple(part.to(device) for part in (x, *weights))
+    w, c, v, b = (0.05 * torch.randn(*shape, generator=generator) for shape in shapes)
+    b += x.mean().logit()  # so that draws have as many ones as the data
+    return tuple(part.to(device) for part in (x, w, c, v, b))
 
 
 def _contenders(task: str, given: tuple[Tensor, ...]) -> dict[str, Callable[[], object]]:
@@ -80,6 +82,7 @@ def _contenders(task: str, given: tuple[Tensor, ...]) -> dict[str, Callable[[], 
         u = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
         return {
             GENLIB: lambda: nade_sample(u, *weights),
+            DENSE: lambda: _sample_densely(u, *weights),
             PASSES: lambda: _sample_by_passes(u, *weights),
         }
     functions = {GENLIB: nade_logits, LOOP: nade_logits_reference, WHOLE: _vectorised_logits}
@@ -96,6 +99,16 @@ def _vectorised_logits(x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) ->
     terms = x[:, :, None] * w
     h = (terms.cumsum(1) - terms + c).sigmoid()
     return (h * v).sum(2) + b
+
+
+def _sample_densely(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
+    a, x = c.repeat(len(u), 1), torch.empty_like(u.T)
+    h = torch.empty_like(a)
+    for i in range(u.shape[1]):
+        torch.sigmoid(a, out=h)
+        x[i] = u[:, i] < torch.mv(h, v[i]).add_(b[i]).sigmoid_()
+        a.addr_(x[i], w[i])
+    return x.T
 
 
 def _sample_by_passes(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:

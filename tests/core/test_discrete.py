@@ -18,6 +18,8 @@ from genlib.core.discrete import (
     place_values,
     state_counts,
     state_space,
+    to_states,
+    to_values,
 )
 from genlib.core.validation import check_event, describe
 
@@ -150,3 +152,16 @@ class TestFiniteEvents:
     )
     def test_none_where_they_are_too_many_or_infinite(self, support, size):
         assert finite_events(support, torch.Size([size])) is None
+
+
+@pytest.mark.parametrize("levels", [3, 5, 255, 256])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_levels_and_their_states_turn_into_each_other(levels, dtype):
+    """Values k/(L − 1), as numpy divides them, and those a thousandth of a level off."""
+    values = torch.from_numpy(np.arange(levels) / (levels - 1)).to(dtype)
+    states = torch.arange(levels)
+    assert torch.equal(to_values(states, Levels(levels), dtype), values)
+    assert torch.equal(to_states(values, Levels(levels)), states)
+    assert torch.equal(to_states(values + 9e-4 / (levels - 1), Levels(levels)), states)
+    assert torch.equal(to_states(states.to(dtype), States((levels,) * levels)), states)
+    assert torch.equal(to_values(states, States((levels,) * levels), dtype), states.to(dtype))

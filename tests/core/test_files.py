@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -142,6 +144,88 @@ def test_a_link_stays_a_link(path):
     with atomic_write(link) as temporary:
         temporary.write_bytes(NEW)
     assert link.is_symlink() and path.read_bytes() == NEW
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o600, 0o755, 0o666])
+def test_a_file_keeps_its_permissions(path, mode):
+    path.chmod(mode)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(NEW)
+    assert path.read_bytes() == NEW
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_new_file_has_the_permissions_that_the_system_gives(path):
+    plain, ours = path.with_name("plain"), path.with_name("ours")
+    plain.touch()
+    with atomic_write(ours) as temporary:
+        temporary.write_bytes(NEW)
+    assert ours.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o000])
+def test_a_read_only_file_is_left_alone_even_by_root(path, mode):
+    path.chmod(mode)
+    with (
+        pytest.raises(PermissionError, match=r"safetensors: the file is read-only; make it wri"),
+        atomic_write(path) as temporary,
+    ):
+        temporary.write_bytes(NEW)
+    path.chmod(0o600)
+    assert path.read_bytes() == OLD
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_fifo_and_a_socket_are_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        for name, kind in {"fifo": "a FIFO", "link": "a FIFO", "socket": "a socket"}.items():
+            with (
+                pytest.raises(FileExistsError, match=f"a regular file or none, found {kind}; ch"),
+                atomic_write(tmp_path / name) as temporary,
+            ):
+                temporary.write_bytes(NEW)
+        assert stat.S_ISSOCK((tmp_path / "socket").stat().st_mode)
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "link", "socket"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(stat.S_IFCHR, "a character device"), (stat.S_IFBLK, "a block device")]
+)
+def test_a_device_is_never_replaced(path, monkeypatch, kind, words):
+    # No device is put at risk: an ordinary file says that it is one.
+    found = os.stat_result((kind | 0o666, *[0] * 9))
+    monkeypatch.setattr(type(path), "stat", lambda self: found)
+    with pytest.raises(FileExistsError, match=f"found {words}; choose another name"):
+        files._permissions(path)
+
+
+def test_a_name_as_long_as_the_disk_takes_it_can_be_written(path):
+    long = path.with_name("é" * 121 + ".safetensors")
+    for content in (OLD, NEW):
+        with atomic_write(long) as temporary:
+            temporary.write_bytes(content)
+    assert long.read_bytes() == NEW
+    assert sorted(os.listdir(path.parent)) == sorted([path.name, long.name])
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (b"weights", TypeError, r"path: expected a string or a pathlib.Path, got b'weights'"),
+        (1, TypeError, "path: expected a string or a pathlib.Path, got 1"),
+        (None, TypeError, "path: expected a string or a pathlib.Path, got None"),
+        ("a\0b", ValueError, r"path: expected no null character, got 'a\\x00b'"),
+        ("a" * 256, ValueError, "names of at most 255 bytes, got one of 256: a{40}…; choose"),
+        ("é" * 128 + "/a", ValueError, "names of at most 255 bytes, got one of 256: é{40}…; ch"),
+    ],
+)
+def test_what_is_no_name_of_a_file_is_refused(bad, error, message):
+    with pytest.raises(error, match=message), atomic_write(bad):
+        pass
 
 
 def test_misuse_is_named(path):

@@ -68,7 +68,7 @@ class TestPhotos:
         assert data.photo("rocket", grey=True).max() <= 1
 
     def test_an_unknown_name_lists_the_known(self):
-        with pytest.raises(ValueError, match=r"expected one of astronaut, .*; got 'lena'"):
+        with pytest.raises(ValueError, match=r"name: expected one of 'astronaut', .*, got 'lena'"):
             data.photo("lena")
 
     def test_a_picture_missing_from_the_wheel_is_unknown_too(self, monkeypatch, tmp_path):
@@ -112,6 +112,12 @@ class TestPatches:
             data.patches(image, 2, stride=0)
         with pytest.raises(ValueError, match="n: expected at least 1"):
             data.patches(image, 2, n=0)
+        with pytest.raises(ValueError, match="n: expected at most 536870912, got"):
+            data.patches(image, 2, n=2**30)
+        with pytest.raises(
+            TypeError, match=r"generator: expected a torch.Generator or None, got 3"
+        ):
+            data.patches(image, 2, n=2, generator=3)
 
 
 def test_colours_are_the_pixels_row_by_row():
@@ -131,5 +137,20 @@ class TestText:
 
     def test_one_topic(self):
         assert data.text("lists") in data.text()
-        with pytest.raises(ValueError, match=r"expected one of .*lists.*; got 'cheese'"):
+        with pytest.raises(ValueError, match=r"topic: expected one of .*'lists', .*, got 'cheese'"):
             data.text("cheese")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: data.faces(background="no"), TypeError, "background: expected True or False"),
+        (lambda: data.photo("coffee", grey="no"), TypeError, "grey: expected True or False, got"),
+        (lambda: data.photo(["coffee"]), ValueError, r"name: expected .*, got \['coffee'\]"),
+        (lambda: data.text(["lists"]), ValueError, r"topic: expected one of .*, got \['lists'\]"),
+        (lambda: data.colours(torch.zeros(1, 2, 2, device="meta")), ValueError, "image: .* meta"),
+    ],
+)
+def test_refusals(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

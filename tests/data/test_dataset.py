@@ -6,6 +6,8 @@ from scipy import stats
 
 from genlib.data import Dataset, Splits
 
+X = torch.ones(3, 2)
+
 
 def toy(sizes=(40, 12, 8), event=(1, 2, 3)):
     """Grey examples whose label and factor can be told from their first value."""
@@ -224,3 +226,32 @@ class TestRefusals:
             toy().of_classes([])
         with pytest.raises(ValueError, match="no labels"):
             Dataset(torch.ones(3, 2)).of_classes([0])
+
+    @pytest.mark.parametrize(
+        ("call", "error", "message"),
+        [
+            (lambda: toy().of_classes(1), TypeError, "classes: expected a collection .*, got 1"),
+            (lambda: toy().of_classes("01"), TypeError, "classes: expected a collection"),
+            (lambda: toy().of_classes([[0]]), ValueError, r"classes: .*, got \[\[0\]\]"),
+            (lambda: toy().binarized("a"), TypeError, r"threshold: .* \(0, 1\), got 'a'"),
+            (lambda: toy().stochastically_binarized("a"), TypeError, "seed: expected an integer"),
+            (lambda: toy().stochastically_binarized(2**64), ValueError, "seed: expected at most"),
+            (lambda: toy().dynamically_binarized(3), TypeError, "generator: expected .* got 3"),
+            (lambda: toy().subset(3, seed=-1), ValueError, "seed: expected at least 0, got -1"),
+            (lambda: Dataset(torch.ones(2, 2).to_sparse()), TypeError, "train: .* dense"),
+            (lambda: Dataset(torch.ones(2, 2, device="meta")), ValueError, "train: .* meta"),
+            (lambda: Dataset(X, labels=torch.zeros(3)), TypeError, "labels: .* Splits, got Tensor"),
+            (lambda: Dataset(X, labels=Splits([0, 1, 2])), TypeError, "labels.train: .* got list"),
+            (lambda: Dataset(X, factors=[1]), TypeError, "factors: expected a mapping of Splits"),
+            (lambda: Dataset(X, factors={"a": 1}), TypeError, r"factors\['a'\]: .* got int"),
+            (
+                lambda: Dataset(X, factors={"a": Splits(torch.tensor(1.0))}),
+                ValueError,
+                r"factors\['a'\].train: expected shape \(N, ...\), got \(\)",
+            ),
+            (lambda: Dataset.cut([1, 2], None), TypeError, "rows: expected a torch.Tensor, got li"),
+        ],
+    )
+    def test_calls(self, call, error, message):
+        with pytest.raises(error, match=message):
+            call()

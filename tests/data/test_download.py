@@ -44,14 +44,13 @@ def server(tmp_path):
 
 
 def pack_idx(array):
-    """The idx format, gzipped: two zero bytes, type 8, number of sizes, sizes, values."""
-    head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-    return gzip.compress(head + array.tobytes())
+    """The idx format: two zero bytes, type 8, number of sizes, sizes, values."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
 @pytest.fixture
 def little_mnist(monkeypatch):
-    """Contents by file name of an MNIST of 17 + 6 images, whose checksums are the expected ones."""
+    """Arrays and gzipped files of an MNIST of 17 + 6 images, whose checksums are the expected."""
     rng = np.random.default_rng(0)
     arrays = {}
     for part, n in {"train": 17, "t10k": 6}.items():
@@ -61,7 +60,7 @@ def little_mnist(monkeypatch):
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     monkeypatch.setattr(download, "_MNIST_SHA256", checksums)
     monkeypatch.setattr(download, "_MNIST_VALID", 5)
-    return arrays, {f"{name}.gz": content for name, content in files.items()}
+    return arrays, {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
 
 
 @pytest.fixture
@@ -85,6 +84,9 @@ MESSAGES = [
 ]
 
 
+TEXT = "".join(f"{label}\t{message}\n" for label, message in MESSAGES).encode()
+
+
 def pack_messages(text, member="SMSSpamCollection"):
     buffer = io.BytesIO()
     with ZipFile(buffer, "w") as archive:
@@ -96,14 +98,28 @@ def pack_messages(text, member="SMSSpamCollection"):
 @pytest.fixture
 def little_sms(monkeypatch):
     """A collection of five messages by file name, whose checksum is the expected one."""
-    content = pack_messages("".join(f"{label}\t{message}\n" for label, message in MESSAGES))
-    monkeypatch.setattr(download, "_SMS_SHA256", hashlib.sha256(content).hexdigest())
-    return {"smsspamcollection.zip": content}
+    monkeypatch.setattr(download, "_SMS_SHA256", hashlib.sha256(TEXT).hexdigest())
+    return {"smsspamcollection.zip": pack_messages(TEXT)}
 
 
-def put(folder, files):
+# How people have MNIST's files: what they call each, and what they have done to its content.
+PACKED = {
+    "gzipped anew": lambda name, content: (f"{name}.gz", gzip.compress(content, 1, mtime=0)),
+    "unpacked": lambda name, content: (name, content),
+    "unpacked, with a dot": lambda name, content: (name.replace("-idx", ".idx"), content),
+    "gzipped, with a dot": lambda name, content: (
+        name.replace("-idx", ".idx") + ".gz",
+        gzip.compress(content, 1),
+    ),
+    "unpacked, but called .gz": lambda name, content: (f"{name}.gz", content),
+}
+
+
+def put(folder, files, packed=None):
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
+        if packed is not None:
+            name, content = PACKED[packed](name, content)
         (folder / name).write_bytes(content)
 
 
@@ -128,22 +144,54 @@ class TestOwnFolder:
         assert_mnist(data.mnist(), arrays)
         assert not cache.exists()
 
-    @pytest.mark.parametrize("damage", ["cut", "flip"])
-    def test_a_damaged_file_is_named_with_both_checksums(
+    @pytest.mark.parametrize("packed", PACKED)
+    @pytest.mark.parametrize("folder", ["mnist", ".", "MNIST/raw"])
+    def test_however_people_have_packed_them(
+        self, folder, packed, little_mnist, tmp_path, monkeypatch, cache
+    ):
+        arrays, _ = little_mnist
+        put(tmp_path / folder, {name: pack_idx(array) for name, array in arrays.items()}, packed)
+        monkeypatch.setenv("GENLIB_DATA", str(tmp_path))
+        assert_mnist(data.mnist(), arrays)
+        assert not cache.exists()
+
+    @pytest.mark.parametrize("packed", PACKED)
+    @pytest.mark.parametrize("damage", ["cut", "flip", "longer"])
+    def test_other_content_is_named_with_both_checksums(
+        self, damage, packed, little_mnist, tmp_path, monkeypatch
+    ):
+        arrays, _ = little_mnist
+        files = {name: pack_idx(array) for name, array in arrays.items()}
+        name = "t10k-images-idx3-ubyte"
+        original = files[name]
+        content = bytearray(original)
+        content[500] ^= 1
+        files[name] = {"flip": bytes(content), "cut": original[:-1], "longer": original + b"?"}[
+            damage
+        ]
+        put(tmp_path, files, packed)
+        monkeypatch.setenv("GENLIB_DATA", str(tmp_path))
+        expected, found = (hashlib.sha256(c).hexdigest() for c in (original, files[name]))
+        with pytest.raises(
+            DamagedFileError,
+            match=f"t10k-images.idx3-ubyte.*: expected content with SHA-256 {expected}, found "
+            f"{found}; .*not used. Remove it to have it downloaded",
+        ):
+            data.mnist()
+
+    @pytest.mark.parametrize("damage", [b"", b"not gzip", b"\x1f\x8b", "cut", "flip", b"PK"])
+    def test_what_cannot_be_unpacked_is_named_and_left_as_it_is(
         self, damage, little_mnist, tmp_path, monkeypatch
     ):
         _, files = little_mnist
         put(tmp_path, files)
         name = "train-images-idx3-ubyte.gz"
-        content = bytearray(files[name])
-        content[500] ^= 1
-        content = content if damage == "flip" else files[name][:-100]
+        flipped = bytearray(files[name])
+        flipped[500] ^= 1
+        content = {"cut": files[name][:-100], "flip": flipped}.get(damage, damage)
         (tmp_path / name).write_bytes(content)
         monkeypatch.setenv("GENLIB_DATA", str(tmp_path))
-        expected, found = (hashlib.sha256(c).hexdigest() for c in (files[name], content))
-        with pytest.raises(DamagedFileError, match=f"{name}: expected SHA-256 {expected}, found "):
-            data.mnist()
-        with pytest.raises(DamagedFileError, match=f"{found}; .*not used. Remove it to have it"):
+        with pytest.raises(DamagedFileError, match=rf"{name}: expected content with SHA-256 .* an"):
             data.mnist()
         assert (tmp_path / name).read_bytes() == content
 
@@ -152,18 +200,6 @@ class TestOwnFolder:
         for load in (data.mnist, data.binarized_mnist, data.sms_spam):
             with pytest.raises(data.DataUnavailableError, match="is set to /no/such/folder, which"):
                 load()
-
-    def test_an_idx_file_of_another_kind(self, tmp_path):
-        file = tmp_path / "x.gz"
-        for content in [
-            b"not gzip",
-            gzip.compress(b"\0\0"),
-            gzip.compress(struct.pack(">HBBI", 0, 13, 1, 2) + b"12"),
-            gzip.compress(struct.pack(">HBBI", 0, 8, 1, 3) + b"12"),
-        ]:
-            file.write_bytes(content)
-            with pytest.raises(DamagedFileError, match=r"x.gz: cannot be read as an idx file"):
-                download._read_idx(file)
 
 
 class TestDownload:
@@ -189,7 +225,9 @@ class TestDownload:
         put(folder, files)
         monkeypatch.setattr(download, "_MNIST_MIRRORS", [address])
         put(cache / "mnist", {name: content[:-1] for name, content in files.items()})
-        with pytest.warns(UserWarning, match="truncated or altered .* downloaded again") as caught:
+        with pytest.warns(
+            UserWarning, match="truncated, altered, or another.* downloaded again"
+        ) as caught:
             assert_mnist(data.mnist(), arrays)
         assert len(caught) == 4
         assert_mnist(data.mnist(), arrays)
@@ -199,7 +237,8 @@ class TestDownload:
             data.mnist()
         message = str(caught.value)
         assert message.startswith("MNIST is not on this machine and could not be downloaded: ")
-        assert f"train-images-idx3-ubyte.gz in {cache / 'mnist'}" in message
+        assert "looked for train-images-idx3-ubyte.gz or train-images-idx3-ubyte or" in message
+        assert f" in {cache / 'mnist'}, then tried " in message
         for mirror in download._MNIST_MIRRORS:
             assert f"{mirror} (ConnectionError" in message
         assert message.endswith("copy the files into a folder and set GENLIB_DATA to its path.")
@@ -210,7 +249,7 @@ class TestDownload:
         folder, address = server
         put(folder, {name: content[:-1] for name, content in files.items()})
         monkeypatch.setattr(download, "_MNIST_MIRRORS", [address])
-        with pytest.raises(data.DataUnavailableError, match="expected SHA-256"):
+        with pytest.raises(data.DataUnavailableError, match="expected content with SHA-256"):
             data.mnist()
         assert not list(cache.rglob("*.*"))
 
@@ -261,11 +300,50 @@ class TestMessages:
         assert found.licence == "CC BY 4.0" and "Almeida" in found.source
         assert not cache.exists()
 
-    def test_an_altered_file_is_named(self, little_sms, tmp_path, monkeypatch):
-        put(tmp_path, {name: content + b"?" for name, content in little_sms.items()})
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("SMSSpamCollection", TEXT),
+            ("SMSSpamCollection.txt", TEXT),
+            ("smsspamcollection.zip", pack_messages(TEXT, "SMSSpamCollection.txt")),
+            ("smsspamcollection.zip", pack_messages(TEXT, "SMSSpamCollection/SMSSpamCollection")),
+            ("sms+spam+collection.zip", pack_messages(TEXT)),
+            ("smsspamcollection.zip", TEXT),
+        ],
+        ids=["text", "txt", "new zip", "folder in zip", "UCI's name", "text called zip"],
+    )
+    def test_however_people_have_packed_it(
+        self, name, content, little_sms, tmp_path, monkeypatch, cache
+    ):
+        put(tmp_path, {name: content})
         monkeypatch.setenv("GENLIB_DATA", str(tmp_path))
-        with pytest.raises(DamagedFileError, match=r"smsspamcollection.zip: expected SHA-256 "):
+        self.assert_messages(data.sms_spam(download=False))
+        assert not cache.exists()
+
+    @pytest.mark.parametrize(
+        ("content", "found"),
+        [
+            (b"", "[0-9a-f]{64}"),
+            (TEXT + b"?", "[0-9a-f]{64}"),
+            (TEXT.replace(b"\n", b"\r\n"), "[0-9a-f]{64}"),
+            (pack_messages(TEXT.replace(b"900", b"800")), "[0-9a-f]{64}"),
+            (pack_messages(TEXT)[:-1], "a file that cannot be unpacked"),
+            (b"PK half a file", "a file that cannot be unpacked"),
+            (pack_messages(TEXT, "another"), ".* the archive has no SMSSpamCollection"),
+        ],
+        ids=["empty", "longer", "line ends", "altered", "cut", "half", "member"],
+    )
+    def test_other_content_is_named(self, content, found, little_sms, tmp_path, monkeypatch):
+        put(tmp_path, {"smsspamcollection.zip": content})
+        monkeypatch.setenv("GENLIB_DATA", str(tmp_path))
+        with pytest.raises(
+            DamagedFileError, match=rf"smsspamcollection.zip: expected content .*, found {found}"
+        ):
             data.sms_spam()
+
+    def test_whether_to_download_is_said_by_true_or_false(self):
+        with pytest.raises(TypeError, match="download: expected True or False, got 'no'"):
+            data.sms_spam(download="no")
 
     @pytest.mark.parametrize("name", ["smsspamcollection.zip", "sms+spam+collection.zip"])
     def test_either_name_at_the_owner_fills_the_cache(
@@ -289,7 +367,9 @@ class TestMessages:
         put(folder, little_sms)
         monkeypatch.setattr(download, "_SMS_URLS", [f"{address}smsspamcollection.zip"])
         put(cache / "sms_spam", {"smsspamcollection.zip": b"PK half a file"})
-        with pytest.warns(UserWarning, match="truncated or altered .* downloaded again") as caught:
+        with pytest.warns(
+            UserWarning, match="truncated, altered, or another.* downloaded again"
+        ) as caught:
             self.assert_messages(data.sms_spam())
         assert [warning.filename for warning in caught] == [__file__]
         self.assert_messages(data.sms_spam())
@@ -299,27 +379,12 @@ class TestMessages:
             data.sms_spam()
         message = str(caught.value)
         assert message.startswith("The SMS Spam Collection is not on this machine and could not be")
-        assert f"smsspamcollection.zip in {cache / 'sms_spam'}" in message
+        assert "looked for smsspamcollection.zip or sms+spam+collection.zip or SMS" in message
+        assert f" in {cache / 'sms_spam'}, then tried " in message
         assert "machine-learning-databases/00228/ (ConnectionError" in message
         assert "public/228/sms+spam+collection.zip (ConnectionError" in message
         assert message.endswith("copy the files into a folder and set GENLIB_DATA to its path.")
         assert not list(cache.rglob("*.*"))
-
-    @pytest.mark.parametrize(
-        "content",
-        [
-            b"not a zip file",
-            pack_messages("ham\thello\n", member="another"),
-            pack_messages("hello without a label\n"),
-            pack_messages("eggs\thello\n"),
-            pack_messages(b"ham\t\xff\n"),
-        ],
-        ids=["zip", "member", "tab", "label", "encoding"],
-    )
-    def test_a_file_of_another_kind(self, content, tmp_path):
-        (tmp_path / "x.zip").write_bytes(content)
-        with pytest.raises(DamagedFileError, match=r"x.zip: cannot be read as labelled messages"):
-            download._read_messages(tmp_path / "x.zip")
 
 
 class TestBinarized:
@@ -432,11 +497,25 @@ class TestRealFiles:
         assert mnist.labels.train[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
         assert mnist.labels.test[:5].tolist() == [7, 2, 1, 0, 4]
 
+    @pytest.mark.parametrize("packed", PACKED)
+    def test_mnist_however_people_have_packed_it(self, packed, tmp_path, monkeypatch):
+        whole = data.mnist()
+        files = {}
+        for name in download._MNIST_SHA256:
+            found = next(Path(REAL).resolve().rglob(f"{name}.gz"))
+            files[name] = gzip.decompress(found.read_bytes())
+        put(tmp_path / "MNIST" / "raw", files, packed)
+        monkeypatch.setenv("GENLIB_DATA", str(tmp_path))
+        again = data.mnist()
+        for split in ("train", "valid", "test"):
+            assert torch.equal(getattr(again, split), getattr(whole, split))
+            assert torch.equal(getattr(again.labels, split), getattr(whole.labels, split))
+
     def test_sms_spam(self):
-        folder = Path(os.environ["GENLIB_DATA"])
-        if not any((folder / place / download._SMS_FILE).is_file() for place in ("sms_spam", ".")):
+        try:
+            sms = data.sms_spam(download=False)
+        except data.DataUnavailableError:
             pytest.skip("GENLIB_DATA has no SMS Spam Collection")
-        sms = data.sms_spam()
         # The numbers of its readme.
         assert len(sms.messages) == 5574 and sms.labels.bincount().tolist() == [4827, 747]
         assert all(sms.messages)

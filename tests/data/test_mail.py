@@ -187,6 +187,13 @@ class TestObserved:
             little.log_prob(x, observed=observed), little.log_prob(other, observed=observed)
         )
 
+    def test_one_mask_holds_for_every_row(self, little, cut):
+        x, observed = cut
+        every = observed[2].expand_as(observed)
+        assert torch.equal(
+            little.log_prob(x, observed=observed[2]), little.log_prob(x, observed=every)
+        )
+
     def test_with_all_words_or_none(self, little):
         everything = torch.ones_like(MAILS, dtype=torch.bool)
         assert torch.equal(little.log_prob(MAILS, observed=everything), little.log_prob(MAILS))
@@ -281,6 +288,7 @@ class TestTheFullMail:
 
 
 X = torch.zeros(4, 36)
+META = torch.zeros(4, 36, device="meta")
 
 
 @pytest.mark.parametrize(
@@ -321,9 +329,29 @@ X = torch.zeros(4, 36)
         ),
         (lambda: data.mail().log_prob(X, torch.zeros(3).long()), ValueError, r"shape \(4,\), got"),
         (lambda: data.mail().log_prob(X, torch.zeros(4)), TypeError, "y: expected integer labels"),
-        (lambda: data.mail().posterior(X, X), TypeError, "observed: .*torch.bool, got torch.float"),
-        (lambda: data.mail().posterior(X, [True]), TypeError, "observed: .*torch.bool, got list"),
-        (lambda: data.mail().posterior(X, X[0] == 0), ValueError, r"observed: .*\(4, 36\), got"),
+        (lambda: data.mail().posterior(X, X), TypeError, "observed: .*torch.bool.* got torch.flo"),
+        (lambda: data.mail().posterior(X, [True]), TypeError, "observed: .*torch.Tensor, got list"),
+        (
+            lambda: data.mail().posterior(X, X[:3] == 0),
+            ValueError,
+            r"observed: .*\(4, 36\) for one",
+        ),
+        (lambda: data.mail().posterior(X, META == 0), ValueError, "observed: .* meta device"),
+        (lambda: data.mail().posterior(META), ValueError, "x: .* meta device"),
+        (lambda: data.mail().log_prob(X, META[:, 0].long()), ValueError, "y: .* meta device"),
+        (lambda: data.mail("a"), TypeError, r"dependence: expected a number in \[0, 1\], got 'a'"),
+        (lambda: data.mail(spam=None), TypeError, r"spam: .* inside \(0, 1\), got None"),
+        (lambda: data.Mail(None), TypeError, "groups: expected a list of mappings .* got None"),
+        (lambda: data.Mail("ab"), TypeError, "groups: expected a list of mappings .* got 'ab'"),
+        (lambda: data.Mail([{"a": 0.5}]), ValueError, r"p\(a \| ham\) and .*, got 0.5"),
+        (lambda: data.Mail([{"a": ("b", 0.5)}]), ValueError, r"p\(a \| ham\) and .*, got \('b'"),
+        (lambda: data.mail().sample(2**40), ValueError, "n: expected at most 59652323, got"),
+        (lambda: data.mail().sample(3, 4), TypeError, "generator: expected .* got 4"),
+        (
+            lambda: data.mail().dataset(10, seed="a"),
+            TypeError,
+            "seed: expected an integer, got 'a'",
+        ),
         (lambda: data.mail().sample(0), ValueError, "n: expected at least 1, got 0"),
         (lambda: data.mail().dataset(9), ValueError, "n: expected at least 10, got 9"),
     ],

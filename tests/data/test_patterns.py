@@ -26,7 +26,7 @@ def test_three_by_three_has_fourteen():
     assert bars_and_stripes(3).train.shape == (14, 9)
 
 
-@pytest.mark.parametrize("n", [0, 13])
+@pytest.mark.parametrize("n", [0, 13, 20_000, 2**40, 10**4000])
 def test_sizes_out_of_range(n):
     with pytest.raises(ValueError, match="n: expected at"):
         bars_and_stripes(n)

@@ -197,14 +197,71 @@ def test_checkerboard_is_flat_on_the_black_squares_and_nothing_off_them():
     ("make", "message"),
     [
         (lambda: data.ring(modes=0), "modes: expected at least 1, got 0"),
-        (lambda: data.ring(scale=0.0), "scale: expected a positive finite number, got 0"),
-        (lambda: data.grid(spacing=-1.0), "spacing: expected a positive"),
-        (lambda: data.two_moons(scale=float("inf")), "scale: expected a positive finite"),
-        (lambda: data.spirals(turns=0.0), "turns: expected a positive"),
+        (lambda: data.ring(modes=2**40), "modes: expected at most 1024, got 1099511627776"),
+        (lambda: data.ring(scale=0.0), r"scale: expected a number in \[1e-100, 1e\+100\], got 0.0"),
+        (lambda: data.ring(radius=5e-324), "radius: expected a number in .*, got 5e-324"),
+        (lambda: data.grid(side=2**40), "side: expected at most 32"),
+        (lambda: data.grid(spacing=-1.0), "spacing: expected a number in"),
+        (lambda: data.two_moons(scale=float("inf")), "scale: expected .*, got inf"),
+        (lambda: data.two_moons(scale=1e-9), r"at most 4096 pieces .*, got 2.09e\+09; enlarge the"),
+        (lambda: data.spirals(turns=0.0), r"turns: expected a number inside \(0, 100\), got 0"),
+        (lambda: data.spirals(turns=1e9), "turns: expected a number inside"),
+        (lambda: data.spirals(arms=2**40), "arms: expected at most 1024"),
         (lambda: data.checkerboard(squares=0), "squares: expected at least 1"),
-        (lambda: data.pinwheel(tangential=-0.1), "tangential: expected a positive"),
+        (lambda: data.checkerboard(squares=2**40), "squares: expected at most 32"),
+        (lambda: data.pinwheel(tangential=-0.1), "tangential: expected a number in"),
+        (lambda: data.pinwheel(rate=math.nan), r"rate: .* in \[-1000, 1000\], got nan"),
+        (lambda: data.pinwheel(arms=2**40), "arms: expected at most 1024"),
+        (lambda: data.ring().sample(2**40), "n: expected at most 1073741824"),
+        (lambda: data.ring().dataset(seed=2**64), "seed: expected at most"),
+        (lambda: data.ring().log_prob(torch.zeros(2, 2, device="meta")), "x: .* meta device"),
     ],
 )
-def test_parameters_out_of_range(make, message):
+def test_values_out_of_range(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: data.ring(modes=2.0), "modes: expected an integer, got 2.0"),
+        (lambda: data.ring(scale="a"), "scale: expected a number in .*, got 'a'"),
+        (lambda: data.pinwheel(rate=None), "rate: expected a number in .*, got None"),
+        (lambda: data.ring().sample(5, generator=3), "generator: expected .* got 3"),
+        (lambda: data.ring().dataset(seed="a"), "seed: expected an integer, got 'a'"),
+        (lambda: data.ring().log_prob(torch.eye(2).to_sparse()), "x: expected a dense tensor"),
+    ],
+)
+def test_values_of_another_kind(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_far_out_the_pinwheel_is_its_untwisted_gaussian_at_the_right_distance():
+    """There log p is −½ (f₁ − radius)²/radial² − ½ f₂²/tangential² at the best arm, ‖f‖ = ‖x‖:
+    between that of a point along the narrow axis and that of one along the wide axis.
+    """
+    density = data.pinwheel()
+    for r in (1e3, 1e5, 1e30):
+        x = r * torch.tensor([[1.0, 0.0], [0.6, -0.8]], dtype=torch.float64)
+        found = density.log_prob(x)
+        assert (found <= -0.5 * ((r - 2) / 0.6) ** 2 * (1 - 1e-9) + 10).all()
+        assert (found >= -0.5 * ((r + 2) / 0.2) ** 2 * (1 + 1e-9) - 10).all()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1.0])
+def test_modes_are_as_exact_where_the_scale_is_small(scale):
+    """One standard deviation beside a mode, far from the origin."""
+    density = data.ring(radius=10.0, scale=scale)
+    x = density.centres + torch.tensor([scale, 0.0], dtype=torch.float64)
+    z = ((x - density.centres) / scale).square().sum(1)  # not quite 1, as x is rounded
+    expected = -z / 2 - math.log(8 * 2 * math.pi) - 2 * math.log(scale)
+    torch.testing.assert_close(density.log_prob(x), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in DENSITIES if "checkerboard" not in name])
+def test_log_prob_has_a_score(name):
+    density = DENSITIES[name]
+    x = density.sample(6, torch.Generator().manual_seed(2)).double().requires_grad_()
+    assert torch.autograd.gradcheck(density.log_prob, [x])

@@ -1,5 +1,7 @@
 """Stroke digits: the drawing against brute force, the factors against the images, the cache."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from scipy.interpolate import CubicSpline
 from scipy.stats import binomtest
 from sklearn.svm import SVC
 
+import genlib as gl
+from genlib.core.saving import read_tree, write_tree
 from genlib.data import stroke_digits as drawing
 from genlib.data import strokes
 from genlib.data.skeletons import SKELETONS
@@ -219,6 +223,62 @@ class TestCache:
             assert same(expected, strokes(40))
         assert same(expected, strokes(40))  # and quietly again
 
+    def test_no_bit_of_the_file_is_trusted(self, cache):
+        """Every byte of the header, and some of the body, in turn: never used, never in the way."""
+        expected = strokes(10, size=8)
+        (file,) = cache.rglob("*.safetensors")
+        content = file.read_bytes()
+        header = 8 + int.from_bytes(content[:8], "little")
+        places = [*range(0, header, 7), *range(header, len(content), 501)]
+        for i, place in enumerate(places):
+            altered = bytearray(content)
+            altered[place] ^= 1 << i % 8
+            file.write_bytes(altered)
+            with pytest.warns(UserWarning, match="drawn anew"):
+                assert same(expected, strokes(10, size=8))
+
+    @pytest.mark.parametrize("other", ["arguments", "version", "tree", "list", "model"])
+    def test_a_whole_file_of_something_else_is_not_used(self, cache, other, monkeypatch):
+        strokes(40, seed=1)
+        (foreign,) = cache.rglob("*.safetensors")
+        expected = strokes(40)
+        (file,) = set(cache.rglob("*.safetensors")) - {foreign}
+        tree = read_tree(file)
+        if other == "arguments":
+            shutil.copy(foreign, file)
+        elif other == "version":
+            write_tree(file, tree | {"key": tree["key"] | {"version": 0}})
+        elif other == "model":
+            gl.FVSBN(4).save(file)
+        else:
+            write_tree(file, {"tree": {"parts": tree["parts"]}, "list": [1, 2]}[other])
+        with pytest.warns(UserWarning, match=f"{file.name}.* drawn anew"):
+            assert same(expected, strokes(40))
+        monkeypatch.setattr(drawing, "_drawn", None)
+        assert same(expected, strokes(40))  # and quietly again
+
+    def test_a_cache_out_of_reach_costs_only_time(self, tmp_path, monkeypatch):
+        """No system follows a name so long; what a folder without permission does, for anybody."""
+        monkeypatch.setenv("GENLIB_CACHE", str(tmp_path / ("a" * 300)))
+        with pytest.warns(UserWarning, match="could not be cached in") as caught:
+            digits = strokes(40)
+        assert len(caught) == 1
+        assert same(digits, strokes(40, cache=False))
+
+    def test_a_cache_without_permission_costs_only_time(self, cache, monkeypatch):
+        expected = strokes(40)
+        (file,) = cache.rglob("*.safetensors")
+        content = file.read_bytes()
+
+        def read(path):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(drawing, "read_tree", read)  # root may read everything
+        file.chmod(0o444)
+        with pytest.warns(UserWarning, match="could not be cached .* read-only"):
+            assert same(expected, strokes(40))
+        assert file.read_bytes() == content
+
     def test_a_disk_that_cannot_be_written_costs_only_time(self, cache, monkeypatch):
         def full(path, tree):
             raise OSError(28, "No space left on device")
@@ -239,6 +299,11 @@ class TestCache:
         ({"seed": -1}, ValueError, "seed: expected at least 0, got -1"),
         ({"variation": -0.1}, ValueError, r"variation: expected a number in \[0, 2\], got -0.1"),
         ({"variation": float("nan")}, ValueError, "got nan"),
+        ({"variation": "a"}, TypeError, "variation: expected a number in"),
+        ({"n": 2**40}, ValueError, "n: expected at most 2739137, got 1099511627776"),
+        ({"size": 2**40}, ValueError, "size: expected at most 1024"),
+        ({"seed": 2**64}, ValueError, "seed: expected at most"),
+        ({"cache": "no"}, TypeError, "cache: expected True or False, got 'no'"),
     ],
 )
 def test_refusals(arguments, error, message):

@@ -267,6 +267,33 @@ def test_compiles_without_a_graph_break():
     torch.testing.assert_close(results[0], results[1])
 
 
+def test_what_a_layer_makes_under_autocast_is_taken_in_the_dtype_of_x():
+    x, *rest = arguments(3, 2, 4, 5, dtype=SINGLE)
+    short = [part.bfloat16().requires_grad_() for part in rest]
+    full = [part.detach().float().requires_grad_() for part in short]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = logistic_mixture_log_prob(x, *short)
+    expected = logistic_mixture_log_prob(x, *full)
+    assert found.dtype == SINGLE
+    assert torch.equal(found, expected)
+    pairs = zip(
+        torch.autograd.grad(found.sum(), short),
+        torch.autograd.grad(expected.sum(), full),
+        strict=True,
+    )
+    assert all(torch.equal(a, b.bfloat16()) for a, b in pairs)
+    with pytest.raises(TypeError, match=r"logits: expected torch\.float32 or torch\.float64"):
+        logistic_mixture_log_prob(x, *short)
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_autocast_changes_nothing_where_the_dtypes_agree(dtype):
+    given = arguments(3, 2, 4, 5, dtype=dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = logistic_mixture_log_prob(*given)
+    assert torch.equal(found, logistic_mixture_log_prob(*given))
+
+
 # ------------------------------------------------------------------------------ bad input
 
 
@@ -313,14 +340,14 @@ def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, tmp_path, monk
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     function = getattr(logistic_mixture, f"_{kernel}_kernel")
-    tile = logistic_mixture._tile(torch.empty(2, 3, 10, 4))
+    tile = logistic_mixture._tile(10)
     warps = tile.pop("num_warps")
     types = dict.fromkeys(tile, "constexpr") | {"steps": "fp32"}
     for name in function.arg_names:
         types.setdefault(name, "*fp32" if name.endswith("_ptr") else "i32")
     compiled = triton.compile(
         ASTSource(function, {name: types[name] for name in function.arg_names}, tile),
-        target=GPUTarget("cuda", 80, 32),
+        target=GPUTarget("cuda", 90, 32),
         options={"num_warps": warps, "enable_fp_fusion": True},
     )
     assert compiled.metadata.shared <= 48 * 1024

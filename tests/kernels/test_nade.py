@@ -1,15 +1,23 @@
 """The NADE scan against its definition in float64, and against enumeration."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from genlib.core import binary_events
-from genlib.kernels import nade, nade_logits, nade_sample
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
-from genlib.kernels.nade import nade_logits_reference, nade_sample_reference
+from genlib.kernels.nade import (
+    _blocks,
+    _gpu,
+    _passes,
+    nade_logits,
+    nade_logits_reference,
+    nade_sample,
+    nade_sample_reference,
+)
 from tests.processes import passes_in_the_interpreter
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -196,12 +204,14 @@ class _Largest(TorchDispatchMode):
 
 def test_the_states_are_never_all_in_memory(monkeypatch):
     given = arguments(300, 200, 64)
-    monkeypatch.setattr(nade, "parallel_map", lambda function, parts: list(map(function, parts)))
+    monkeypatch.setattr(
+        _passes, "parallel_map", lambda function, parts, serial: list(map(function, parts))
+    )
     with _Largest() as largest:
-        nade._forward(*given[:4])
-        nade._backward(torch.ones(300, 200), *given[:4], [False, True, True, True])
+        _passes.forward(*given)
+        _passes.backward(torch.ones(300, 200), *given[:4], [False, True, True, True])
     x, w = given[:2]
-    assert largest.entries <= max(x.numel(), w.numel(), nade._ROWS * nade._BLOCK * w.shape[1])
+    assert largest.entries <= max(x.numel(), w.numel(), _blocks.ROWS * _blocks._BLOCK * w.shape[1])
     assert largest.entries < x.numel() * w.shape[1] / 20
 
 
@@ -213,20 +223,56 @@ def test_the_forward_pass_keeps_nothing_but_its_arguments():
     assert {part.data_ptr() for part in kept} <= {part.data_ptr() for part in given}
 
 
-def test_threads_change_the_time_and_nothing_else():
-    given, before, results = arguments(50, 100, 16), torch.get_num_threads(), []
-    u = torch.rand(50, 100)
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            drawn = nade_sample(u, *given[1:])
-            found = gradients(nade_logits, given, torch.ones(50, 100))
-            results.append([nade_logits(*given), drawn, *found])
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    for others in results[1:]:
-        torch.testing.assert_close(others, results[0], rtol=1e-4, atol=1e-5)
+@pytest.fixture
+def threads():
+    """Sets torch's number of threads, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_threads_change_the_time_and_nothing_else(threads):
+    given, results = arguments(400, 50, 16), []
+    u, g = torch.rand(2, 400, 50)
+    for number in (1, 2, 3):
+        threads(number)
+        drawn, logits = nade_sample(u, *given[1:]), nade_logits(*given)
+        results.append((drawn, logits, gradients(nade_logits, given, g)))
+        assert torch.get_num_threads() == number
+    for drawn, logits, found in results[1:]:
+        assert torch.equal(drawn, results[0][0])
+        torch.testing.assert_close((logits, found), results[0][1:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(100, 1), (255, 1), (256, 2), (512, 2)])
+def test_threads_have_a_block_of_rows_each_and_draws_have_one_thread(
+    rows, parts, threads, monkeypatch
+):
+    """Less work would be lost in waiting for the interpreter; torch divides none of it either."""
+    calls = []
+
+    def remember(name, function, *given):
+        calls.append((name, torch.get_num_threads()))
+        return function(*given)
+
+    for name in ("logits", "gradients", "sample"):
+        monkeypatch.setattr(_blocks, name, partial(remember, name, getattr(_blocks, name)))
+    given = arguments(rows, 10, 4)
+    threads(2)
+    gradients(nade_logits, given, torch.ones(rows, 10))
+    nade_sample(torch.rand(rows, 10), *given[1:])
+    assert calls == [("logits", 1)] * parts + [("gradients", 1)] * parts + [("sample", 1)]
+
+
+@pytest.mark.parametrize("density", [0.02, 0.3, 0.6])
+@pytest.mark.parametrize("rows", [1, 31, 32, 1100])
+def test_few_ones_and_many_draw_what_full_passes_draw(rows, density):
+    """Both ways to bring the hidden units up to date, and more rows than are drawn together."""
+    _, *weights, _ = arguments(rows, 20, 8, dtype=DOUBLE, scale=0.3)
+    b = torch.full((20,), math.log(density / (1 - density)), dtype=DOUBLE)
+    u = torch.rand(rows, 20, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    drawn = nade_sample(u, *weights, b)
+    assert torch.equal(drawn, nade_sample_reference(u, *weights, b))
 
 
 def test_the_same_numbers_every_time():
@@ -253,6 +299,27 @@ def test_modes_of_torch_around_the_call_change_nothing():
         assert torch.equal(nade_logits(*given), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(nade_logits(*given), expected)
+
+
+def test_what_a_layer_makes_under_autocast_is_taken_in_the_dtype_of_x():
+    x, *rest = arguments(9, 20, 4)
+    short = [part.bfloat16().requires_grad_() for part in rest]
+    full = [part.detach().float().requires_grad_() for part in short]
+    u = torch.rand(9, 20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, drawn = nade_logits(x, *short), nade_sample(u, *short)
+    expected = nade_logits(x, *full)
+    assert found.dtype == drawn.dtype == SINGLE
+    assert torch.equal(found, expected)
+    assert torch.equal(drawn, nade_sample(u, *full))
+    pairs = zip(
+        torch.autograd.grad(found.sum(), short),
+        torch.autograd.grad(expected.sum(), full),
+        strict=True,
+    )
+    assert all(torch.equal(a, b.bfloat16()) for a, b in pairs)
+    with pytest.raises(TypeError, match=r"w: expected torch\.float32 or torch\.float64"):
+        nade_logits(x, *short)
 
 
 @pytest.mark.parametrize("per_value", [False, True], ids=["one c", "c for each value"])
@@ -331,26 +398,34 @@ def test_triton_agrees_in_its_interpreter():
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")
 @pytest.mark.parametrize(
-    ("kernel", "later"),
-    [("sums", None), ("logits", None), ("gradients", False), ("gradients", True), ("sample", None)],
+    ("kernel", "constants"),
+    [
+        ("scan", {"LOGITS": False}),
+        ("scan", {"LOGITS": True}),
+        ("gradients", {"LATER": False, "NEEDS_X": True}),
+        ("gradients", {"LATER": True, "NEEDS_X": True}),
+        ("gradients", {"LATER": True, "NEEDS_X": False}),
+        ("sample", {}),
+    ],
+    ids=str,
 )
-def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, later, tmp_path, monkeypatch):
+def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, constants, tmp_path, monkeypatch):
     """The interpreter forgives what a compiler does not: types that change in a loop, memory."""
     triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    function = getattr(nade, f"_{kernel}_kernel")
-    constants = {"ROWS": nade._TILE_ROWS, "UNITS": nade._TILE_UNITS, "SPAN": nade._SPAN}
-    constants |= {"LATER": later, "NEEDS_X": True}
-    constants = {name: value for name, value in constants.items() if name in function.arg_names}
+    function = getattr(_gpu, f"_{kernel}_kernel")
+    tile = {"BLOCK_N": _gpu._BLOCK_N, "BLOCK_H": _gpu._BLOCK_H, "SPAN": _gpu._SPAN}
+    tile = {name: value for name, value in tile.items() if name in function.arg_names}
+    constants = constants | tile
     types = dict.fromkeys(constants, "constexpr")
     for name in function.arg_names:
         types.setdefault(name, "*fp32" if name.endswith("_ptr") else "i32")
     compiled = triton.compile(
         ASTSource(function, {name: types[name] for name in function.arg_names}, constants),
-        target=GPUTarget("cuda", 80, 32),
+        target=GPUTarget("cuda", 90, 32),
         options={"num_warps": 4, "enable_fp_fusion": True},
     )
     assert compiled.metadata.shared <= 48 * 1024
