@@ -192,8 +192,8 @@ MUTATIONS = [
         "tests/models/autoregressive/test_fvsbn.py",
         (
             "FVSBN: the bias left out",
-            "F.linear(x, self._matrix(), self.bias)",
-            "F.linear(x, self._matrix())",
+            "F.linear(x, self.weight, self.bias)",
+            "F.linear(x, self.weight)",
             "test_each_conditional_is_a_logistic_regression_on_what_came_before",
         ),
         (
@@ -246,18 +246,24 @@ MUTATIONS = [
     ),
     *changes(
         "05",
-        "genlib/kernels/nade.py",
+        "genlib/kernels/nade/_blocks.py",
         "tests/models/autoregressive/test_nade.py",
         (
             "NADE: hidden units of tanh",
-            "        return h.sigmoid_()",
-            "        return h.tanh_()",
+            "return h.sigmoid_()",
+            "return h.tanh_()",
             "test_the_running_sum_is_the_definition",
         ),
         (
             "NADE: draws that add nothing to the running sum",
-            "a[ones] += w[i]",
-            "a[ones] += 0 * w[i]",
+            "            a.addr_(x_i, w_i)\n",
+            "            a.addr_(x_i, 0 * w_i)\n",
+            "test_the_same_numbers_draw_the_same_rows_as_full_passes",
+        ),
+        (
+            "NADE: draws without the output bias",
+            "(u.clamp(0, 1).logit() - b)",
+            "u.clamp(0, 1).logit()",
             "test_the_same_numbers_draw_the_same_rows_as_full_passes",
         ),
     ),

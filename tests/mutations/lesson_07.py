@@ -500,9 +500,14 @@ MUTATIONS = [
         "genlib/kernels/logistic_mixture.py",
         "tests/models/autoregressive/test_pixel_formulas.py",
         (
+            "bins: scales not exponentials",
+            "inverse = log_scales.clamp(-math.log(far), _FLAT).mul_(-1 / _LN2)",
+            "inverse = log_scales.clamp(-math.log(far), _FLAT).mul_(1 / _LN2)",
+        ),
+        (
             "bins: half as wide",
-            "below = (level == 0).to(x).mul_(far).add_(0.5)",
-            "below = (level == 0).to(x).mul_(far).add_(0.25)",
+            "below = (level == 0).to(x).mul_(infinite).add_(0.5)",
+            "below = (level == 0).to(x).mul_(infinite).add_(0.25)",
         ),
         (
             "bins: the first one closed",
@@ -516,8 +521,8 @@ MUTATIONS = [
         ),
         (
             "mixture: logits not normalised",
-            "return (mass.sum(1) + logits).logsumexp(1) - logits.logsumexp(1)",
-            "return (mass.sum(1) + logits).logsumexp(1)",
+            "return _log_sum_exp2(joint).sub_(_log_sum_exp2(logits / _LN2))",
+            "return _log_sum_exp2(joint)",
         ),
     ),
     *changes(
