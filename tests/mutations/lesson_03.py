@@ -154,6 +154,11 @@ MUTATIONS = [
             "variance = K.double(), n * P",
         ),
         (
+            "counting: the exponent of 1 - P",
+            "right = (choose * 0.3**k * 0.7 ** (10 - k)).sum()",
+            "right = (choose * 0.3**k * 0.7 ** (9 - k)).sum()",
+        ),
+        (
             "blur of a Gaussian window: h for its square",
             "wide = math.sqrt(0.5 + h**2)",
             "wide = math.sqrt(0.5 + h)",
@@ -168,6 +173,12 @@ MUTATIONS = [
             '== "diagonal").div_(len(x))',
             '== "diagonal").div_(len(x) - 1)',
             GAUSSIAN,
+        ),
+        (
+            "Gaussian: the ridge left out",
+            "sigma.diagonal().add_(self.ridge)",
+            "sigma.diagonal().add_(0 * self.ridge)",
+            "TestGaussian::test_a_singular_covariance_says_so",
         ),
         (
             "Gaussian: log det twice",

@@ -79,6 +79,12 @@ MUTATIONS = [
             "test_the_coder_is_exact_and_within_a_byte_on_awkward_messages",
         ),
         (
+            "decoder: the piece before, at an edge",
+            "bisect_right(table, value // step) - 1",
+            "bisect_right(table, value // step - 1) - 1",
+            "test_the_coder_is_exact_and_within_a_byte_on_awkward_messages",
+        ),
+        (
             "ideal length: nats, not bits",
             "bits += math.log2(table[-1] / (end - start))",
             "bits += math.log(table[-1] / (end - start))",
@@ -238,6 +244,11 @@ MUTATIONS = [
             "spread of an estimate: the sandwich turned inside out",
             "naive, sandwich = 1 / 4, 2 / 4**2",
             "naive, sandwich = 1 / 4, 4 / 2**2",
+        ),
+        (
+            "parameters over 2 N: over N",
+            "flattery, cost = 2 * n * kl(share, truths)",
+            "flattery, cost = n * kl(share, truths)",
         ),
         (
             "reverse fit by samples: pieces not weighted",

@@ -106,6 +106,21 @@ MUTATIONS = [
     ),
     *changes(
         "06",
+        "lessons/06_sequence_models/lesson.ipynb",
+        "lessons/06_sequence_models/lesson.ipynb",
+        (
+            "Jacobian of a recurrence: the state not squared",
+            "product = (1 - state.detach() ** 2)[:, None]",
+            "product = (1 - state.detach())[:, None]",
+        ),
+        (
+            "temperature by hand: multiplied",
+            "(first.log() / T).softmax(0)",
+            "(first.log() * T).softmax(0)",
+        ),
+    ),
+    *changes(
+        "06",
         "genlib/models/autoregressive/sequence.py",
         "tests/models/autoregressive/test_lstm.py",
         (
