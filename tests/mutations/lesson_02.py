@@ -161,12 +161,6 @@ MUTATIONS = [
         "genlib/models/graphical/bayes_net.py",
         f"{GRAPHICAL}/test_bayes_net.py",
         (
-            "ancestral sampling: a parent's state left out",
-            "row = sum(x[j] * step for j, step in parents)",
-            "row = sum(0 * x[j] * step for j, step in parents)",
-            "TestEnumeration",
-        ),
-        (
             "inference: not divided by p(evidence)",
             "answer = (values / total).transpose",
             "answer = values.transpose",
@@ -193,13 +187,24 @@ MUTATIONS = [
     ),
     *changes(
         "02",
+        "genlib/models/graphical/bayes_net.py",
+        f"{GRAPHICAL}/test_contract.py",
+        (
+            "ancestral sampling: a parent's state left out",
+            "row = sum(x[j] * step for j, step in parents)",
+            "row = sum(0 * x[j] * step for j, step in parents)",
+            "TestContract::test_probabilities_sum_to_one_and_samples_follow_them",
+        ),
+    ),
+    *changes(
+        "02",
         "genlib/models/graphical/elimination.py",
-        f"{GRAPHICAL}/test_bayes_net.py",
+        f"{GRAPHICAL}/test_elimination.py",
         (
             "elimination: a maximum for the sum",
             "_PROBABILITIES = Arithmetic(_product, np.sum, _shifted)",
             "_PROBABILITIES = Arithmetic(_product, np.max, _shifted)",
-            "TestEnumeration",
+            "TestSums",
         ),
     ),
     *changes(
