@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genlib.core.files import checked_path
 from genlib.core.saving import Tagged, check_tree, read_tree, write_tree
 from genlib.core.validation import check_flag
 
@@ -66,7 +67,7 @@ class Checkpoint:
     ) -> None:
         check_flag(resume, "resume")
         check_tree(identity)
-        self.path, self.identity, self.saved = Path(path), dict(identity), None
+        self.path, self.identity, self.saved = checked_path(path), dict(identity), None
         self._next = 0.0  # the moment from which on the next write is due
         if not self.path.exists():
             return

@@ -48,8 +48,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         If ``path`` is a device, a FIFO or a socket, which a file must not replace.
     PermissionError
         If ``path`` is read-only, whoever asks: root, too, has to make it writable first.
-    TypeError, ValueError
-        If ``path`` is not a string or a path, holds a null character, or its name is too long.
+    TypeError, ValueError, OSError
+        If ``path`` is not a string or a path, holds a null character, or has too long a name in it.
 
     Examples
     --------
@@ -96,8 +96,8 @@ def checked_path(path: object) -> Path:
 
     Raises
     ------
-    TypeError, ValueError
-        If ``path`` is not a string or a path, holds a null character, or its name is too long.
+    TypeError, ValueError, OSError
+        If ``path`` is not a string or a path, holds a null character, or has too long a name in it.
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise TypeError(f"path: expected a string or a pathlib.Path, got {path!r}.")
@@ -106,7 +106,7 @@ def checked_path(path: object) -> Path:
         raise ValueError(f"path: expected no null character, got {str(path)!r}.")
     for name in path.parts:
         if len(os.fsencode(name)) > _NAME_BYTES:
-            raise ValueError(
+            raise OSError(
                 f"path: expected names of at most {_NAME_BYTES} bytes, got one of "
                 f"{len(os.fsencode(name))}: {name[:40]}…; choose a shorter one."
             )

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from genlib.core.files import atomic_write
+from genlib.core.files import atomic_write, checked_path
 
 _FORMAT = "genlib-tree-2"
 _BLANK = "0" * 64  # stands in the file while its checksum is taken
@@ -65,10 +65,12 @@ def read_tree(path: str | Path) -> Any:
     ------
     FileNotFoundError, IsADirectoryError
         There is no such file; there is a folder of this name.
+    TypeError, ValueError, OSError
+        ``path`` is not the name of a file; see `checked_path`.
     DamagedFileError
         The file is truncated or altered, or another program wrote it.
     """
-    path = Path(path)
+    path = checked_path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a file, found a folder.")
     if not path.is_file():

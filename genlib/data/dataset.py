@@ -254,7 +254,7 @@ class Dataset:
             raise TypeError(f"classes: expected a collection of labels, got {classes!r}.")
         for name, part in self.labels.items():
             present = part.unique().tolist()
-            if not classes or not all(label in present for label in classes):
+            if not len(classes) or not all(label in present for label in classes):
                 came = list(classes)
                 raise ValueError(f"classes: expected some of {present} ({name}), got {came}.")
         wanted = torch.tensor(sorted(classes), device=self.train.device)
@@ -263,6 +263,7 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Self:
         """Move all tensors to ``device``."""
+        device = torch.device(device)  # a tensor's `to` would also take a dtype
         return self._map(lambda _, part: part.to(device))
 
     def _companions(self) -> dict[str, Splits]:

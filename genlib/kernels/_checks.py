@@ -4,14 +4,19 @@ import torch
 from torch import Tensor
 
 
-def check_tensor(name: str, value: object, like: Tensor, of: str = "x") -> None:
-    """Raise unless ``value`` is a tensor of floats, with the dtype and on the device of ``like``,
-    which the caller knows as ``of``.
+def check_operand(value: object, name: str, like: Tensor, of: str = "x") -> None:
+    """Raise unless ``value`` is a dense tensor of floats, with the dtype and on the device of
+    ``like``, which the caller knows as ``of``.
     """
     if not isinstance(value, Tensor):
         raise TypeError(
             f"{name}: expected a torch.Tensor, got {type(value).__name__}; "
             f"convert it with torch.as_tensor({name})."
+        )
+    if value.layout != torch.strided:
+        raise TypeError(
+            f"{name}: expected a dense tensor, got {value.layout}; convert it with "
+            f"{name}.to_dense()."
         )
     if value.dtype not in (torch.float32, torch.float64):
         raise TypeError(

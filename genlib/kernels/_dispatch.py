@@ -47,7 +47,7 @@ def undo_autocast(like: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     an error of the caller's.
     """
     device = like.device.type if isinstance(like, Tensor) else "cpu"
-    if not torch.is_autocast_enabled(device):
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return others
     short = torch.get_autocast_dtype(device)
     return tuple(

@@ -40,19 +40,6 @@ def parallel_map(
     return list(_threads(threads).map(run, parts) if apart else map(run, parts))
 
 
-def once(make: Callable[[], Result]) -> Callable[[], Result]:
-    """``make``, called when first needed, by one thread, while others that need it wait."""
-    lock, made = threading.Lock(), []
-
-    def get() -> Result:
-        with lock:
-            if not made:
-                made.append(make())
-            return made[0]
-
-    return get
-
-
 def _threads(size: int) -> ThreadPoolExecutor:
     with _lock:
         if size not in _pools:

@@ -46,7 +46,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genlib.kernels._checks import check_shape, check_tensor
+from genlib.kernels._checks import check_operand, check_shape
 from genlib.kernels._dispatch import launch, runs_triton, tl, triton, undo_autocast
 from genlib.kernels._threads import parallel_map
 
@@ -118,7 +118,8 @@ def _log2_joint(bins: _Bins, x: Tensor, logits: Tensor, log_scales: Tensor, leve
     if log_scales.amax() > _FLAT:
         level = _level(x, levels)
         inside = ((level > 0) & (level < levels - 1)).to(x)
-        mass.addcmul_((log_scales - _FLAT).relu_(), inside, value=-1 / _LN2)
+        wider = (log_scales - _FLAT).clamp_(0, torch.finfo(x.dtype).max / 64)
+        mass.addcmul_(wider, inside, value=-1 / _LN2)
     return mass.sum(1).add_(logits, alpha=1 / _LN2)
 
 
@@ -451,7 +452,7 @@ def _check(x: Tensor, logits: Tensor, means: Tensor, log_scales: Tensor, levels:
     """Raise unless types, dtypes, devices and shapes agree."""
     given = {"x": x, "logits": logits, "means": means, "log_scales": log_scales}
     for name, value in given.items():
-        check_tensor(name, value, x)
+        check_operand(value, name, x)
     if not isinstance(levels, int) or levels < 2:
         raise ValueError(f"levels: expected an integer of at least 2, got {levels!r}.")
     if x.dim() < 3 or 0 in x.shape:

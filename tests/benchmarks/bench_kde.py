@@ -1,17 +1,19 @@
-"""Kernel density estimate: genlib against scikit-learn, pykeops and eager PyTorch.
+"""Kernel density estimate: genlib against scikit-learn, SciPy, pykeops and eager PyTorch.
 
 Standard normal queries and points in d dimensions, float32, bandwidth by Scott's rule. scikit-learn
-is set to be exact: one leaf, no tolerances; it computes in float64 on one thread.
+is set to be exact: one leaf, no tolerances; it computes in float64 on one thread, as SciPy does.
 """
 
 import math
 from collections.abc import Callable
 
 import torch
+from scipy.stats import gaussian_kde
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
-from genlib.kernels import kde, log_kernel_sum
+from genlib.kernels.kde import log_kernel_sum
+from genlib.kernels.kde._passes import forms_for
 from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
 
 try:
@@ -21,6 +23,7 @@ except ImportError:
 
 GENLIB, SKLEARN, KEOPS, EAGER = "genlib", "scikit-learn", "pykeops", "eager torch"
 TASKS = ("log density", "gradient")
+SMALL_DIMS, CALLS = (2, 8), 100
 
 
 def run(
@@ -29,8 +32,11 @@ def run(
     size: int = 10_000,
     dims: tuple[int, ...] = (2, 64),
     memory: bool = True,
+    small: tuple[tuple[int, int], ...] = ((1, 100), (100, 100)),
 ) -> dict[str, object]:
-    """Measure the log density and its gradient in x at each d, print tables, return the record."""
+    """Measure the log density and its gradient in x at each d, and on a CPU what small inputs cost;
+    print tables, return the record.
+    """
     if LazyTensor is None:
         print("pykeops is not installed: it sits this one out.")
     settings = {
@@ -41,6 +47,8 @@ def run(
         "bandwidth": "n ** (-1 / (d + 4))",
         "scikit-learn": "KernelDensity(leaf_size=n, rtol=0, atol=0), float64, one thread",
         "seconds": "median of a call; every contender is called once a round",
+        "small": f"so many queries and points; seconds of {CALLS} calls",
+        "SciPy": "gaussian_kde, float64; its bandwidth follows the covariance of the points",
         "times genlib": "seconds over those of genlib",
         "memory": "most megabytes that a call adds, in a process that has made a small one",
         "error": "largest error in nats, against float64 differences",
@@ -48,7 +56,20 @@ def run(
     if device == "cuda":
         settings["roofline"] = " ".join(_roofline.__doc__.split())
     results = [_measure(task, d, device, rounds, size, memory) for d in dims for task in TASKS]
+    if device == "cpu":
+        results += [_measure_small(n, m, d, rounds) for n, m in small for d in SMALL_DIMS]
     return {"settings": settings, "results": results}
+
+
+def _measure_small(n: int, m: int, d: int, rounds: int) -> dict[str, object]:
+    x, y, h = _data(m, d, "cpu")
+    x, scipy = x[:n], gaussian_kde(y.numpy().T)
+    calls = _contenders("log density", x, y, h) | {"SciPy": lambda: scipy.logpdf(x.numpy().T)}
+    contenders = {
+        name: lambda call=call: [call() for _ in range(CALLS)] for name, call in calls.items()
+    }
+    case = {"task": "small", "queries": n, "points": m, "d": d}
+    return compare(case, contenders, rounds, "cpu", lambda name, seconds: {})
 
 
 def _measure(
@@ -137,6 +158,6 @@ def _roofline(y: Tensor, seconds: float) -> float | None:
         return None
     (size, d), cycles = y.shape, properties.clock_rate * 1e3 * properties.multi_processor_count
     lanes = 64 if (properties.major, properties.minor) in ((7, 0), (7, 5), (8, 0)) else 128
-    differences = kde._forms(y, y.new_ones(d))[0]().direct
+    differences = forms_for(y, y.new_ones(d))[0]().direct
     arithmetic = (3 if differences else 2) * d / (2 * lanes)
     return rounded(size**2 * max(arithmetic, 1 / 16) / cycles / seconds, 3)

@@ -27,16 +27,17 @@ def test_contenders_take_turns_and_the_first_round_is_not_counted():
 
 
 def test_a_benchmark_runs_and_its_record_is_read_back(tmp_path, capsys):
-    results = bench_kde.run("cpu", rounds=1, size=50, dims=(2,), memory=False)
+    results = bench_kde.run("cpu", rounds=1, size=50, dims=(2,), memory=False, small=((5, 20),))
     path = harness.record("kde", "cpu", results, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["benchmark"] == "kde"
     assert set(content) == {"benchmark", "date", "machine", "versions", "settings", "results"}
     assert content["versions"]["torch"]
-    density, gradient = content["results"]
+    density, gradient, *small = content["results"]
     assert {"genlib", "scikit-learn", "eager torch"} <= set(density["contenders"])
     assert density["contenders"]["genlib"]["error"] < 1e-5
     assert {"genlib", "eager torch"} <= set(gradient["contenders"])
+    assert all({"genlib", "scikit-learn", "SciPy"} <= set(row["contenders"]) for row in small)
     assert "scikit-learn" in capsys.readouterr().out
     assert [entry.name for entry in tmp_path.iterdir()] == ["kde-cpu.json"]
 

@@ -12,7 +12,9 @@ import threading
 import pytest
 
 from genlib.core import files
+from genlib.core.checkpoint import Checkpoint
 from genlib.core.files import atomic_write
+from genlib.core.saving import read_tree
 
 OLD, NEW = b"old content", b"new content"
 
@@ -219,13 +221,16 @@ def test_a_name_as_long_as_the_disk_takes_it_can_be_written(path):
         (1, TypeError, "path: expected a string or a pathlib.Path, got 1"),
         (None, TypeError, "path: expected a string or a pathlib.Path, got None"),
         ("a\0b", ValueError, r"path: expected no null character, got 'a\\x00b'"),
-        ("a" * 256, ValueError, "names of at most 255 bytes, got one of 256: a{40}…; choose"),
-        ("é" * 128 + "/a", ValueError, "names of at most 255 bytes, got one of 256: é{40}…; ch"),
+        ("a" * 256, OSError, "names of at most 255 bytes, got one of 256: a{40}…; choose"),
+        ("é" * 128 + "/a", OSError, "names of at most 255 bytes, got one of 256: é{40}…; ch"),
     ],
 )
 def test_what_is_no_name_of_a_file_is_refused(bad, error, message):
     with pytest.raises(error, match=message), atomic_write(bad):
         pass
+    for use in (read_tree, lambda path: Checkpoint(path, {})):
+        with pytest.raises(error, match=message):
+            use(bad)
 
 
 def test_misuse_is_named(path):

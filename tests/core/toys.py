@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import constraints
 
 import genlib as gl
+from genlib.core.random import normal
 
 
 class TrainedGaussian(gl.Model):
@@ -37,7 +38,7 @@ class TrainedGaussian(gl.Model):
         )
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
-        noise = torch.randn(n, len(self.loc), generator=generator)
+        noise = normal((n, len(self.loc)), self.loc, generator)
         return self.loc + noise @ self.scale_tril().T
 
     def _encode(self, x: Tensor) -> Tensor:
@@ -90,4 +91,4 @@ class TugOfWar(gl.Model):
         ]
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
-        return self.u + torch.randn(n, 1, generator=generator)
+        return self.u + normal((n, 1), self.u, generator)

@@ -58,6 +58,7 @@ class TestMethods:
         some = data.of_classes([0, 2])
         assert some.labels.train.unique().tolist() == [0, 2]
         assert len(some.train) == (data.labels.train != 1).sum()
+        assert torch.equal(data.of_classes(torch.tensor([0, 2])).train, some.train)
         assert_in_step(some)
 
     def test_methods_leave_the_original_as_it_is(self):
@@ -249,6 +250,8 @@ class TestRefusals:
                 ValueError,
                 r"factors\['a'\].train: expected shape \(N, ...\), got \(\)",
             ),
+            (lambda: toy().to(torch.float64), TypeError, "(?i)device"),
+            (lambda: toy().to(3.5), TypeError, "(?i)device"),
             (lambda: Dataset.cut([1, 2], None), TypeError, "rows: expected a torch.Tensor, got li"),
         ],
     )

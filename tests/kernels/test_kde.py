@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,14 +12,15 @@ from scipy import integrate
 from sklearn.neighbors import KernelDensity
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genlib.kernels import kde, log_kernel_sum
+from genlib.kernels import log_kernel_sum
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
-from genlib.kernels.kde import log_kernel_sum_reference
+from genlib.kernels.kde import _direct, _forms, _gpu, _passes, _tiles, log_kernel_sum_reference
 from tests.kernels import truth
 from tests.processes import passes_in_the_interpreter, run_python
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 OPERATOR = torch.ops.genlib.log_kernel_sum.default
+VALUE_OPERATOR = torch.ops.genlib.log_kernel_sum_value.default
 needs_wide_floats = pytest.mark.skipif(
     np.finfo(np.longdouble).eps > 1e-18, reason="NumPy's longdouble is no wider than float64 here"
 )
@@ -34,6 +36,17 @@ def points(n, m, d, dtype=SINGLE, seed=0):
 def positive(size, dtype=SINGLE, seed=1):
     generator = torch.Generator().manual_seed(seed)
     return 0.1 + torch.rand(size, generator=generator, dtype=DOUBLE).to(dtype)
+
+
+@pytest.fixture(params=["as chosen", "tiles"])
+def way(request, monkeypatch):
+    """The way that suits the size, and the tiles that otherwise only large inputs see."""
+    if request.param == "tiles":
+        monkeypatch.setattr(_direct, "forward_for", lambda *_: None)
+        monkeypatch.setattr(_direct, "suits_differences", lambda *_: False)
+
+
+both_ways = pytest.mark.usefixtures("way")
 
 
 # ------------------------------------------------------------------------------ values
@@ -54,6 +67,7 @@ SHAPES = [
 ]
 
 
+@both_ways
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_float32_agrees_with_the_definition(shape, weighted):
@@ -64,6 +78,7 @@ def test_float32_agrees_with_the_definition(shape, weighted):
     assert truth.excess(log_kernel_sum(x, y, h, w), truth.log_kernel_sum(x, y, h, w)) < 1
 
 
+@both_ways
 @needs_wide_floats
 @pytest.mark.parametrize("shape", [s for s in SHAPES if s[0] < 700], ids=str)
 def test_float64_is_float64_throughout(shape):
@@ -75,6 +90,7 @@ def test_float64_is_float64_throughout(shape):
     assert truth.excess(found, truth.log_kernel_sum(x, y, h, w)) < 1
 
 
+@both_ways
 @pytest.mark.parametrize("d", [1, 2, 5, 40, 784])
 @pytest.mark.parametrize("bandwidth", [1e-6, 1e-3, 0.05, 1e3, 1e6])
 def test_extreme_bandwidths_lose_no_accuracy(bandwidth, d):
@@ -85,6 +101,7 @@ def test_extreme_bandwidths_lose_no_accuracy(bandwidth, d):
     assert truth.excess(found, truth.log_kernel_sum(x, y, np.float32(bandwidth))) < 1
 
 
+@both_ways
 @pytest.mark.parametrize("d", [1, 2, 5, 40, 784])
 @pytest.mark.parametrize("offset", [1e4, -3e6])
 def test_the_origin_does_not_matter(offset, d):
@@ -94,6 +111,7 @@ def test_the_origin_does_not_matter(offset, d):
     assert truth.excess(log_kernel_sum(x, y, h), truth.log_kernel_sum(x, y, h)) < 1
 
 
+@both_ways
 @pytest.mark.parametrize("d", [2, 40])
 @pytest.mark.parametrize("unit", [1e-30, 1e-15, 1e15, 1e30])
 def test_the_unit_of_the_data_does_not_matter(unit, d):
@@ -102,6 +120,7 @@ def test_the_unit_of_the_data_does_not_matter(unit, d):
     assert truth.excess(log_kernel_sum(x, y, h), truth.log_kernel_sum(x, y, h)) < 1
 
 
+@both_ways
 @pytest.mark.parametrize("d", [2, 8, 64])
 def test_columns_of_very_different_scale(d):
     x, y = points(30, 80, d)
@@ -110,6 +129,7 @@ def test_columns_of_very_different_scale(d):
     assert truth.excess(log_kernel_sum(x, y, h), truth.log_kernel_sum(x, y, h)) < 1
 
 
+@both_ways
 @pytest.mark.parametrize("d", [1, 3, 31, 100, 784])
 def test_roundings_that_all_go_one_way(d):
     """All points in one corner of a cube: each dimension rounds alike, and so does each column."""
@@ -118,6 +138,7 @@ def test_roundings_that_all_go_one_way(d):
     assert truth.excess(log_kernel_sum(x, y, h), truth.log_kernel_sum(x, y[:1], h)) < 1
 
 
+@both_ways
 def test_equal_points_give_the_log_of_the_weights():
     x = torch.full((3, 9), 1e4)
     y = x[:1].expand(5000, 9)
@@ -138,6 +159,7 @@ def test_a_reference_that_is_far_too_low_is_raised(d, order):
     torch.testing.assert_close(found, found[:4].repeat(600), rtol=1e-5, atol=1e-5)
 
 
+@both_ways
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("d", [2, 12])
 def test_weights_of_any_size(scale, d):
@@ -150,6 +172,7 @@ def test_weights_of_any_size(scale, d):
     )
 
 
+@both_ways
 @pytest.mark.parametrize("d", [2, 12])
 def test_a_tiny_weight_on_the_nearest_point_counts(d):
     y = torch.cat([torch.zeros(1, d), torch.full((3000, d), 40.0)])
@@ -157,6 +180,7 @@ def test_a_tiny_weight_on_the_nearest_point_counts(d):
     assert log_kernel_sum(y[:1], y, 1.0, w).item() == pytest.approx(math.log(1e-37), rel=1e-6)
 
 
+@both_ways
 def test_points_of_weight_zero_do_not_count():
     x, y = points(30, 3000, 3)
     w = positive(3000)
@@ -165,6 +189,7 @@ def test_points_of_weight_zero_do_not_count():
     assert truth.excess(log_kernel_sum(x, y, 0.2, w), expected) < 1
 
 
+@both_ways
 @pytest.mark.parametrize("shape", [(2, 1), (50, 2), (700, 3), (2300, 2), (130, 30)], ids=str)
 def test_leave_one_out_leaves_one_out(shape):
     (n, d) = shape
@@ -178,6 +203,7 @@ def test_leave_one_out_leaves_one_out(shape):
     assert found[n // 2].item() == pytest.approx(alone.item(), rel=1e-5)
 
 
+@both_ways
 def test_minus_infinity_where_nothing_is_left_and_only_there():
     x = torch.tensor([[0.0], [1.0], [2.0]])
     w = torch.tensor([1.0, 0.0, 0.0])
@@ -192,6 +218,7 @@ def test_a_float_bandwidth_is_the_tensor_of_it():
     assert torch.equal(log_kernel_sum(x, y, torch.tensor(0.3)), expected)
 
 
+@both_ways
 def test_strided_inputs_are_read_as_they_lie_and_left_alone():
     x, y = points(20, 60, 12)
     x, y = x[:, ::2], y.T.contiguous().T[::2, ::2]
@@ -201,6 +228,7 @@ def test_strided_inputs_are_read_as_they_lie_and_left_alone():
     assert torch.equal(y, before[1])
 
 
+@both_ways
 @pytest.mark.covers("F12")
 @pytest.mark.parametrize("d", [1, 2, 20])
 def test_the_density_is_scikit_learns(d):
@@ -224,22 +252,54 @@ def test_the_density_integrates_to_one():
 
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE], ids=["float32", "float64"])
 @pytest.mark.parametrize("d", [2, 5, 16, 64, 300])
-def test_errors_stay_within_the_bounds_that_choose_the_way(d, dtype):
-    """Each way, taken alone over bandwidths that suit it and that do not, keeps its own word."""
+def test_errors_stay_within_the_bounds_that_choose_the_form(d, dtype):
+    """Each form, taken alone over bandwidths that suit it and that do not, keeps its own word."""
     x, y = points(60, 400, d, dtype)
-    weights = kde._Weights.of(None, y)
+    weights = _passes.Weights.of(None, y)
     for bandwidth in (0.05, 0.3, 1.0, 5.0):
         h = torch.full((d,), bandwidth, dtype=dtype)
         expected = truth.log_kernel_sum(x, y, h)
-        for way in (kde._Differences, kde._Products):
-            form = way(y, h, dtype)
+        for kind in (_forms.Differences, _forms.Products):
+            form = kind(y, h, dtype)
             placed = form.place(x)
-            f = kde._tiled_log_sum(form, *placed, torch.zeros(400, dtype=dtype), None) * math.log(2)
+            f = _tiles.log_sum(form, placed, torch.zeros(400, dtype=dtype), None) * math.log(2)
             f += weights.peak
-            bound = form.error(*placed, -f)
+            bound = form.error(placed, -f)
             finite = bound.isfinite()
             error = np.abs(f[finite].numpy() - expected[finite.numpy()]).astype(float)
-            assert (error <= bound[finite].numpy()).all(), (way, bandwidth)
+            assert (error <= bound[finite].numpy()).all(), (kind, bandwidth)
+
+
+@needs_wide_floats
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE], ids=["float32", "float64"])
+@pytest.mark.parametrize("d", [1, 2, 8, 20])
+def test_small_inputs_go_directly_where_that_is_exact(d, dtype):
+    """Ever further from the origin, until the bounds send even these inputs to the tiles."""
+    ways = set()
+    for n, m in ((9, 20), (70, 80)):
+        x, y = points(n, m, d, dtype)
+        for h in (0.05, 0.7, 20.0):
+            for offset in (0, 4, 50, 1e4, 1e8, 1e14):
+                a, b = x + offset, y - offset / 3
+                way = _direct.forward_for(a, b, max(a.abs().max(), b.abs().max()).item() / h)
+                ways.add(way and way.__name__)
+                expected = truth.log_kernel_sum(a, b, torch.tensor(h, dtype=dtype))
+                assert truth.excess(log_kernel_sum(a, b, h), expected) < 1, (n, h, offset)
+    assert {None, "_by_differences"} < ways | {"_by_products"}
+    assert "_by_products" in ways or dtype == DOUBLE
+
+
+@pytest.mark.parametrize("shape", [(50, 60, 3), (90, 90, 3), (600, 600, 3)], ids=str)
+def test_all_ways_give_the_same_weighted_sums(shape, monkeypatch):
+    (n, m, d) = shape
+    x, y = points(n, m, d)
+    x = y.clone()[:n]
+    w = positive(m)
+    w[::3] = 0
+    found = log_kernel_sum(x, y, 0.3, w, leave_one_out=n == m)
+    monkeypatch.setattr(_direct, "forward_for", lambda *_: None)
+    tiled = log_kernel_sum(x, y, 0.3, w, leave_one_out=n == m)
+    torch.testing.assert_close(found, tiled, rtol=2e-5, atol=2e-5)
 
 
 # ------------------------------------------------------------------------------ gradients
@@ -250,6 +310,7 @@ def gradients(function, x, y, h, w, g, **options):
     return torch.autograd.grad(function(*leaves, **options), leaves, g)
 
 
+@both_ways
 @pytest.mark.parametrize("leave_one_out", [False, True], ids=["all", "leave-one-out"])
 @pytest.mark.parametrize("scalar", [False, True], ids=["h vector", "h scalar"])
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE], ids=["float32", "float64"])
@@ -273,6 +334,7 @@ def test_gradients_are_those_of_the_definition(shape, dtype, scalar, leave_one_o
         assert (a - b).abs().max() <= tolerance * b.abs().max(), name
 
 
+@both_ways
 @pytest.mark.parametrize("d", [2, 7])
 def test_gradcheck(d):
     x, y = points(5, 6, d, DOUBLE)
@@ -280,6 +342,7 @@ def test_gradcheck(d):
     assert torch.autograd.gradcheck(log_kernel_sum, inputs)
 
 
+@both_ways
 @pytest.mark.parametrize("bandwidth", [1e-6, 1e6])
 @pytest.mark.parametrize("d", [2, 40])
 def test_gradients_at_extreme_bandwidths(d, bandwidth):
@@ -293,6 +356,7 @@ def test_gradients_at_extreme_bandwidths(d, bandwidth):
         assert (a - b).abs().max() <= 1e-3 * b.abs().max(), name
 
 
+@both_ways
 @pytest.mark.parametrize("wanted", ["x", "y", "h", "w", "xw", "yh"])
 @pytest.mark.parametrize("d", [2, 12])
 def test_each_gradient_alone(wanted, d):
@@ -309,6 +373,7 @@ def test_each_gradient_alone(wanted, d):
             assert value.grad is None
 
 
+@both_ways
 @pytest.mark.parametrize("d", [1, 20])
 def test_the_gradient_of_a_weight_at_zero(d):
     """∂f_i/∂w_j = exp(−s_ij − f_i) needs no w_j: of these two points, one has weight zero."""
@@ -319,6 +384,7 @@ def test_the_gradient_of_a_weight_at_zero(d):
     assert w.grad.tolist() == pytest.approx([1.0, math.exp(-4.5)], rel=1e-5)
 
 
+@both_ways
 def test_no_gradient_where_the_sum_is_empty():
     x = torch.tensor([[0.0], [1.0], [2.0]], requires_grad=True)
     w = torch.tensor([1.0, 0.0, 0.0])
@@ -353,11 +419,11 @@ class _Largest(TorchDispatchMode):
 @pytest.mark.parametrize("d", [2, 12])
 def test_the_matrix_is_never_whole(d, monkeypatch):
     x, y = points(3000, 6000, d)
-    monkeypatch.setattr(kde, "parallel_map", lambda function, parts: list(map(function, parts)))
+    monkeypatch.setattr(_passes, "parallel_map", lambda function, parts: list(map(function, parts)))
     with _Largest() as largest:
-        f = kde._forward(x, y, torch.tensor(0.4), None, False)
-        kde._backward(
-            torch.ones(3000), x, y, torch.tensor(0.4), None, f, False, kde._Needs(*[True] * 4)
+        f = _passes.forward(x, y, torch.tensor(0.4), None, False)
+        _passes.backward(
+            torch.ones(3000), x, y, torch.tensor(0.4), None, f, False, _forms.Needs(*[True] * 4)
         )
     assert largest.entries <= 3 * 2**20 < len(x) * len(y) / 5
 
@@ -396,20 +462,26 @@ def test_fast_matrix_products_are_not_used():
     try:
         torch.set_float32_matmul_precision("medium")
         found = log_kernel_sum(x, y, 1.0)
-        assert kde._forms(y, torch.ones(40))[0]().dtype == DOUBLE
+        assert _passes.forms_for(y, torch.ones(40))[0]().dtype == DOUBLE
     finally:
         torch.set_float32_matmul_precision(before)
     assert truth.excess(found, truth.log_kernel_sum(x, y, 1.0)) < 1
 
 
+@pytest.mark.parametrize("shape", [(20, 30), (100, 100), (3000, 700)], ids=str)
 @pytest.mark.parametrize("d", [2, 12])
-def test_modes_of_torch_around_the_call_change_nothing(d):
-    x, y = points(3000, 700, d)
+def test_modes_of_torch_around_the_call_change_nothing(d, shape):
+    x, y = points(*shape, d)
     expected = log_kernel_sum(x, y, 0.4)
     with torch.inference_mode():
         assert torch.equal(log_kernel_sum(x, y, 0.4), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(log_kernel_sum(x, y, 0.4), expected)
+        shortened = log_kernel_sum(x, y.bfloat16(), 0.4)  # as a layer would give the points
+        leaf = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(log_kernel_sum(leaf, y, 0.4).sum(), leaf)
+    assert torch.equal(shortened, log_kernel_sum(x, y.bfloat16().float(), 0.4))
+    assert torch.equal(slope, torch.autograd.grad(log_kernel_sum(leaf, y, 0.4).sum(), leaf)[0])
     with torch.no_grad():
         assert torch.equal(log_kernel_sum(x.clone().requires_grad_(), y, 0.4), expected)
 
@@ -421,8 +493,9 @@ def test_opcheck(d, weighted):
     w = positive(7).requires_grad_() if weighted else None
     arguments = x.requires_grad_(), y.requires_grad_(), positive(d).requires_grad_(), w
     torch.library.opcheck(OPERATOR, (*arguments, weighted))
-    f = log_kernel_sum(*arguments).detach()
     plain = [None if part is None else part.detach() for part in arguments]
+    torch.library.opcheck(VALUE_OPERATOR, (*plain, weighted))
+    f = log_kernel_sum(*arguments).detach()
     torch.library.opcheck(
         torch.ops.genlib.log_kernel_sum_backward.default,
         (torch.ones(7), *plain, f, False, [True, True, False, weighted]),
@@ -447,6 +520,16 @@ def test_compiles_without_a_graph_break(backend):
         value.backward()
         results.append((value.detach(), leaf.grad))
     torch.testing.assert_close(results[0], results[1])
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x, y, h), results[0][0])
+
+
+def test_vmap_sees_one_operator():
+    x, y = points(6, 9, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch loops, and says that it is slow
+        found = torch.func.vmap(lambda row: log_kernel_sum(row[None], y, 0.5))(x)
+    torch.testing.assert_close(found[:, 0], log_kernel_sum(x, y, 0.5))
 
 
 # ------------------------------------------------------------------------------ bad input
@@ -487,6 +570,8 @@ BAD = {
     "y inf": ((X, marred(INF), 1.0), ValueError, r"y: .* finite values, got inf at index \(2, 1\)"),
     "y −inf": ((X, marred(-INF), 1.0), ValueError, "y: .* finite values, got -inf"),
     "h NaN": ((X, Y, math.nan), ValueError, "h: expected finite values, got nan"),
+    "h huge": ((X, Y, 10**400), ValueError, "h: expected finite values, got inf"),
+    "sparse x": ((X.to_sparse(), Y, 1.0), TypeError, "x: expected a dense tensor"),
     "h zero": ((X, Y, 0), ValueError, "h: expected bandwidths above zero, got 0"),
     "h sign": ((X, Y, torch.tensor([1.0, -2.0])), ValueError, r"h: .* got -2 at index \(1,\)"),
     "h tiny": ((X.double(), Y.double() * 1e100, 1e-60), ValueError, "h: .* above 1e-150 of the"),
@@ -501,6 +586,12 @@ def test_bad_input_is_refused_by_name(case):
     arguments, error, message = BAD[case]
     with pytest.raises(error, match=message):
         log_kernel_sum(*arguments)
+
+
+@pytest.mark.parametrize("flag", ["no", 1, None])
+def test_leave_one_out_is_a_flag(flag):
+    with pytest.raises(TypeError, match="leave_one_out: expected True or False, got"):
+        log_kernel_sum(X, X, 1.0, leave_one_out=flag)
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 4), (1, 1)])
@@ -520,13 +611,16 @@ def test_triton_agrees_in_its_interpreter():
     passes_in_the_interpreter("tests/kernels/test_kde_triton.py")
 
 
-ONES = {True: ("x_point", "y_point"), False: ("x_dim", "y_dim")}  # strides along stored rows
+ONES = {True: ("stride_xn", "stride_ym"), False: ("stride_xd", "stride_yd")}  # as kept
 
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")
+@pytest.mark.parametrize("capability", [80, 90])
 @pytest.mark.parametrize("direct", [True, False], ids=["differences", "products"])
 @pytest.mark.parametrize("moments", [False, True], ids=["log sum", "moments"])
-def test_triton_compiles_for_a_gpu_that_need_not_be_there(moments, direct, tmp_path, monkeypatch):
+def test_triton_compiles_for_a_gpu_that_need_not_be_there(
+    moments, direct, capability, tmp_path, monkeypatch
+):
     """The interpreter forgives what a compiler does not: types of loops, shapes of dots, memory."""
     triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
     from triton.backends.compiler import GPUTarget
@@ -534,20 +628,20 @@ def test_triton_compiles_for_a_gpu_that_need_not_be_there(moments, direct, tmp_p
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     _, y = points(1, 5, 64)
-    form = (kde._Differences if direct else kde._Products)(y, torch.ones(64), SINGLE)
-    blocks = kde._blocks(form, moments)
-    constants = {"LEAVE_OUT": True, "DIRECT": direct, "ROWS": blocks.rows, "CHUNK": blocks.chunk}
-    constants |= {"COLUMNS": blocks.columns} | dict.fromkeys(ONES[direct], 1)
-    kernel = kde._moments_kernel if moments else kde._log_sum_kernel
+    form = (_forms.Differences if direct else _forms.Products)(y, torch.ones(64), SINGLE)
+    blocks = _gpu.Blocks.of(form, moments)
+    constants = {"LEAVE_OUT": True, "DIRECT": direct} | dict.fromkeys(ONES[direct], 1)
+    constants |= {"BLOCK_N": blocks.n, "BLOCK_M": blocks.m, "BLOCK_K": blocks.k}
+    kernel = _gpu._moments_kernel if moments else _gpu._log_sum_kernel
     if moments:
-        constants |= {"SECOND": True, "DIMS": blocks.dims}
+        constants |= {"SECOND": True, "BLOCK_D": blocks.d}
     types = dict.fromkeys(constants, "constexpr")
     for name in kernel.arg_names:
         pointer = "*i64" if "_id_" in name else "*fp32"
         types.setdefault(name, pointer if name.endswith("_ptr") else "i32")
     compiled = triton.compile(
         ASTSource(kernel, {name: types[name] for name in kernel.arg_names}, constants),
-        target=GPUTarget("cuda", 80, 32),
+        target=GPUTarget("cuda", capability, 32),
         options={"num_warps": blocks.warps, "enable_fp_fusion": True},
     )
     assert compiled.metadata.shared <= 48 * 1024

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genlib.kernels import kde, log_kernel_sum
+from genlib.kernels import log_kernel_sum
 from genlib.kernels._dispatch import INTERPRETED
-from genlib.kernels.kde import log_kernel_sum_reference
+from genlib.kernels.kde import _forms, _gpu, log_kernel_sum_reference
 from tests.kernels import truth
 
 pytestmark = [
@@ -38,16 +38,16 @@ def launches(monkeypatch):
     forms = []
 
     def remember(name):
-        original = getattr(kde, name)
+        original = getattr(_gpu, name)
 
         def remembered(form, *arguments):
             forms.append(type(form))
             return original(form, *arguments)
 
-        monkeypatch.setattr(kde, name, remembered)
+        monkeypatch.setattr(_gpu, name, remembered)
 
-    remember("_triton_log_sum")
-    remember("_triton_moments")
+    remember("log_sum")
+    remember("moments")
     return forms
 
 
@@ -115,7 +115,7 @@ def test_products_that_round_too_much_become_differences(launches):
     x = y + 1e-3 * x
     found = log_kernel_sum(x, y, 1e-3)
     assert truth.excess(found, truth.log_kernel_sum(x, y, np.float32(1e-3))) < 1
-    assert launches == [kde._Products, kde._Differences]
+    assert launches == [_forms.Products, _forms.Differences]
 
 
 def test_a_point_of_weight_zero_that_would_outweigh_all():

@@ -158,16 +158,19 @@ def test_extreme_parameters_against_high_precision(dtype):
 
 
 @pytest.mark.covers("A09")
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 @pytest.mark.parametrize("levels", [2, 256])
-def test_nothing_finite_becomes_infinite_or_nan(levels):
-    """Means and scales from end to end of float32: values and gradients stay finite."""
-    steps = torch.tensor([-1e4, -87.0, -60.0, -30.0, -7.0, 0.0, 60.0, 88.0, 1e4])
-    places = torch.tensor([-1e30, -1e3, -0.5, 0.0, 0.25, 0.5, 1.0, 7.0, 1e30])
-    level = torch.tensor([0.0, (levels // 2) / (levels - 1), 1.0])
+def test_nothing_finite_becomes_infinite_or_nan(levels, dtype):
+    """Means and scales from end to end of the dtype: values and gradients stay finite."""
+    end = torch.finfo(dtype).max
+    steps = [-end, -1e4, -87.0, -60.0, -41.0, -30.0, -7.0, 0.0, 60.0, 88.0, 1e4, end]
+    places = [-end, -1e15, -1e3, -0.5, 0.0, 0.25, 0.5, 1.0, 7.0, 1e18, 1e30, end]
+    level = torch.tensor([0.0, (levels // 2) / (levels - 1), 1.0], dtype=dtype)
+    steps, places = torch.tensor(steps, dtype=dtype), torch.tensor(places, dtype=dtype)
     x, mean, scale = torch.cartesian_prod(level, places, steps).T
     given = (
         x[None, None],
-        torch.zeros(1, 2, len(x)),
+        torch.zeros(1, 2, len(x), dtype=dtype),
         torch.stack([mean, torch.full_like(mean, 0.5)])[None, None],
         torch.stack([scale, torch.zeros_like(scale)])[None, None],
     )

@@ -1,5 +1,6 @@
 """Density estimators against closed forms, quadrature, brute force and scikit-learn."""
 
+import copy
 import itertools
 import math
 
@@ -10,6 +11,7 @@ from scipy import integrate, stats
 from sklearn.neighbors import KernelDensity
 
 import genlib as gl
+from genlib.models.density import histogram, laplace, nearest, windows
 
 ESTIMATORS = {
     "gaussian": lambda: gl.Gaussian(),
@@ -57,6 +59,23 @@ class TestContract:
         assert model.log_prob(x).dtype == model.sample(3).dtype == torch.float64
         with pytest.raises(TypeError, match=r"torch.float64, got torch.float32"):
             model.log_prob(x.float())
+
+    def test_autocast_changes_nothing(self, name, d):
+        x, plain, under = cloud(50, d), ESTIMATORS[name](), ESTIMATORS[name]()
+        plain.fit(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            under.fit(x)
+            log_p = under.log_prob(x)
+            drawn = under.sample(50, generator=torch.Generator().manual_seed(3))
+        assert log_p.dtype == drawn.dtype == torch.float32
+        assert torch.equal(log_p, plain.log_prob(x))
+        assert torch.equal(drawn, plain.sample(50, generator=torch.Generator().manual_seed(3)))
+
+    def test_float64_draws_have_more_than_24_bits(self, name, d):
+        model = ESTIMATORS[name]().double()
+        model.fit(cloud(50, d).double())
+        drawn = model.sample(30) - model.sample(30)
+        assert ((drawn * 2**26) % 1 != 0).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("name", [*ESTIMATORS, "neighbours"])
@@ -109,6 +128,37 @@ class TestDoor:
             gl.CannotAnswerError, match=r"no inner variable .*03_density_estimation"
         ):
             model.encode(torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "words"),
+    [
+        (gl.Gaussian(), cloud(3, 3), "singular"),
+        (gl.Laplace(), torch.ones(5, 3), "column 0 is constant"),
+        (gl.Histogram(), torch.ones(5, 3), "column 0 spans"),
+        (gl.Histogram(bins=2**31 - 1), cloud(9, 3), "cannot be numbered"),
+        (gl.Histogram(bins="scott", low=-99.0, high=99.0), torch.ones(5, 3), "column 0 is const"),
+        (gl.Parzen(), torch.ones(5, 3), "column 0 is constant"),
+        # All 26 candidates have been tried when this is known.
+        (gl.Parzen("hypercube", "leave-one-out"), 1e6 * torch.eye(1000, 1), "density zero"),
+        (gl.KNearest(k=5), cloud(4, 3), "at most the number of rows"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, gl.Model) else None,
+)
+def test_a_failed_fit_leaves_the_model_as_it_was(model, x, words):
+    model = copy.deepcopy(model)  # parameters of a test are shared by its runs
+    if model.state_dict().keys() & {"shape"}:
+        good = gl.Histogram(bins=3)
+        good.fit(cloud(60, 2))
+    else:
+        good = copy.deepcopy(model)
+        good.fit(cloud(60, 2))
+    model.load_state_dict(good.state_dict())
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=words):
+        model.fit(x)
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 class TestGaussian:
@@ -164,11 +214,83 @@ class TestGaussian:
         centred.fit(x.double() - 1e4)
         np.testing.assert_allclose(model.log_prob(x), centred.log_prob(x.double() - 1e4), atol=1e-2)
 
-    def test_bad_settings(self):
-        with pytest.raises(ValueError, match="covariance: expected"):
-            gl.Gaussian(covariance="spherical")
-        with pytest.raises(ValueError, match="ridge"):
-            gl.Gaussian(ridge=-1.0)
+    @pytest.mark.parametrize("d", [1, 2, 50, 128, 129, 300])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_every_size_equals_scipy_s(self, d, dtype):
+        x = cloud(3 * d + 20, d).double()
+        x = (x / x.std(0)).to(dtype)
+        model = gl.Gaussian(ridge=0.01).to(dtype)
+        model.fit(x)
+        sigma = np.cov(x.double().T, bias=True).reshape(d, d) + 0.01 * np.eye(d)
+        peer = stats.multivariate_normal(x.double().mean(0), sigma)
+        tolerance = {torch.float32: 2e-5, torch.float64: 1e-12}[dtype]
+        np.testing.assert_allclose(model.log_prob(x), peer.logpdf(x.numpy()), rtol=tolerance)
+        np.testing.assert_allclose(
+            model.log_prob(x[:1]), peer.logpdf(x[:1].numpy()), rtol=tolerance
+        )
+
+    @pytest.mark.parametrize("d", [2, 10, 60])
+    @pytest.mark.parametrize(
+        ("dtype", "share"), [(torch.float32, 1e-6), (torch.float64, 1e-12)], ids=["f32", "f64"]
+    )
+    def test_the_smallest_variance_left_is_that_of_the_dtype(self, d, dtype, share):
+        """Half of the columns are others plus a residual: refused below the limit that the class
+        states; above it, right to 0.005 nats for each of them, against extended precision.
+        """
+        generator = torch.Generator().manual_seed(d)
+        x = torch.randn(50 * d, d, generator=generator, dtype=torch.float64)
+        half = d // 2
+        for residual in (0.7, 1.5):
+            copies = x[:, :half] + residual * math.sqrt(share) * x[:, half:]
+            y = torch.cat([x[:, :half], copies], 1).to(dtype)
+            model = gl.Gaussian().to(dtype)
+            if residual < 1:
+                with pytest.raises(ValueError, match=f"singular in {dtype}"):
+                    model.fit(y)
+            else:
+                model.fit(y)
+                expected = gaussian_log_prob(y.numpy().astype(np.longdouble))
+                assert np.abs(model.log_prob(y).numpy() - expected).max() < 0.005 * half
+
+    def test_draws_have_the_tails_of_a_gaussian_in_float64(self):
+        model = gl.Gaussian().double()
+        model.fit(torch.tensor([[-1.0], [1.0]]).double())
+        assert len(model.sample(10_000).unique()) == 10_000  # false alarm 5e-9, with 53 bits
+
+    @pytest.mark.parametrize(
+        ("settings", "error", "words"),
+        [
+            ({"covariance": "spherical"}, ValueError, "'full', 'diagonal', got 'spherical'"),
+            ({"covariance": None}, ValueError, "'full', 'diagonal', got None"),
+            ({"ridge": -1.0}, ValueError, "ridge"),
+            ({"ridge": math.nan}, ValueError, "ridge"),
+            ({"ridge": 10**400}, ValueError, "got an integer of 1329 bits"),
+            ({"ridge": None}, TypeError, "ridge"),
+            ({"ridge": ""}, TypeError, "ridge"),
+        ],
+    )
+    def test_bad_settings(self, settings, error, words):
+        with pytest.raises(error, match=words):
+            gl.Gaussian(**settings)
+
+    def test_a_ridge_that_the_dtype_cannot_hold(self):
+        with pytest.raises(ValueError, match=r"overflows torch\.float32"):
+            gl.Gaussian(ridge=1e290).fit(cloud(5, 2))
+
+
+def gaussian_log_prob(x):
+    """log N of each row under all rows' mean and covariance, in the dtype of x, in loops."""
+    centred, d = x - x.mean(0), x.shape[1]
+    sigma = centred.T @ centred / len(x)
+    scale = np.zeros_like(sigma)
+    for i in range(d):
+        scale[i, i] = np.sqrt(sigma[i, i] - scale[i, :i] @ scale[i, :i])
+        scale[i + 1 :, i] = (sigma[i + 1 :, i] - scale[i + 1 :, :i] @ scale[i, :i]) / scale[i, i]
+    white = np.zeros_like(centred)
+    for i in range(d):
+        white[:, i] = (centred[:, i] - white[:, :i] @ scale[i, :i]) / scale[i, i]
+    log_scale = np.log(np.diagonal(scale)).sum()
+    return -(white**2).sum(1) / 2 - log_scale - d / 2 * np.log(2 * np.longdouble(np.pi))
 
 
 class TestLaplace:
@@ -187,6 +309,25 @@ class TestLaplace:
         x[:, 1] = 4
         with pytest.raises(ValueError, match="column 1 is constant"):
             gl.Laplace().fit(x)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_the_smallest_uniform_number_gives_a_finite_draw(self, dtype, monkeypatch):
+        model = gl.Laplace().to(dtype)
+        model.fit(torch.tensor([[-1.0], [0.0], [1.0]], dtype=dtype))
+        lowest = torch.tensor([[0.0], [torch.finfo(dtype).eps / 2], [0.5]], dtype=dtype)
+        monkeypatch.setattr(laplace, "uniform", lambda shape, like, generator: lowest)
+        drawn = model.sample(3)
+        assert torch.isfinite(model.log_prob(drawn)).all()
+        assert drawn[0] < drawn[1] < drawn[2] == 0
+
+    def test_a_draw_that_was_infinite(self):
+        """Seed 84 has a zero among its first hundred thousand numbers."""
+        model = gl.Laplace()
+        model.fit(torch.tensor([[-1.0], [0.0], [1.0]]))
+        generator = torch.Generator().manual_seed(84)
+        assert (torch.rand(100_000, generator=generator) == 0).any()
+        drawn = model.sample(100_000, generator=generator.manual_seed(84))
+        assert torch.isfinite(model.log_prob(drawn)).all()
 
 
 class TestHistogram:
@@ -237,6 +378,55 @@ class TestHistogram:
             [2 * 3 / 4, 2 * 1 / 4]
         )
 
+    @pytest.mark.parametrize(
+        ("data", "bins"),
+        [
+            (lambda: torch.randn(1000, 1), 1000),
+            (lambda: torch.randn(1000, 2), [7, 300]),
+            (lambda: torch.randint(2000, 2021, (500, 1)).float(), 20),
+            (lambda: torch.randint(2000, 2021, (500, 1)).float(), 100_000),
+            (lambda: torch.randint(256, (3000, 3)).float() / 255, 256),
+            (lambda: 1e6 + torch.rand(300, 1), 10_000),  # cells narrower than the numbers' spacing
+            (lambda: -1e-30 * torch.rand(300, 1), 77),
+        ],
+        ids=["fine", "plane", "years", "days", "colours", "far", "tiny"],
+    )
+    @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_every_draw_lies_in_a_cell_that_holds_data(self, data, bins, smoothing, dtype):
+        x = data().to(dtype)
+        model = gl.Histogram(bins=bins, smoothing=smoothing).to(dtype)
+        model.fit(x)
+        assert (model.log_prob(x) > -math.inf).all()
+        assert (model.log_prob(model.sample(300_000)) > -math.inf).all()
+
+    @pytest.mark.parametrize("u", [0.0, 1 - 2**-24])
+    def test_a_draw_lies_in_the_very_cell_drawn_from(self, u, monkeypatch):
+        """Both ends of every cell of a grid over the years, where 2000 + (place + u) is rounded."""
+        model = gl.Histogram(bins=1000)
+        years = torch.linspace(2000, 2020, 4001)[:, None]
+        model.fit(years)
+        assert len(model.cells) == 1000
+        monkeypatch.setattr(histogram, "uniform", lambda shape, like, _: torch.full(shape, u))
+        rows = torch.arange(len(years))
+        monkeypatch.setattr(histogram, "integers", lambda high, shape, like, _: rows)
+        drawn = gl.Histogram(bins=1000, low=2000.0, high=2020.0)
+        drawn.fit(model.sample(len(rows)))
+        assert torch.equal(drawn.counts, model.counts)
+
+    @pytest.mark.parametrize("bins", [3, 40, 5000])
+    def test_a_number_for_every_cell_and_a_search_among_the_stored_agree(self, bins):
+        x = cloud(300, 2)
+        model = gl.Histogram(bins=bins, low=-99.0, high=99.0, smoothing=0.1)
+        model.fit(x)
+        queries = torch.cat([x, 30 * torch.randn(200, 2), 200 * torch.randn(200, 2)])
+        one_by_one = torch.cat([model.log_prob(query[None]) for query in queries])
+        assert torch.equal(model.log_prob(queries), one_by_one)
+        cells = {}
+        for row in ((x - -99.0) / (99.0 - -99.0) * bins).long().tolist():
+            cells[tuple(row)] = cells.get(tuple(row), 0) + 1
+        assert sorted(cells.values()) == sorted(model.counts.tolist())
+
     def test_scott_s_rule_chooses_the_width(self):
         x = torch.randn(1000, 1)
         model = gl.Histogram(bins="scott")
@@ -255,11 +445,36 @@ class TestHistogram:
             ({"low": 1.0, "high": 0.0}, torch.rand(5, 2), "expected low < high"),
             ({}, torch.ones(5, 2), "column 0 spans"),
             ({"smoothing": -1.0}, None, "smoothing"),
+            ({"low": math.nan, "high": 9.0}, None, "low: expected a finite number"),
+            ({"low": 0.0, "high": math.inf}, None, "high: expected a finite number"),
+            ({"low": [0.0, -math.inf]}, None, "low: expected a finite number"),
+            ({"low": -(10**400)}, None, "low: expected a finite number"),
+            ({"high": 1e39}, None, "high: expected numbers that torch.float32 can hold"),
+            ({"low": -3e38, "high": 3e38}, None, "span of column 0 overflows"),
+            ({"bins": 2**40}, None, "bins: expected at most"),
         ],
     )
     def test_bad_settings(self, settings, x, words):
         with pytest.raises(ValueError, match=words):
             gl.Histogram(**settings).fit(torch.rand(5, 2) if x is None else x)
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"bins": np.int64(10)}, r"bins: expected an integer, got np.int64\(10\)"),
+            ({"bins": 2.5}, "bins: expected an integer, got 2.5"),
+            ({"bins": None}, "bins: expected an integer, got None"),
+            ({"bins": True}, "bins: expected an integer, got True"),
+            ({"bins": [3, "4"]}, "bins: expected an integer, got '4'"),
+            ({"bins": torch.tensor([3, 4])}, "bins: expected an integer, got tensor"),
+            ({"low": "0"}, "low: expected a number, got '0'"),
+            ({"high": torch.zeros(2)}, "high: expected a number, got tensor"),
+            ({"smoothing": None}, "smoothing: expected a number, zero or positive, got None"),
+        ],
+    )
+    def test_settings_of_the_wrong_kind(self, settings, words):
+        with pytest.raises(TypeError, match=words):
+            gl.Histogram(**settings)
 
 
 def brute_force(kernel, x, y, h, w):
@@ -391,12 +606,15 @@ class TestParzen:
     @pytest.mark.parametrize(
         ("settings", "words"),
         [
-            ({"bandwidth": 0.0}, "bandwidth: expected a positive finite number, got 0.0"),
+            ({"bandwidth": 0.0}, "bandwidth: expected a finite positive number, got 0.0"),
             ({"bandwidth": -1.0}, "got -1.0"),
             ({"bandwidth": math.nan}, "got nan"),
             ({"bandwidth": [0.1, 0.0]}, "got 0.0"),
-            ({"bandwidth": "magic"}, "scott, silverman, leave-one-out, held-out"),
-            ({"kernel": "triangle"}, "gaussian, hypercube, epanechnikov"),
+            (
+                {"bandwidth": "magic"},
+                "'scott', 'silverman', 'leave-one-out', 'held-out', got 'magic'",
+            ),
+            ({"kernel": "triangle"}, "'gaussian', 'hypercube', 'epanechnikov', got 'triangle'"),
         ],
     )
     def test_bad_settings(self, settings, words):
@@ -420,6 +638,100 @@ class TestParzen:
     def test_bad_weights(self, w, error, words):
         with pytest.raises(error, match=words):
             gl.Parzen().fit(cloud(5, 2), weights=w)
+
+    @pytest.mark.parametrize("rule", ["scott", "silverman"])
+    @pytest.mark.parametrize("d", [1, 3])
+    def test_weighted_rules_equal_scipy_s(self, rule, d):
+        x = cloud(100, d).double()
+        w = torch.rand(100, dtype=torch.float64) ** 4
+        w[::7] = 0
+        w = w / w.sum()
+        model = gl.Parzen(bandwidth=rule).double()
+        model.fit(x, weights=w)
+        peer = stats.gaussian_kde(x.T.numpy(), rule, weights=w.numpy())
+        # theirs is the unbiased variance, ours the maximum-likelihood one, as without weights
+        expected = peer.covariance.diagonal() * (1 - (w**2).sum().item())
+        np.testing.assert_allclose(model.h**2, expected, rtol=1e-12)
+
+    @pytest.mark.parametrize("rule", gl.Parzen.rules)
+    @pytest.mark.parametrize("kernel", ["gaussian", "epanechnikov"])
+    def test_a_row_of_weight_zero_is_no_row(self, rule, kernel):
+        x, valid = torch.randn(200, 1), torch.randn(50, 1)
+        far = torch.cat([x, torch.tensor([[1000.0]])])
+        w = torch.full((200,), 1 / 200)
+        without, given = gl.Parzen(kernel, rule), gl.Parzen(kernel, rule)
+        without.fit(x, weights=w, valid=valid)
+        given.fit(far, weights=torch.cat([w, torch.zeros(1)]), valid=valid)
+        assert torch.equal(given.h, without.h)
+        torch.testing.assert_close(given.log_prob(valid), without.log_prob(valid))
+
+    @pytest.mark.parametrize("rule", gl.Parzen.rules)
+    def test_equal_weights_are_no_weights(self, rule):
+        x, valid = cloud(64, 2), cloud(20, 2, seed=1)
+        given, default = gl.Parzen(bandwidth=rule), gl.Parzen(bandwidth=rule)
+        given.fit(x, weights=torch.full((64,), 1 / 64), valid=valid)
+        default.fit(x, valid=valid)
+        torch.testing.assert_close(given.h, default.h, rtol=1e-5, atol=0)
+
+    def test_scores_of_the_leave_one_out_search_are_weighted(self):
+        x = torch.randn(40, 1).double()
+        w = torch.rand(40, dtype=torch.float64) ** 3
+        w = w / w.sum()
+        model = gl.Parzen(bandwidth="leave-one-out").double()
+        history = model.fit(x, weights=w)
+        p = torch.exp(-0.5 * ((x - x.T) / model.h) ** 2) / (model.h * math.sqrt(2 * math.pi))
+        others = (p.fill_diagonal_(0) @ w) / (1 - w)
+        assert history.best("loss")["loss"] == pytest.approx(-(w @ others.log()).item(), rel=1e-9)
+
+    @pytest.mark.parametrize("kernel", ["gaussian", "epanechnikov"])
+    def test_leave_one_out_with_a_row_of_nearly_all_the_weight(self, kernel):
+        y = torch.tensor([[0.0], [0.5], [-0.5]])
+        w = torch.tensor([1.0, 3e-9, 1e-9])
+        model = gl.Parzen(kernel, bandwidth=2.0)
+        model.fit(y, weights=w)
+        expected = [
+            brute_force(
+                kernel, y[i : i + 1], y[rest], 2.0, w[rest].double() / w[rest].double().sum()
+            )
+            for i, rest in enumerate(([1, 2], [0, 2], [0, 1]))
+        ]
+        np.testing.assert_allclose(
+            model.leave_one_out_log_prob().exp(), np.concatenate(expected), rtol=1e-5
+        )
+
+    def test_a_row_of_all_the_weight_leaves_nothing_to_estimate_from(self):
+        model = gl.Parzen(bandwidth=1.0)
+        model.fit(torch.tensor([[0.0], [1.0]]), weights=torch.tensor([0.0, 1.0]))
+        assert torch.isfinite(model.log_prob(torch.zeros(1, 1))).all()
+        with pytest.raises(ValueError, match="row 1 has all the weight"):
+            model.leave_one_out_log_prob()
+        with pytest.raises(ValueError, match="column 0 is constant"):
+            gl.Parzen().fit(torch.tensor([[0.3], [1.0]]), weights=torch.tensor([1.0, 0.0]))
+        with pytest.raises(ValueError, match=r"two rows \(of weight above zero\)"):
+            gl.Parzen(bandwidth="leave-one-out").fit(
+                torch.tensor([[0.3], [1.0]]), weights=torch.tensor([1.0, 0.0])
+            )
+
+    @pytest.mark.parametrize("kernel", ["hypercube", "epanechnikov"])
+    @pytest.mark.parametrize(
+        ("offset", "h"), [(0.0, 1.0), (1000.0, 0.01), (-1000.0, 1e-4), (1.0, 1e-7), (1e6, 1e-9)]
+    )
+    def test_every_draw_lies_in_the_window_drawn_from(self, kernel, offset, h):
+        """Windows that do not overlap, so that none can stand in for another."""
+        model = gl.Parzen(kernel, bandwidth=h)
+        model.fit(offset + torch.tensor([[0.0, 0.0], [4.0, 4.0]]))
+        assert (model.log_prob(model.sample(500_000)) > -math.inf).all()
+
+    def test_the_smallest_uniform_number_lies_in_the_cube(self, monkeypatch):
+        monkeypatch.setattr(windows, "uniform", lambda shape, like, _: torch.zeros(shape))
+        model = gl.Parzen("hypercube", bandwidth=0.5)
+        model.fit(torch.tensor([[0.0], [4.0]]))
+        assert (model.log_prob(model.sample(10)) > -math.inf).all()
+
+    @pytest.mark.parametrize(("bandwidth", "x"), [(1e-60, 1.0), (1e60, 1.0), ("scott", 3e38)])
+    def test_bandwidths_that_the_dtype_cannot_hold(self, bandwidth, x):
+        with pytest.raises(ValueError, match=r"torch\.float32 can hold|overflows torch\.float32"):
+            gl.Parzen("hypercube", bandwidth).fit(torch.tensor([[-x], [x]]))
 
     def test_searches_say_what_they_need(self):
         with pytest.raises(ValueError, match="pass valid="):
@@ -458,6 +770,79 @@ class TestKNearest:
             mass = 2 * torch.trapezoid(p, x[:, 0]).item()
             assert mass == pytest.approx(5 / 50 * math.log(10), rel=1e-2)
 
+    @pytest.mark.parametrize("d", [1, 3, 11, 64, 200])
+    @pytest.mark.parametrize("offset", [0.0, 1e4, 1e8])
+    @pytest.mark.parametrize("k", [1, 10, 300])
+    def test_is_exact_far_from_the_origin(self, d, offset, k):
+        """Among 400 rows, by differences in float64; 300 are more than there are groups of 16."""
+        y, x = (torch.randn(n, d, dtype=torch.float64) + offset for n in (400, 50))
+        model = gl.KNearest(k).double()
+        model.fit(y)
+        torch.testing.assert_close(
+            model.unnormalised_log_prob(x), self.by_differences(x, y, k), rtol=1e-13, atol=1e-11
+        )
+
+    @pytest.mark.parametrize("d", [2, 30])
+    def test_is_exact_where_a_product_keeps_no_digit(self, d):
+        """Two clouds 2e9 deviations apart; rows that are training rows; rows that coincide."""
+        y = torch.randn(300, d, dtype=torch.float64)
+        y[150:] += 2e9
+        y[:20] = y[0]
+        x = torch.cat([torch.randn(20, d, dtype=torch.float64), y[10:160]])
+        for k in (1, 7, 20, 40):
+            model = gl.KNearest(k).double()
+            model.fit(y)
+            expected = self.by_differences(x, y, k)
+            torch.testing.assert_close(model.unnormalised_log_prob(x), expected)
+            assert (model.unnormalised_log_prob(y[:1]) == math.inf) == (k <= 20)
+
+    def by_differences(self, x, y, k):
+        d = x.shape[1]
+        squares = sum((x[:, i, None] - y[:, i]).square() for i in range(d))
+        ball = d / 2 * math.log(math.pi) - math.lgamma(d / 2 + 1)
+        return math.log(k / len(y)) - ball - d / 2 * squares.sort(1).values[:, k - 1].log()
+
+    @pytest.mark.parametrize("d", [2, 30])
+    def test_the_search_is_kept_until_the_points_change(self, d, monkeypatch, tmp_path):
+        made = []
+        for name in ("_Tree", "_Products"):
+            kind = getattr(nearest, name)
+            monkeypatch.setattr(
+                nearest, name, lambda points, kind=kind: made.append(len(points)) or kind(points)
+            )
+        x, y = torch.randn(5, d), torch.randn(60, d)
+        model = gl.KNearest(k=3)
+        model.fit(y)
+        assert made == []  # a tree is made when it is first asked for
+
+        def agrees(model, rows, x=x):
+            """Ask three times; the search is to be made once at most, and the answers be right."""
+            before = len(made)
+            for _ in range(3):
+                answer = model.unnormalised_log_prob(x)
+            expected = self.by_differences(x.double(), rows.double(), 3)
+            torch.testing.assert_close(answer.double(), expected, rtol=1e-5, atol=1e-5)
+            return len(made) - before
+
+        assert agrees(model, y) == 1
+        assert agrees(model, y) == 0
+        twin = copy.deepcopy(model)
+        model.fit(y + 1)
+        assert agrees(model, y + 1) == 1
+        assert agrees(twin, y) <= 1
+        model.points.mul_(2)
+        assert agrees(model, 2 * (y + 1)) == 1
+        model.load_state_dict(twin.state_dict())
+        assert agrees(model, y) == 1
+        model.double()
+        assert agrees(model, y, x.double()) == 1
+        model.save(tmp_path / "model")
+        assert agrees(gl.load(tmp_path / "model"), y, x.double()) == 1
+        assert set(model.state_dict()) == {"points"}
+        with torch.inference_mode():
+            model.fit(y.double() + 3)
+        assert agrees(model, y.double() + 3, x.double()) == 1
+
     @pytest.mark.parametrize("query", ["log_prob", "sample"])
     def test_refuses_what_it_cannot_answer_and_says_why(self, query):
         model = gl.KNearest()
@@ -476,6 +861,14 @@ class TestKNearest:
     def test_k_is_a_count(self, k, error):
         with pytest.raises(error, match="k: expected"):
             gl.KNearest(k=k)
+
+    def test_distances_beyond_every_number(self):
+        model, far = gl.KNearest(k=1).double(), torch.full((2, 1), 1e200, dtype=torch.float64)
+        with pytest.raises(ValueError, match="at most 1e150"):
+            model.fit(far)
+        model.fit(torch.zeros(2, 1).double())
+        with pytest.raises(ValueError, match="at most 1e150"):
+            model.unnormalised_log_prob(far)
 
     def test_more_neighbours_than_rows(self):
         with pytest.raises(ValueError, match="at most the number of rows, 4, got 5"):

@@ -40,7 +40,7 @@ References
 import torch
 from torch import Tensor
 
-from genlib.kernels._checks import check_shape, check_tensor
+from genlib.kernels._checks import check_operand, check_shape
 from genlib.kernels._dispatch import undo_autocast
 from genlib.kernels.nade._passes import backward, forward, sample
 
@@ -144,9 +144,10 @@ def nade_logits(x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor
     """Logits b_i + V_i · σ(c + Σ_{j<i} x_j W_j) of every value, given those before it.
 
     Differentiable once with respect to all arguments. Memory grows with N · D and, while it runs,
-    with D · H; never with N · D · H. Time grows, on a CPU, with the number of values that are not
-    zero; a gradient of ``x`` and a bias for each value make all values count. Under
-    `torch.autocast`, weights in its short dtype are taken in that of ``x``, in which the result is.
+    with D · H for each thread; never with N · D · H. Time grows, on a CPU, with the number of
+    values that are not zero; a gradient of ``x`` and a bias for each value make all values count.
+    Under `torch.autocast`, weights in its short dtype are taken in that of ``x``, in which the
+    result is.
 
     Parameters
     ----------
@@ -215,7 +216,7 @@ def nade_sample(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor
 def _check(name: str, x: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> None:
     """Raise unless types, dtypes, devices and shapes agree."""
     for other, value in {name: x, "w": w, "c": c, "v": v, "b": b}.items():
-        check_tensor(other, value, x, name)
+        check_operand(value, other, x, name)
     if x.dim() != 2 or 0 in x.shape:
         raise ValueError(
             f"{name}: expected shape (N, D), at least one row and one column, got {tuple(x.shape)}."
