@@ -149,9 +149,9 @@ MUTATIONS = [
             "variance = P * (1 - P) / (n * widths)",
         ),
         (
-            "counting: K with N P for its variance",
+            "counting: the variance of K without N",
             "variance = K.double(), n * P * (1 - P)",
-            "variance = K.double(), n * P",
+            "variance = K.double(), P * (1 - P)",
         ),
         (
             "counting: the exponent of 1 - P",
