@@ -201,9 +201,9 @@ MUTATIONS = [
         "genlib/models/graphical/elimination.py",
         f"{GRAPHICAL}/test_elimination.py",
         (
-            "elimination: a maximum for the sum",
-            "_PROBABILITIES = Arithmetic(_product, np.sum, _shifted)",
-            "_PROBABILITIES = Arithmetic(_product, np.max, _shifted)",
+            "elimination: a variable summed out while other tables hold it",
+            "if holders[i] <= used]) - kept",
+            "if holders[i] & used]) - kept",
             "TestSums",
         ),
     ),

@@ -298,8 +298,8 @@ MUTATIONS = [
         ),
         (
             "row LSTM: the residual left out",
-            "        h = self._rows(gates) if cache is None else self._place(gates, cache)\n        return x + self.out(h, cache)",
-            "        h = self._rows(gates) if cache is None else self._place(gates, cache)\n        return self.out(h, cache)",
+            "self._place(gates, cache)\n        return x + self.out(h, cache)",
+            "self._place(gates, cache)\n        return self.out(h, cache)",
         ),
         (
             "row LSTM: states of the row above not convolved in",
@@ -418,8 +418,8 @@ MUTATIONS = [
         ),
         (
             "scales: an enlargement without its last rectification",
-            "            nn.ConvTranspose2d(channels, channels, 2, stride=2),\n            nn.ReLU(),",
-            "            nn.ConvTranspose2d(channels, channels, 2, stride=2),",
+            "channels, 2, stride=2),\n            nn.ReLU(),",
+            "channels, 2, stride=2),",
         ),
     ),
     *changes(
@@ -504,26 +504,6 @@ MUTATIONS = [
             "inverse = log_scales.clamp(-math.log(far), _FLAT).mul_(-1 / _LN2)",
             "inverse = log_scales.clamp(-math.log(far), _FLAT).mul_(1 / _LN2)",
         ),
-        (
-            "bins: half as wide",
-            "below = (level == 0).to(x).mul_(infinite).add_(0.5)",
-            "below = (level == 0).to(x).mul_(infinite).add_(0.25)",
-        ),
-        (
-            "bins: the first one closed",
-            "below = (level == 0).to(x)",
-            "below = (level < 0).to(x)",
-        ),
-        (
-            "bins: the last one closed",
-            "above = (level == levels - 1).to(x)",
-            "above = (level > levels - 1).to(x)",
-        ),
-        (
-            "mixture: logits not normalised",
-            "return _log_sum_exp2(joint).sub_(_log_sum_exp2(logits / _LN2))",
-            "return _log_sum_exp2(joint)",
-        ),
     ),
     *changes(
         "07",
@@ -544,6 +524,107 @@ MUTATIONS = [
             "cache: rows that are never moved up",
             "F.pad(self.values[:, 1:], (0, 0, 0, 0, 0, 1))",
             "self.values.clone()",
+        ),
+    ),
+    *changes(
+        "07",
+        "genlib/kernels/logistic_mixture.py",
+        "tests/kernels/test_logistic_mixture.py",
+        (
+            "logistic mixture kernel: the mass of a bin, the factor 1 − exp(−δ)",
+            "width = delta.neg().expm1_().neg_()",
+            "width = delta.neg().exp_()",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel: the mass of a bin, the factor σ(b)",
+            "mass.addcmul_(mass, bins.minus_b.exp2())",
+            "mass.addcmul_(mass, bins.a.exp2())",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel: the edge half a level below",
+            "below = (level == 0).to(x).mul_(infinite).add_(0.5)",
+            "below = (level == 0).to(x).mul_(infinite).add_(1.0)",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel: the edge half a level above",
+            "above = (level == levels - 1).to(x).mul_(infinite).add_(0.5)",
+            "above = (level == levels - 1).to(x).mul_(infinite).add_(1.0)",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel: the bin of level 0 is open below",
+            "below = (level == 0).to(x)",
+            "below = (level == -1).to(x)",
+            "test_the_probabilities_of_all_levels_sum_to_one",
+        ),
+        (
+            "logistic mixture kernel: the bin of the last level is open above",
+            "above = (level == levels - 1).to(x)",
+            "above = (level == levels).to(x)",
+            "test_the_probabilities_of_all_levels_sum_to_one",
+        ),
+        (
+            "logistic mixture kernel: distance to the mean, level − (L − 1) μ (sign)",
+            "d = torch.sub(level, means, alpha=levels - 1)",
+            "d = torch.add(level, means, alpha=levels - 1)",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel: the scale of the distance, s' = (L − 1) s",
+            "math.log2((levels - 1) * _LN2)",
+            "math.log2(levels * _LN2)",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel: shared components, a product over the colours of a pixel",
+            "return mass.sum(1).add_(logits",
+            "return mass.mean(1).add_(logits",
+            "test_all_colours_of_a_pixel_sum_to_one_together",
+        ),
+        (
+            "logistic mixture kernel: weights are a softmax of the logits",
+            "return _log_sum_exp2(joint).sub_(_log_sum_exp2(logits / _LN2))",
+            "return _log_sum_exp2(joint)",
+            "test_all_colours_of_a_pixel_sum_to_one_together",
+        ),
+        (
+            "logistic mixture kernel: ∂/∂log s, its term −δ / (exp(δ) − 1)",
+            "dlog_scales.add_(delta).sub_(delta.div_(bins.width))",
+            "dlog_scales.add_(delta).add_(delta.div_(bins.width))",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel: ∂/∂μ = r (σ(a) − σ(−b)) / s",
+            "dmeans = before.sub_(after)",
+            "dmeans = before.add_(after)",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel reference: difference of two sigmoids (the upper one)",
+            "torch.sigmoid((distance + 0.5) / scale)",
+            "torch.sigmoid((distance + 1.0) / scale)",
+            "test_values_and_gradients_are_those_of_the_definition",
+        ),
+        (
+            "logistic mixture kernel in Triton: the bin of level 0 is open below",
+            "a = tl.where(low, -80.0, ",
+            "a = tl.where(level < 0, -80.0, ",
+            "test_triton_agrees_in_its_interpreter",
+        ),
+        (
+            "logistic mixture kernel in Triton: the mass of a bin, the factor 1 − exp(−δ)",
+            "tl.sigmoid(tl.maximum(b, -TAIL)) * width",
+            "tl.sigmoid(tl.maximum(b, -TAIL))",
+            "test_triton_agrees_in_its_interpreter",
+        ),
+        (
+            "logistic mixture kernel in Triton: shared components, a product over the colours",
+            "        joint += mass",
+            "        joint = logits + mass",
+            "test_triton_agrees_in_its_interpreter",
         ),
     ),
 ]
