@@ -114,11 +114,6 @@ MUTATIONS = [
             "F.pad(x, (left, right, above, below))",
             "F.pad(x, (left + 1, right - 1, above, below))",
         ),
-        (
-            "two stacks: the vertical one sees the current row",
-            "Window(reach, -1 if first else 0, reach, reach)",
-            "Window(reach, 0, reach, reach)",
-        ),
     ),
     *changes(
         "07",
@@ -248,6 +243,17 @@ MUTATIONS = [
             "PixelCNN: no rectification before the output",
             "return F.relu(self.hidden(F.relu(h), cache))",
             "return self.hidden(F.relu(h), cache)",
+        ),
+    ),
+    *changes(
+        "07",
+        "genlib/nn/masked_conv.py",
+        "tests/nn/test_masked_conv.py",
+        (
+            "two stacks: the vertical one sees the current row",
+            "Window(reach, -1 if first else 0, reach, reach)",
+            "Window(reach, 0, reach, reach)",
+            "test_the_vertical_stack_sees_both_sides_and_the_first_layer_no_current_row",
         ),
     ),
     *changes(
