@@ -119,15 +119,6 @@ def place_values(states: Sequence[int]) -> list[int]:
     return [math.prod(states[i + 1 :]) for i in range(len(states))]
 
 
-def pick(probabilities: Tensor, u: Tensor) -> Tensor:
-    """The state, int64 of shape (...), at which summed ``probabilities`` (..., K) pass the uniform
-    numbers ``u`` (...); one of probability zero never comes.
-    """
-    ends = probabilities.cumsum(-1)
-    # Rounded, the last is not quite one, and a number beyond it would pick a state that cannot be.
-    return (u.unsqueeze(-1) * ends[..., -1:] >= ends[..., :-1]).sum(-1)
-
-
 def discrete_events(
     states: Sequence[int],
     *,

@@ -43,6 +43,8 @@ def check_dense(x: object, name: str, mend: str) -> None:
     if not isinstance(x, Tensor):
         kind = f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
         raise TypeError(f"{name}: expected a torch.Tensor, got {kind}; {mend}.")
+    if x.is_nested:
+        raise TypeError(f"{name}: expected a dense tensor, got a nested one of ragged rows.")
     if x.layout != torch.strided:
         raise TypeError(
             f"{name}: expected a dense tensor, got one of layout {x.layout}; convert with "
@@ -178,6 +180,8 @@ def describe(support: constraints.Constraint) -> str:
         return "{0, 1}"
     if isinstance(support, constraints.interval):
         return f"[{support.lower_bound:g}, {support.upper_bound:g}]"
+    if isinstance(support, constraints.half_open_interval):
+        return f"[{support.lower_bound:g}, {support.upper_bound:g})"
     if isinstance(support, constraints.integer_interval):
         return f"{{{support.lower_bound}, …, {support.upper_bound}}}"
     if support is constraints.nonnegative_integer:
@@ -189,8 +193,13 @@ def describe(support: constraints.Constraint) -> str:
 
 def _all_inside(x: Tensor, support: constraints.Constraint) -> bool:
     """Whether all of ``x``, which is finite, lies in ``support``."""
+    # Sums that are zero for such values alone are several times faster than comparisons.
+    if support is constraints.real:
+        return True
     if support is constraints.boolean:
-        return torch.equal(x * x, x)  # of 0 and 1 alone, and three times as fast as two comparisons
+        return torch.addcmul(x, x, x, value=-1).abs_().sum().item() == 0  # Σ |x − x²|
+    if support is constraints.nonnegative_integer:
+        return x.abs().floor_().sub_(x).abs_().sum().item() == 0
     return bool(support.check(x).all())
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic that models share: one file an operation, with its reference, CPU path and Triton."""
+"""Arithmetic that models share: for each operation its reference, CPU path and Triton kernel."""
 
 from genlib.kernels.kde import log_kernel_sum
 from genlib.kernels.logistic_mixture import logistic_mixture_log_prob

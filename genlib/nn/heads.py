@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn import functional as F
 
-from genlib.core.discrete import Levels, pick
+from genlib.core.discrete import Levels
+from genlib.core.random import categorical
 from genlib.core.validation import check_count
 from genlib.kernels.logistic_mixture import logistic_mixture_log_prob
 
@@ -55,7 +56,7 @@ class PixelHead:
         return self.log_conditionals(out, x).flatten(1).sum(1)
 
     def draw(self, conditionals: Tensor, u: Tensor) -> Tensor:
-        """The values that uniform numbers ``u``, (..., noise), pick from ``conditionals``."""
+        """The values that uniform numbers ``u``, (..., noise), draw from ``conditionals``."""
         raise NotImplementedError
 
 
@@ -74,7 +75,7 @@ class BernoulliHead(PixelHead):
 
     def log_conditionals(self, out: Tensor, x: Tensor) -> Tensor:
         """Log-probability of each value, given those before it, (N, colours, H, W)."""
-        return -F.binary_cross_entropy_with_logits(out, x, reduction="none")
+        return log_bernoulli(out, x)
 
     def draw(self, conditionals: Tensor, u: Tensor) -> Tensor:
         """1 where ``u`` lies below its probability."""
@@ -111,7 +112,7 @@ class CategoricalHead(PixelHead):
 
     def draw(self, conditionals: Tensor, u: Tensor) -> Tensor:
         """The level at which the summed probabilities pass ``u``."""
-        return pick(conditionals.softmax(-1), u[..., 0]).to(u) / (self.levels - 1)
+        return categorical(conditionals.softmax(-1), u[..., 0]).to(u) / (self.levels - 1)
 
 
 class LogisticMixtureHead(PixelHead):
@@ -181,7 +182,7 @@ class LogisticMixtureHead(PixelHead):
     def draw(self, conditionals: Tensor, u: Tensor) -> Tensor:
         """The level next to a logistic draw: one number picks its component, one its place."""
         weight, mean, log_scale = conditionals.unbind(-1)
-        chosen = pick(weight.softmax(-1), u[..., 0]).unsqueeze(-1)
+        chosen = categorical(weight.softmax(-1), u[..., 0]).unsqueeze(-1)
         place = u[..., 1].clamp(1e-6, 1 - 1e-6).logit()
         value = mean.gather(-1, chosen)[..., 0] + log_scale.gather(-1, chosen)[..., 0].exp() * place
         return (value.clamp(0, 1) * (self.levels - 1)).round() / (self.levels - 1)
@@ -215,3 +216,8 @@ class LogisticMixtureHead(PixelHead):
         shifts = [sum(next(pairs) * x[:, j, None] for j in range(c)) for c in range(colours)]
         shifted = [mean + shift for mean, shift in zip(means, shifts, strict=True)]
         return logits.squeeze(1), torch.stack(shifted, 1), log_scales - 2
+
+
+def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    """Log-probability of each value of ``x``, 0 or 1, in its dtype, given the logits of 1."""
+    return -F.binary_cross_entropy_with_logits(logits.to(x.dtype), x, reduction="none")

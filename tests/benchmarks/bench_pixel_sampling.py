@@ -1,18 +1,24 @@
-"""Sampling from convolutional autoregressive models: with a memory, and a full pass for each pixel.
+"""Sampling from pixel models: with a cache, and with a full pass for each pixel.
 
 A full pass costs the same whatever the images hold, so that one is measured, and counted once for
 each of the 784 pixels; with ``whole=True`` all of them are run.
 """
 
+import functools
+
 import torch
 
-from genlib.models.autoregressive.gated_pixel_cnn import GatedPixelCNN
-from genlib.models.autoregressive.pixel_cnn import PixelCNN
-from genlib.models.autoregressive.pixel_cnn_pp import PixelCNNPP
+from genlib.models.autoregressive import GatedPixelCNN, PixelCNN, PixelCNNPP, PixelRNN
 from tests.benchmarks.harness import measure, median, rounded, table
 
-MODELS = {"PixelCNN": PixelCNN, "GatedPixelCNN": GatedPixelCNN, "PixelCNNPP": PixelCNNPP}
-CACHED, FULL = "with a memory", "a full pass for each pixel"
+MODELS = {
+    "PixelCNN": PixelCNN,
+    "GatedPixelCNN": GatedPixelCNN,
+    "PixelCNNPP": PixelCNNPP,
+    "PixelRNN, rows": PixelRNN,
+    "PixelRNN, diagonals": functools.partial(PixelRNN, kind="diagonal"),
+}
+CACHED, FULL = "with a cache", "a full pass for each pixel"
 
 
 def run(
@@ -66,13 +72,13 @@ def _measure(
 
 @torch.no_grad()
 def _difference(model, noise, drawn) -> float:
-    """How far outputs with a memory are from those of one pass over the finished images."""
+    """How far outputs with a cache are from those of one pass over the finished images."""
     places, head, original = [], model.head, model.head.conditionals
     head.conditionals = lambda out, x: places.append(out) or original(out, x)
     try:
         model.draw(noise)
     finally:
         del head.conditionals
-    whole = model._out(2 * drawn - 1)
+    whole = model._out(drawn)
     found = torch.cat(places, 3).view_as(whole)
     return rounded((found - whole).abs().max().item(), 2)

@@ -6,13 +6,13 @@ from genlib.kernels.logistic_mixture import logistic_mixture_log_prob
 from tests.benchmarks import bench_logistic_mixture, bench_pixel_sampling
 
 
-def test_sampling_is_measured_with_and_without_a_memory():
+def test_sampling_is_measured_with_and_without_a_cache():
     results = bench_pixel_sampling.run(
         "cpu", rounds=1, images=2, side=4, models=("PixelCNN",), whole=True
     )["results"]
     (row,) = results
     assert row["difference"] < 1e-5
-    assert row["with a memory"] > 0
+    assert row["with a cache"] > 0
     assert row["a full pass for each pixel"] > 0
 
 

@@ -14,7 +14,6 @@ from genlib.core.discrete import (
     States,
     event_numbers,
     finite_events,
-    pick,
     place_values,
     state_counts,
     state_space,
@@ -101,34 +100,6 @@ def test_bad_numbers_of_states(states, error, words):
         gl.discrete_events(states)
     with pytest.raises(ValueError, match="size: expected at least 1, got 0"):
         gl.binary_events(0)
-
-
-class TestPick:
-    def test_a_state_holds_from_where_those_before_it_end(self):
-        chances = torch.tensor([0.25, 0.0, 0.5, 0.25, 0.0])
-        u = torch.tensor([0.0, 0.2, 0.25, 0.5, 0.7, 0.75, 0.99])
-        assert pick(chances.expand(7, 5), u).tolist() == [0, 0, 2, 2, 2, 3, 3]
-
-    def test_states_of_probability_zero_never_come(self):
-        """Summed in float32, probabilities end a little above or below one."""
-        chances = torch.zeros(2000, 62)
-        chances[:, 1:61] = (3 * torch.randn(2000, 60, generator=_generator())).softmax(1)
-        for u in (0.0, 1 - 2**-24):
-            picked = pick(chances, torch.full((2000,), u))
-            assert picked.min() >= 1 and picked.max() <= 60
-
-    def test_any_shape_in_front(self):
-        chances = torch.rand(3, 4, 5, generator=_generator())
-        u = torch.rand(3, 4, generator=_generator())
-        picked = pick(chances.double(), u.double())
-        for place in itertools.product(range(3), range(4)):
-            ends = np.cumsum(chances[place].double().numpy())
-            number = np.searchsorted(ends / ends[-1], u[place].item(), side="right")
-            assert picked[place] == number
-
-
-def _generator():
-    return torch.Generator().manual_seed(0)
 
 
 class TestFiniteEvents:

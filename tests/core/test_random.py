@@ -88,3 +88,18 @@ class TestCategorical:
             ValueError, match="weights: expected a positive finite sum in every row"
         ):
             categorical(torch.tensor([[1.0, 1.0], [value, value]]), torch.rand(2))
+
+    def test_a_state_holds_from_where_those_before_it_end(self):
+        chances = torch.tensor([0.25, 0.0, 0.5, 0.25, 0.0])
+        u = torch.tensor([0.0, 0.2, 0.25, 0.5, 0.7, 0.75, 0.99])
+        for weights in (chances, chances.expand(7, 5)):
+            assert categorical(weights, u).tolist() == [0, 0, 2, 2, 2, 3, 3]
+
+    def test_states_are_numpy_s_for_any_shape_in_front(self):
+        generator = torch.Generator().manual_seed(0)
+        chances = torch.rand(3, 4, 5, generator=generator, dtype=torch.float64)
+        u = torch.rand(3, 4, generator=generator, dtype=torch.float64)
+        found = categorical(chances, u)
+        for place in np.ndindex(3, 4):
+            ends = np.cumsum(chances[place].numpy())
+            assert found[place] == np.searchsorted(ends / ends[-1], u[place].item(), side="right")

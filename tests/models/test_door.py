@@ -1,4 +1,4 @@
-"""Every model of the course refuses the same bad input at the same door, in words, and unchanged."""
+"""Every model of the course refuses the same bad input at the same door, and stays as it was."""
 
 import math
 import re

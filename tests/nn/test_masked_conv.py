@@ -1,4 +1,4 @@
-"""Windowed convolutions against plain loops, and streams against whole images."""
+"""Windowed convolutions against plain loops."""
 
 import itertools
 
@@ -10,7 +10,6 @@ from genlib.nn.masked_conv import (
     HorizontalConv2d,
     MaskedConv2d,
     PointConv2d,
-    Stream,
     VerticalConv2d,
     Window,
     WindowConv2d,
@@ -30,8 +29,7 @@ LAYERS = {
     "left": lambda: WindowConv2d(2, 3, Window(1, 0, 2, -1)),
 }
 
-MASKED = ["A", "B", "A, colours", "B, colours", "horizontal A", "horizontal B"]
-BY_PLACE = [*MASKED, "point"]  # of a vertical convolution, a place needs features to its right
+MASKED = ["A", "B", "A, colours", "B, colours", "horizontal A"]
 
 
 def image(layer, rows=5, columns=4):
@@ -104,64 +102,6 @@ def test_a_masked_weight_stays_out_whatever_it_holds(name):
     assert torch.equal(layer(x), before)
 
 
-# ------------------------------------------------------------------------------ streams
-
-
-@pytest.mark.covers("A07")
-@pytest.mark.parametrize("name", BY_PLACE)
-@torch.no_grad()
-def test_places_one_by_one_are_the_whole_image(name):
-    layer = LAYERS[name]()
-    x = image(layer)
-    whole, stream = layer(x), Stream(width=4)
-    for r, c in itertools.product(range(5), range(4)):
-        stream.move(r, slice(c, c + 1))
-        for _ in range(2):  # a place may be visited again before the next one, by another colour
-            out = layer(x[:, :, r : r + 1, c : c + 1], stream)
-        torch.testing.assert_close(out[:, :, 0, 0], whole[:, :, r, c])
-
-
-@pytest.mark.parametrize("name", [*BY_PLACE, "vertical"])
-@torch.no_grad()
-def test_rows_one_by_one_are_the_whole_image(name):
-    layer = LAYERS[name]()
-    x = image(layer)
-    whole, stream = layer(x), Stream(width=4)
-    for r in range(5):
-        stream.move(r, slice(0, 1))
-        out = layer(x[:, :, r : r + 1], stream.whole_row())
-        torch.testing.assert_close(out[:, :, 0], whole[:, :, r])
-
-
-@pytest.mark.parametrize("name", LAYERS)
-@torch.no_grad()
-def test_a_look_at_a_place_is_the_whole_image_there(name):
-    layer = LAYERS[name]()
-    x = image(layer)
-    whole, stream = layer(x), Stream(width=4)
-    for r, (first, last) in itertools.product(range(5), [(0, 1), (1, 2), (3, 4), (0, 4)]):
-        stream.move(r, slice(first, last))
-        torch.testing.assert_close(layer.look(x, stream)[:, :, 0], whole[:, :, r, first:last])
-
-
-def test_a_stream_keeps_as_many_rows_as_the_window_is_high():
-    layer, stream = MaskedConv2d(2, 3, 5, "B"), Stream(width=6)
-    with torch.no_grad():
-        for r, c in itertools.product(range(9), range(6)):
-            stream.move(r, slice(c, c + 1))
-            layer(torch.randn(4, 2, 1, 1), stream)
-    assert stream._memories[layer].values.shape == (4, 3, 6 + 4, 2)
-
-
-def test_what_is_made_once_a_row_is_made_once_a_row():
-    stream, made = Stream(width=3), []
-    for r, c in itertools.product(range(2), range(3)):
-        stream.move(r, slice(c, c + 1))
-        stream.once_a_row("it", lambda row: made.append((row.row, row.columns)))
-    assert made == [(0, slice(0, 3)), (1, slice(0, 3))]
-    assert len(stream._memories["it", "row"]) == 1  # rows that are done are forgotten
-
-
 # ------------------------------------------------------------------------------ bad input
 
 
@@ -169,7 +109,7 @@ def test_what_is_made_once_a_row_is_made_once_a_row():
 def test_bad_arguments_are_refused(layer):
     with pytest.raises(ValueError, match=r"kernel size: expected an odd number.*got 4"):
         layer(1, 1, 4, "A")
-    with pytest.raises(ValueError, match='kind: expected "A" or "B", got \'C\''):
+    with pytest.raises(ValueError, match="kind: expected one of 'A', 'B', got 'C'"):
         layer(1, 1, 3, "C")
     with pytest.raises(ValueError, match=r"outputs: expected a multiple of 3.*got 4"):
         layer(3, 4, 3, "B", 3)

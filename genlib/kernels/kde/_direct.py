@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genlib.kernels._dispatch import runs_triton
+from genlib.kernels._threads import parallel_map
 from genlib.kernels.kde._forms import LN_2, SUM_ROUNDINGS, TOLERANCE, Needs
 from genlib.kernels.kde._tiles import sum_exp2
 
@@ -39,6 +40,15 @@ def suits_differences(x: Tensor, y: Tensor, largest: float) -> bool:
     roundings = 4 * math.sqrt(d) * largest + 3 * (d + 8) + SUM_ROUNDINGS
     few = n * m * (d + 8) <= 2**20 and not runs_triton(x.device)
     return few and roundings < _ALLOWED[x.dtype]
+
+
+def serially(function: Callable, numbers: int, *arguments):
+    """Call a function that makes short operations on so many numbers on one thread: from 2¹⁵ on,
+    torch divides each operation among its threads, and waits for all of them.
+    """
+    if numbers < 2**15:
+        return function(*arguments)
+    return parallel_map(lambda given: function(*given), [arguments], serial=True)[0]
 
 
 def _by_differences(

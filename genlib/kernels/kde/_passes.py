@@ -47,7 +47,8 @@ def forward(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None, leave_one_out: bo
         return rows[~_accurate(form, points, f, weights, x.dtype)]
 
     def fails(make: Callable[[], Form]) -> bool:
-        return 2 * len(attempt(make, sample)) > len(sample)
+        (failed,) = parallel_map(partial(attempt, make), [sample], serial=True)
+        return 2 * len(failed) > len(sample)
 
     def compute(rows: Tensor) -> None:
         for make in forms:

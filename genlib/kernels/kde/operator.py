@@ -68,7 +68,7 @@ _SCHEMA = "(Tensor x, Tensor y, Tensor h, Tensor? w, bool leave_one_out) -> Tens
 def _compute(x, y, h, w, leave_one_out):
     largest = _check_values(x, y, h, w)
     if direct := _direct.forward_for(x, y, largest):
-        return direct(x, y, h, w, leave_one_out)
+        return _direct.serially(direct, len(x) * len(y), x, y, h, w, leave_one_out)
     with torch.autocast(x.device.type, enabled=False):
         return _passes.forward(x, y, h, w, leave_one_out)
 
@@ -90,7 +90,8 @@ _value_operator = torch.ops.genlib.log_kernel_sum_value.default
 )
 def _backward_operator(g, x, y, h, w, f, leave_one_out, needs):
     if _direct.suits_differences(x, y, _in_bandwidths(_extremes(x, y, h))):
-        return _direct.backward(g, x, y, h, w, f, leave_one_out, Needs(*needs))
+        arguments = g, x, y, h, w, f, leave_one_out, Needs(*needs)
+        return _direct.serially(_direct.backward, x.numel() * len(y), *arguments)
     with torch.autocast(x.device.type, enabled=False):
         return _passes.backward(g, x, y, h, w, f, leave_one_out, Needs(*needs))
 

@@ -11,13 +11,15 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
-from torch.nn import functional as F
 
 from genlib.core import Density, Model
-from genlib.core.validation import check_count, first_index
+from genlib.core.random import categorical, uniform
+from genlib.core.validation import check_count, check_mask, first_index
+from genlib.nn.heads import log_bernoulli
 
 Order = Sequence[int] | Tensor
 
+MOST_PARTS = 1_000  # layers, scales or masks; a larger number is a slip, and takes for ever to make
 _DRAWS_AT_ONCE = 2**14  # completions in memory together
 
 
@@ -119,24 +121,26 @@ class Autoregressive(Model, abstract=True):
             self._require_known_first(known)
             return self._fill(x, known, generator)
         check_count(particles, "particles")
-        step = max(1, _DRAWS_AT_ONCE // particles)
-        parts = zip(x.split(step), known.split(step), strict=True)
-        return torch.cat([self._resampled(*part, particles, generator) for part in parts])
+        rows = max(1, _DRAWS_AT_ONCE // particles)
+        return torch.cat([
+            self._resample(*part, particles, generator)
+            for part in zip(x.split(rows), known.split(rows), strict=True)
+        ])  # fmt: skip
 
-    def _resampled(
+    def _resample(
         self, x: Tensor, known: Tensor, particles: int, generator: Generator | None
     ) -> Tensor:
-        """Choose among several completions of each row, by what they say of the known values."""
-        n, known = len(x), known.repeat_interleave(particles, 0)
-        drawn, log_weights = self._propose(x.repeat_interleave(particles, 0), known, generator)
-        chosen = choose(log_weights.view(n, particles), generator)
-        return drawn.unflatten(0, (n, particles))[torch.arange(n, device=x.device), chosen]
+        """One of several completions of each row, chosen by what it says of the known values."""
+        x, known = (part.repeat_interleave(particles, 0) for part in (x, known))
+        drawn, log_weights = self._propose(x, known, generator)
+        chosen = choose(log_weights.view(-1, particles), generator)
+        return drawn.unflatten(0, (-1, particles))[torch.arange(len(chosen)), chosen]
 
     def _propose(
         self, x: Tensor, known: Tensor, generator: Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """A completion of each row that ignores what lies ahead, and log Π p(x_i | x_<i) over what
-        was known.
+        """A completion of each row that ignores known values ahead, and log Π p(x_i | x_<i) over
+        the known i.
         """
         drawn = self._fill(x, known, generator)
         return drawn, self._log_conditionals(drawn).where(known.flatten(1), 0).sum(1)
@@ -177,25 +181,33 @@ class BinaryAutoregressive(Autoregressive, abstract=True):
     }
 
     def _log_conditionals(self, x: Tensor) -> Tensor:
-        return -F.binary_cross_entropy_with_logits(self._conditionals(x), x, reduction="none")
+        return log_bernoulli(self._conditionals(x), x)
 
     def _fill(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
         return self._draw(self._uniforms(x, known, generator))
 
     def _uniforms(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
         """Uniform numbers; where a value is known, one that decides for it: −1 for 1, 1 for 0."""
-        u = torch.rand(x.shape, generator=generator, dtype=x.dtype).to(x.device)
-        return u.where(~known, 1 - 2 * x)
+        return uniform(x.shape, x, generator).where(~known, 1 - 2 * x)
 
     def _draw(self, u: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def choose(log_weights: Tensor, generator: Generator | None) -> Tensor:
+    """For each row, a column drawn with probability proportional to its weight, (N,)."""
+    u = uniform(log_weights.shape[:-1], log_weights, generator)
+    return categorical(log_weights.softmax(-1), u)
 
 
 def check_order(order: Order | None, dim: int) -> Tensor:
     """``order`` as a tensor, checked to be a permutation of 0 … dim − 1; by default it is that."""
     if order is None:
         return torch.arange(dim)
-    order = torch.as_tensor(order).cpu()
+    try:
+        order = torch.as_tensor(order).cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"order: expected a permutation of integers, got {order!r:.60}.") from None
     if order.is_floating_point() or order.dtype == torch.bool:
         raise TypeError(f"order: expected integers, got {order.dtype}.")
     if order.shape != (dim,) or not torch.equal(order.sort().values, torch.arange(dim)):
@@ -205,19 +217,6 @@ def check_order(order: Order | None, dim: int) -> Tensor:
             f"torch.randperm({dim}) makes one."
         )
     return order.long()
-
-
-def check_mask(mask: object, x: Tensor) -> Tensor:
-    """``mask`` with a row for each of ``x``, checked to be bool and of its shape."""
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        came = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"mask: expected a tensor of torch.bool, true where known, got {came}.")
-    if mask.shape not in (x.shape, x.shape[1:]):
-        raise ValueError(
-            f"mask: expected shape {tuple(x.shape[1:])}, or {tuple(x.shape)} for one a row, "
-            f"got {tuple(mask.shape)}."
-        )
-    return mask.to(x.device).expand_as(x)
 
 
 def check_known_first(known: Tensor, order: Tensor) -> None:
@@ -231,10 +230,3 @@ def check_known_first(known: Tensor, order: Tensor) -> None:
             "the order, so an exact draw is out of reach; pass particles=100 for an approximate "
             "one, or use a model whose order begins with the known values."
         )
-
-
-def choose(log_weights: Tensor, generator: Generator | None) -> Tensor:
-    """For each row, a column drawn with probability proportional to its weight, (N,)."""
-    uniform = torch.rand(log_weights.shape, generator=generator).to(log_weights)
-    # Adding Gumbel noise to the logarithms makes the largest a draw from the weights.
-    return (log_weights - (-uniform.log()).log()).argmax(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from genlib.models.autoregressive.base import BinaryAutoregressive, Order
 
@@ -42,23 +43,23 @@ class FVSBN(BinaryAutoregressive):
         super().__init__(dim, order)
         self.bias = nn.Parameter(torch.zeros(dim))
         self.lower = nn.Parameter(torch.zeros(dim * (dim - 1) // 2))
-        below = torch.tril_indices(dim, dim, -1)
-        self.register_buffer("place", below[0] * dim + below[1], persistent=False)
+        later, earlier = self.order[torch.tril_indices(dim, dim, -1)]
+        self.register_buffer("entry", later * dim + earlier, persistent=False)
 
     @property
     def weight(self) -> Tensor:
-        """The weights w_ij as a matrix, (dim, dim), rows and columns by their place in the order:
-        zero on the diagonal and above.
+        """The weights w_ij of column j of ``x`` in the logit of column i, (dim, dim): zero where j
+        does not come before i in the order.
         """
         dim = len(self.bias)
-        return self.lower.new_zeros(dim * dim).index_put((self.place,), self.lower).view(dim, dim)
+        return self.lower.new_zeros(dim * dim).scatter(0, self.entry, self.lower).view(dim, dim)
 
     def _conditionals(self, x: Tensor) -> Tensor:
-        logits = torch.addmm(self.bias[self.order], x[:, self.order], self.weight.T)
-        return logits[:, self.rank]
+        return F.linear(x, self.weight, self.bias).to(x.dtype)
 
     def _draw(self, u: Tensor) -> Tensor:
-        weight, bias, u = self.weight, self.bias[self.order], u[:, self.order].T.contiguous()
+        order = self.order
+        weight, bias, u = self.weight[order][:, order], self.bias[order], u[:, order].T.contiguous()
         x = torch.zeros_like(u)  # a row for each value, so that those before it lie side by side
         for i in range(len(bias)):
             x[i] = u[i] < (weight[i, :i] @ x[:i] + bias[i]).sigmoid()

@@ -12,19 +12,22 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genlib.core.validation import check_count
+from genlib.core.random import integers
+from genlib.core.validation import check_count, check_flag
+from genlib.models.autoregressive.base import MOST_PARTS, choose
 from genlib.models.autoregressive.pixels import (
     PixelModel,
     check_channels,
     colour_groups,
     pixel_head,
 )
+from genlib.nn.incremental import Cache
 from genlib.nn.masked_conv import (
     HorizontalConv2d,
     MaskedConv2d,
     PointConv2d,
-    Stream,
     VerticalConv2d,
+    check_kernel_sizes,
 )
 
 
@@ -41,8 +44,9 @@ class GatedPixelCNN(PixelModel):
     ----------
     shape : (int, int, int)
         Colours, rows and columns of an image.
-    channels : int
-        Channels of each stack; a multiple of the number of colours.
+    channels : int, optional
+        Channels of each stack, a multiple of the number of colours; by default 32, or where that is
+        none the next one.
     layers : int
         Number of gated layers, the first one included.
     levels : int
@@ -85,7 +89,7 @@ class GatedPixelCNN(PixelModel):
     def __init__(
         self,
         shape: Sequence[int] = (1, 28, 28),
-        channels: int = 32,
+        channels: int | None = None,
         layers: int = 7,
         levels: int = 2,
         *,
@@ -97,15 +101,20 @@ class GatedPixelCNN(PixelModel):
     ) -> None:
         super().__init__(shape, pixel_head(levels, components))
         groups = colour_groups(self.event_shape, self.head)
-        check_count(layers, "layers")
-        check_channels(channels, groups)
+        check_count(layers, "layers", maximum=MOST_PARTS)
+        check_kernel_sizes(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
+        check_flag(gates, "gates")
         if classes is not None:
             check_count(classes, "classes")
+            self.cannot = self.cannot | {
+                "encode": "the features of a model with classes depend on the label, which is what "
+                "a representation should tell; fit one with classes=None."
+            }
         self.classes = classes
         colours = self.event_shape[0]
         self.network = GatedNetwork(
             colours,
-            channels,
+            check_channels(channels, groups, default=32),
             layers,
             self.head.channels(colours),
             groups,
@@ -115,67 +124,64 @@ class GatedPixelCNN(PixelModel):
             gates=gates,
         )
 
+    def _out(self, x: Tensor, y: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        return self.network(2 * x - 1, cache, y).to(x.dtype)
+
     # ------------------------------------------------------------------ labels
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Mean negative log-likelihood of ``x``, given its labels where there are any, in nats."""
-        return -super()._log_prob(x, **self._given(y, len(x))).mean()
+        self._require_labels(y, len(x))
+        return -self._log_prob(x, y).mean()
 
     def conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Parameters of p(x_i | x_<i, y) for every i; ``y`` are labels, for a model with labels."""
         self.check(x)
-        return self._conditionals(x, **self._given(y, len(x)))
+        self._require_labels(y, len(x))
+        return self._conditionals(x, y)
 
     def _log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes is None or y is not None:
-            return super()._log_prob(x, **self._given(y, len(x)))
+            return super()._log_prob(x, y)
         return self._each_class(super()._log_prob, x).logsumexp(0) - math.log(self.classes)
 
     def _sample(self, n: int, generator: Generator | None, y: Tensor | None = None) -> Tensor:
-        if self.classes is not None and y is None:
-            y = torch.randint(self.classes, (n,), generator=generator).to(self.device)
-        return super()._sample(n, generator, **self._given(y, n))
-
-    def _encode(self, x: Tensor) -> Tensor:
-        if self.classes is not None:
-            raise ValueError(
-                "encode: the features of a model with classes depend on the label, which is what "
-                "a representation should tell; fit one with classes=None."
-            )
-        return super()._encode(x)
+        y = self._any_label(n, generator) if y is None else y
+        return self._draw(self.noise(n, generator=generator), y)
 
     def _fill(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
         """Draw the label from p(y | known values), where there are labels, and then the rest."""
         if self.classes is None:
             return super()._fill(x, known, generator)
         terms = self._each_class(self._log_conditionals, x)
-        share = terms.where(known.flatten(1), 0).sum(2).softmax(0).T
-        y = torch.multinomial(share.cpu(), 1, generator=generator).squeeze(1).to(x.device)
-        noise = self.noise(len(x), generator=generator)
-        return self._draw(noise, x, known, y=y)
+        y = choose(terms.where(known.flatten(1), 0).sum(2).T, generator)
+        return self._draw(self.noise(len(x), generator=generator), y, x, known)
 
-    def _resampled(
-        self, x: Tensor, known: Tensor, particles: int, generator: Generator | None
-    ) -> Tensor:
-        if self.classes is not None:
-            raise ValueError(
-                "particles: a model with classes completes exactly, where known values come "
-                "first, or not at all."
-            )
-        return super()._resampled(x, known, particles, generator)
+    def _propose(
+        self, x: Tensor, known: Tensor, generator: Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """With any label, and how likely that makes the known values."""
+        y = self._any_label(len(x), generator)
+        drawn = self._draw(self.noise(len(x), generator=generator), y, x, known)
+        return drawn, self._log_conditionals(drawn, y).where(known.flatten(1), 0).sum(1)
+
+    def _any_label(self, n: int, generator: Generator | None) -> Tensor | None:
+        """Labels for ``n`` images, all equally likely, for a model with labels."""
+        like = next(self.parameters())
+        return None if self.classes is None else integers(self.classes, (n,), like, generator)
 
     def _each_class(self, function: Callable[..., Tensor], x: Tensor) -> Tensor:
         """What ``function`` gives for each label in turn, (classes, ...)."""
         labels = torch.arange(self.classes, device=x.device)
-        return torch.stack([function(x, y=y.expand(len(x))) for y in labels])
+        return torch.stack([function(x, y.expand(len(x))) for y in labels])
 
 
 class GatedNetwork(nn.Module):
     """Gated layers, and two 1 × 1 layers that read the horizontal stack out.
 
     Besides the image, its layers may be given what is known before the first pixel is drawn: with
-    ``classes``, labels ``y``, (N,); with ``context``, features (N, context, H, W), of which each
-    layer sees those at its own place.
+    ``classes``, labels ``y``, (N,); with ``context``, so many channels of what a subclass makes of
+    the image in `_context`.
     """
 
     def __init__(
@@ -209,37 +215,33 @@ class GatedNetwork(nn.Module):
         self.hidden = MaskedConv2d(channels, channels, 1, "B", groups)
         self.last = MaskedConv2d(channels, outputs, 1, "B", groups)
 
-    def features(
-        self,
-        x: Tensor,
-        stream: Stream | None = None,
-        y: Tensor | None = None,
-        context: Tensor | None = None,
-    ) -> Tensor:
-        """Last hidden features of images scaled to [−1, 1], or of the place of a stream."""
-        if stream is None:
-            above = self._vertical(x, None, y, context)
+    def forward(self, x: Tensor, cache: Cache | None = None, y: Tensor | None = None) -> Tensor:
+        """Input of the head, of images scaled to [−1, 1], or at the place of a cache."""
+        return self.last(self.features(x, cache, y), cache)
+
+    def features(self, x: Tensor, cache: Cache | None = None, y: Tensor | None = None) -> Tensor:
+        """The last hidden layer."""
+        if cache is None:
+            above = self._vertical(x, None, y)
         else:  # the rows above are complete when a row begins
-            rows = stream.once_a_row(self, lambda row: self._vertical(x, row, y, context))
-            above = [part[..., stream.columns] for part in rows]
+            rows = cache.per_row(self, lambda row: self._vertical(x, row, y))
+            above = [part[..., cache.columns] for part in rows]
         h = x
         for layer, part in zip(self.layers, above, strict=True):
-            h = layer.right(h, part, stream, y)
-        return F.relu(self.hidden(F.relu(h), stream))
+            h = layer.right(h, part, cache, y)
+        return F.relu(self.hidden(F.relu(h), cache))
 
-    def readout(self, features: Tensor, stream: Stream | None = None) -> Tensor:
-        """Input of the head."""
-        return self.last(features, stream)
-
-    def _vertical(
-        self, v: Tensor, stream: Stream | None, y: Tensor | None, context: Tensor | None
-    ) -> list[Tensor]:
+    def _vertical(self, x: Tensor, cache: Cache | None, y: Tensor | None) -> list[Tensor]:
         """What the vertical stack hands to each horizontal layer."""
-        handed = []
+        v, context, handed = x, self._context(x, cache), []
         for layer in self.layers:
-            v, part = layer.down(v, stream, y, context)
+            v, part = layer.down(v, cache, y, context)
             handed.append(part)
         return handed
+
+    def _context(self, x: Tensor, cache: Cache | None) -> Tensor | None:
+        """Features (N, context, H, W), or those of a row; each layer sees those at its place."""
+        return None
 
 
 class _GatedLayer(nn.Module):
@@ -278,18 +280,18 @@ class _GatedLayer(nn.Module):
             self.horizontal.weight.mul_(math.sqrt(3))
 
     def down(
-        self, v: Tensor, stream: Stream | None, y: Tensor | None, context: Tensor | None
+        self, v: Tensor, cache: Cache | None, y: Tensor | None, context: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The vertical stack's next features, and what it hands to the horizontal one."""
-        h = self.vertical.look(v, stream) if self.first else self.vertical(v, stream)
+        h = self.vertical(v, cache)
         if context is not None:  # the link hands it on to the horizontal stack
-            h = h + self.context.look(context, stream)
-        return self._gate(self._add_label(h, y, 0)), self.link(h, stream)
+            h = h + self.context(context, cache)
+        return self._gate(self._add_label(h, y, 0)), self.link(h, cache)
 
-    def right(self, h: Tensor, above: Tensor, stream: Stream | None, y: Tensor | None) -> Tensor:
+    def right(self, h: Tensor, above: Tensor, cache: Cache | None, y: Tensor | None) -> Tensor:
         """The horizontal stack's next features."""
-        seen = self.horizontal.look(h, stream) if self.first else self.horizontal(h, stream)
-        out = self.out(self._gate(self._add_label(seen + above, y, 1)), stream)
+        seen = self.horizontal(h, cache) + above
+        out = self.out(self._gate(self._add_label(seen, y, 1)), cache)
         return out if self.first else h + out
 
     def _add_label(self, h: Tensor, y: Tensor | None, stack: int) -> Tensor:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from genlib.core.validation import check_count
+from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.sequence import SequenceModel
 
-Memory = tuple[Tensor, Tensor]
+State = tuple[Tensor, Tensor]
 
 
 class LSTM(SequenceModel):
@@ -65,7 +66,7 @@ class LSTM(SequenceModel):
     ) -> None:
         check_count(states, "states", minimum=2)
         check_count(hidden, "hidden")
-        check_count(layers, "layers")
+        check_count(layers, "layers", maximum=MOST_PARTS)
         embedding = min(states + 1, hidden) if embedding is None else embedding
         check_count(embedding, "embedding")
         super().__init__(length, states, embedding, features=hidden)
@@ -76,7 +77,7 @@ class LSTM(SequenceModel):
 
     def _encode(self, x: Tensor) -> Tensor:
         _, (h, _) = self._read(self._symbols(x))
-        return h[-1]
+        return h[-1].to(x.dtype)
 
-    def _read(self, symbols: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
-        return self.lstm(self.embedding(symbols), memory)
+    def _read(self, symbols: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        return self.lstm(self.embedding(symbols), state)

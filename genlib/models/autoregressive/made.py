@@ -13,13 +13,16 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genlib.core.validation import check_count
+from genlib.core.random import integers
+from genlib.core.validation import check_count, check_flag
 from genlib.models.autoregressive.base import (
+    MOST_PARTS,
     BinaryAutoregressive,
     Order,
     check_known_first,
     choose,
 )
+from genlib.nn.heads import log_bernoulli
 from genlib.nn.masked_linear import MaskedLinear, connections, draw_degrees, spread_degrees
 
 
@@ -89,16 +92,21 @@ class MADE(BinaryAutoregressive):
         seed: int = 0,
     ) -> None:
         check_count(dim, "dim", minimum=2)
-        check_count(num_masks, "num_masks")
+        check_count(num_masks, "num_masks", maximum=MOST_PARTS)
+        check_count(seed, "seed", minimum=0, maximum=2**63 - 1)
+        check_flag(sample_orders, "sample_orders")
+        check_flag(direct, "direct")
         super().__init__(dim, order)
         _check_reachable(hidden, dim, direct)
         sizes = [dim, *hidden]
         self.layers = nn.ModuleList(map(MaskedLinear, sizes[:-1], sizes[1:]))
         self.output = MaskedLinear(sizes[-1], dim) if hidden else None
         self.direct = MaskedLinear(dim, dim, bias=not hidden) if direct else None
-        self._draw_masks(hidden, num_masks, sample_orders, seed)
+        self._draw_degrees(hidden, num_masks, sample_orders, seed)
+        self._selected: int | None = None
+        self.register_load_state_dict_post_hook(_select_anew)  # other degrees may have come
 
-    def _draw_masks(
+    def _draw_degrees(
         self, hidden: Sequence[int], num_masks: int, sample_orders: bool, seed: int
     ) -> None:
         """Degrees of all units under each set of masks, (num_masks, units) for each layer."""
@@ -125,7 +133,7 @@ class MADE(BinaryAutoregressive):
         return [getattr(self, f"degrees_{number}")[k] for number in range(len(self.layers) + 1)]
 
     def _masks(self, k: int) -> dict[MaskedLinear, Tensor]:
-        """The mask of each layer in the set ``k``."""
+        """The mask of each layer in the set ``k``, bool."""
         degrees = self._degrees(k)
         masks = {
             layer: connections(degrees[number + 1], degrees[number])
@@ -137,35 +145,45 @@ class MADE(BinaryAutoregressive):
             masks[self.direct] = connections(degrees[0], degrees[0], strict=True)
         return masks
 
+    def _select(self, k: int) -> None:
+        """Give the layers the masks ``k``. They keep those of one set, as all might fill the
+        memory; new tensors, since a graph may still need the old ones.
+        """
+        if k != self._selected:
+            for layer, mask in self._masks(k).items():
+                layer.keep(mask)
+            self._selected = k
+
     @property
     def free_parameters(self) -> int:
         """How many numbers training is free to choose: biases, and weights that some mask keeps."""
-        kept = {layer: torch.zeros_like(layer.weight, dtype=torch.bool) for layer in self._masks(0)}
-        for k in range(len(self.orders)):
+        kept = self._masks(0)
+        for k in range(1, len(self.orders)):
             for layer, mask in self._masks(k).items():
                 kept[layer] |= mask
         biases = sum(layer.bias.numel() for layer in kept if layer.bias is not None)
         return biases + sum(int(mask.sum()) for mask in kept.values())
 
-    def _features(self, x: Tensor, masks: dict[MaskedLinear, Tensor]) -> Tensor:
-        """The last hidden layer."""
+    def _features(self, x: Tensor) -> Tensor:
+        """The last hidden layer, under the masks that are selected."""
         for layer in self.layers:
-            x = layer(x, masks[layer]).relu()
+            x = layer(x).relu()
         return x
 
     def _logits(self, x: Tensor, k: int) -> Tensor:
         """Logits under masks ``k``."""
-        masks = self._masks(k)
-        logits = 0 if self.direct is None else self.direct(x, masks[self.direct])
+        self._select(k)
+        logits = 0 if self.direct is None else self.direct(x)
         if self.output is not None:
-            logits = logits + self.output(self._features(x, masks), masks[self.output])
-        return logits
+            logits = logits + self.output(self._features(x))
+        return logits.to(x.dtype)
 
     def _conditionals(self, x: Tensor) -> Tensor:
         return self._logits(x, 0)
 
     def _encode(self, x: Tensor) -> Tensor:
-        return self._features(x, self._masks(0))
+        self._select(0)
+        return self._features(x).to(x.dtype)
 
     # ------------------------------------------------------------------ density
 
@@ -180,7 +198,7 @@ class MADE(BinaryAutoregressive):
 
     def _terms(self, x: Tensor, k: int) -> Tensor:
         """log p_k(x_i | x_<i), (N, dim)."""
-        return -F.binary_cross_entropy_with_logits(self._logits(x, k), x, reduction="none")
+        return log_bernoulli(self._logits(x, k), x)
 
     def _log_prob(self, x: Tensor) -> Tensor:
         each = torch.stack([self._terms(x, k).sum(1) for k in range(len(self.orders))])
@@ -200,7 +218,7 @@ class MADE(BinaryAutoregressive):
     def _propose(
         self, x: Tensor, known: Tensor, generator: Generator | None
     ) -> tuple[Tensor, Tensor]:
-        which = torch.randint(len(self.orders), (len(x),), generator=generator).to(x.device)
+        which = integers(len(self.orders), (len(x),), x, generator)
         drawn = self._draw_under(which, self._uniforms(x, known, generator))
         log_weights = x.new_empty(len(x))
         for k in which.unique():
@@ -215,15 +233,15 @@ class MADE(BinaryAutoregressive):
     def _draw_under(self, which: Tensor, u: Tensor) -> Tensor:
         """Draw each row under the masks that ``which`` names."""
         x = torch.empty_like(u)
-        for k in which.unique():
+        for k in which.unique().tolist():
             x[which == k] = self._draw_by(u[which == k], k)
         return x
 
     def _draw_by(self, u: Tensor, k: int) -> Tensor:
         """Draw under masks ``k``, each unit computed when the last value that it sees is there."""
-        degrees, masks = self._degrees(k), self._masks(k)
-        weights = {layer: layer.weight * mask for layer, mask in masks.items()}
-        due = [_by_degree(of_layer, u.shape[1]) for of_layer in degrees[1:]]
+        self._select(k)
+        weights = {layer: layer.masked_weight() for layer in self._masks(k)}
+        due = [_by_degree(of_layer, u.shape[1]) for of_layer in self._degrees(k)[1:]]
         x = torch.zeros_like(u)
         hidden = [u.new_zeros(len(u), layer.out_features) for layer in self.layers]
         for place, i in enumerate(self.orders[k].tolist()):
@@ -236,9 +254,14 @@ class MADE(BinaryAutoregressive):
             below = x
             for layer, units, h in zip(self.layers, due, hidden, strict=True):
                 now = units[place]
-                h[:, now] = torch.addmm(layer.bias[now], below, weights[layer][now].T).relu()
+                h[:, now] = F.linear(below, weights[layer][now], layer.bias[now]).relu().to(h.dtype)
                 below = h
         return x
+
+
+def _select_anew(model: MADE, *_: object) -> None:
+    """Make no use of the masks that are there."""
+    model._selected = None
 
 
 def _by_degree(degrees: Tensor, largest: int) -> tuple[Tensor, ...]:
@@ -249,6 +272,9 @@ def _by_degree(degrees: Tensor, largest: int) -> tuple[Tensor, ...]:
 
 def _check_reachable(hidden: Sequence[int], dim: int, direct: bool) -> None:
     """Raise unless every output but the first can see a value, and all but the last are seen."""
+    if not isinstance(hidden, Sequence):
+        raise TypeError(f"hidden: expected the sizes of layers, as in [500, 500], got {hidden!r}.")
+    check_count(len(hidden), "hidden, layers", minimum=0, maximum=MOST_PARTS)
     for units in hidden:
         check_count(units, "hidden")
     if not hidden and not direct:

@@ -11,16 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from genlib.core.validation import check_count
+from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.gated_pixel_cnn import GatedNetwork, GatedPixelCNN
 from genlib.models.autoregressive.pixels import (
     PixelModel,
+    check_channels,
     check_halvings,
     check_image_shape,
     colour_groups,
     pixel_head,
     pixel_order,
 )
-from genlib.nn.masked_conv import Stream
+from genlib.nn.incremental import Cache
+from genlib.nn.masked_conv import check_kernel_sizes
 
 
 class MultiScalePixelCNN(PixelModel):
@@ -40,9 +43,9 @@ class MultiScalePixelCNN(PixelModel):
     ----------
     shape : (int, int, int)
         Colours, rows and columns of an image; rows and columns multiples of 2^(scales − 1).
-    channels : int
-        Channels of each stack in each network, and of the enlarged features; a multiple of the
-        number of colours.
+    channels : int, optional
+        Channels of each stack in each network, and of the enlarged features, a multiple of the
+        number of colours; by default 32, or where that is none the next one.
     layers : int
         Number of gated layers in each network.
     levels : int
@@ -87,7 +90,7 @@ class MultiScalePixelCNN(PixelModel):
     def __init__(
         self,
         shape: Sequence[int] = (1, 28, 28),
-        channels: int = 32,
+        channels: int | None = None,
         layers: int = 7,
         levels: int = 2,
         *,
@@ -97,46 +100,38 @@ class MultiScalePixelCNN(PixelModel):
         first_kernel_size: int = 7,
     ) -> None:
         shape = check_image_shape(shape)
-        check_count(scales, "scales", minimum=2)
+        check_count(layers, "layers", maximum=MOST_PARTS)
+        check_count(scales, "scales", minimum=2, maximum=MOST_PARTS)
         check_halvings(shape, scales - 1)
+        check_kernel_sizes(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
         super().__init__(shape, pixel_head(levels, components), coarse_first(shape, scales))
-        sizes = {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
         colours, height, width = shape
-        small = {"shape": (colours, height // 2, width // 2), "components": components, **sizes}
-        self.coarse = (
-            GatedPixelCNN(channels=channels, layers=layers, levels=levels, **small)
-            if scales == 2
-            else MultiScalePixelCNN(
-                channels=channels, layers=layers, levels=levels, scales=scales - 1, **small
-            )
-        )
-        outputs, groups = self.head.channels(colours), colour_groups(shape, self.head)
-        self.network = _FineNetwork(colours, channels, layers, outputs, groups, **sizes)
+        groups = colour_groups(shape, self.head)
+        channels = check_channels(channels, groups, default=32)
+        sizes = {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
+        further = {"components": components} | sizes
+        small = (colours, height // 2, width // 2), channels, layers, levels
+        if scales == 2:
+            coarse = GatedPixelCNN(*small, **further)
+        else:
+            coarse = MultiScalePixelCNN(*small, scales=scales - 1, **further)
+        outputs = self.head.channels(colours)
+        self.network = _FineNetwork(coarse, colours, channels, layers, outputs, groups, **sizes)
 
-    def _out(self, scaled: Tensor) -> Tensor:
-        out = super()._out(scaled)
-        out[..., ::2, ::2] = self.coarse._out(scaled[..., ::2, ::2])
-        return out
-
-    def _out_at(self, scaled: Tensor, row: int, column: int, stream: Stream | None) -> Tensor:
-        if stream is None:
-            return super()._out_at(scaled, row, column, None)
-        if row % 2 == 0 and column % 2 == 0:
-            stream.move(row, slice(column, column + 1))
-            small = scaled[..., ::2, ::2]
-            return self.coarse._out_at(small, row // 2, column // 2, stream.halved())
-        # To the left, in every second row, is a pixel of the small image: its features are due too.
-        passed = 1 - row % 2
-        stream.move(row, slice(column - passed, column + 1))
-        features = self.network.features(scaled, stream)[..., passed:]
-        return self.network.readout(features, stream)
+    @property
+    def coarse(self) -> PixelModel:
+        """The model of the small images."""
+        return self.network.coarse
 
 
 class _FineNetwork(GatedNetwork):
-    """A gated network whose context is every second row and column of the image, enlarged."""
+    """A gated network whose context is every second row and column of the image, enlarged; there
+    its output is that of the model of small images.
+    """
 
     def __init__(
         self,
+        coarse: PixelModel,
         colours: int,
         channels: int,
         layers: int,
@@ -148,6 +143,7 @@ class _FineNetwork(GatedNetwork):
     ) -> None:
         sizes = {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
         super().__init__(colours, channels, layers, outputs, groups, context=channels, **sizes)
+        self.coarse = coarse
         self.enlarge = nn.Sequential(
             nn.Conv2d(colours, channels, first_kernel_size, padding="same"),
             nn.ReLU(),
@@ -157,14 +153,28 @@ class _FineNetwork(GatedNetwork):
             nn.ReLU(),
         )
 
-    def features(self, x: Tensor, stream: Stream | None = None) -> Tensor:
-        """Last hidden features of images scaled to [−1, 1], or of the place of a stream."""
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """Input of the head, of images scaled to [−1, 1], or at the place of a cache."""
         small = x[..., ::2, ::2]
-        if stream is None:
-            context = self.enlarge(small)
-        else:  # the small image is complete when this network begins
-            context = stream.keep(self.enlarge, lambda: self.enlarge(small))
-        return super().features(x, stream, context=context)
+        if cache is None:
+            out = super().forward(x)
+            out[..., ::2, ::2] = self.coarse.network(small)
+            return out
+        row, column = cache.row, cache.columns.start
+        if row % 2 == column % 2 == 0:
+            return self.coarse.network(small, cache.halved())
+        # To the left, in every second row, is a pixel of the small image: its features are due too.
+        due = 1 - row % 2
+        cache.seek(row, slice(column - due, column + 1))
+        return self.last(self.features(x, cache)[..., due:], cache)
+
+    def _context(self, x: Tensor, cache: Cache | None) -> Tensor:
+        small = x[..., ::2, ::2]
+        if cache is None:
+            return self.enlarge(small)
+        # The small image is complete when this network begins.
+        context = cache.state(self.enlarge, lambda: self.enlarge(small))
+        return context[:, :, cache.row : cache.row + 1]
 
 
 def coarse_first(shape: torch.Size, scales: int) -> Tensor:

@@ -13,17 +13,13 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import constraints
-from torch.nn import functional as F
 
 from genlib.core import Density, Model
-from genlib.core.validation import check_count
+from genlib.core.random import integers, uniform
+from genlib.core.validation import check_count, check_flag, check_mask
 from genlib.kernels.nade import nade_logits, nade_sample
-from genlib.models.autoregressive.base import (
-    BinaryAutoregressive,
-    Order,
-    check_mask,
-    check_order,
-)
+from genlib.models.autoregressive.base import BinaryAutoregressive, Order, check_order
+from genlib.nn.heads import log_bernoulli
 
 
 class NADE(BinaryAutoregressive):
@@ -86,6 +82,7 @@ class NADE(BinaryAutoregressive):
     ) -> None:
         super().__init__(dim, order)
         check_count(hidden, "hidden")
+        check_flag(orderless, "orderless")
         limit = math.sqrt(6 / (dim + hidden))
         self.w = nn.Parameter(torch.empty(dim, hidden).uniform_(-limit, limit))
         self.v = nn.Parameter(torch.empty(dim, hidden).uniform_(-limit, limit))
@@ -112,29 +109,16 @@ class NADE(BinaryAutoregressive):
         known = (torch.rand(x.shape, device=x.device).argsort(1) < given).to(x)
         a = torch.addmm(torch.addmm(self.c, known * x, self.w), known, self.m)
         logits = torch.addmm(self.b, a.sigmoid(), self.v.T)
-        terms = F.binary_cross_entropy_with_logits(logits, x, reduction="none") * (1 - known)
-        return (terms.sum(1, keepdim=True) * dim / (dim - given)).mean()
+        terms = log_bernoulli(logits, x) * (1 - known)
+        return -(terms.sum(1, keepdim=True) * dim / (dim - given)).mean()
 
     def validation_loss(self, x: Tensor) -> Tensor:
         """Mean negative log-likelihood in the model's order, exact in either case."""
         return -self._log_prob(x).mean()
 
     def ensemble(self, orders: Sequence[Order]) -> NADEEnsemble:
-        """The mixture of this model's densities in several orders; it shares the weights.
-
-        Raises
-        ------
-        ValueError
-            The model was made for one order.
-        """
-        if not self.orderless:
-            raise ValueError(
-                "ensemble: the weights are trained for one order and mean nothing in another; "
-                "make the model with orderless=True."
-            )
-        mixture = NADEEnsemble(*self.w.shape, orders)
-        mixture.nade = self
-        return mixture
+        """The mixture of this model's densities in several orders; it shares the weights."""
+        return NADEEnsemble(self, orders)
 
     @torch.no_grad()
     def complete(
@@ -171,7 +155,7 @@ class NADE(BinaryAutoregressive):
 
     def _encode(self, x: Tensor) -> Tensor:
         given = 0 if self.m is None else self.m.sum(0)
-        return (x @ self.w + self.c + given).sigmoid()
+        return (x @ self.w + self.c + given).sigmoid().to(x.dtype)
 
     def _logits_in(self, order: Tensor, x: Tensor) -> Tensor:
         """Logits in ``order``, and sorted by it."""
@@ -199,37 +183,47 @@ class NADEEnsemble(Model):
 
     Parameters
     ----------
-    dim, hidden : int
-        As for `NADE`.
+    nade : NADE
+        The model whose weights all orders share, made with ``orderless=True``.
     orders : sequence of permutations, or Tensor of int64, shape (K, dim)
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``nade`` is no orderless NADE, there are no orders, or one is no permutation.
     """
 
     density = Density.EXACT
     support = constraints.boolean
     lesson = "05_autoregressive_networks"
 
-    def __init__(self, dim: int, hidden: int, orders: Sequence[Order]) -> None:
+    def __init__(self, nade: NADE, orders: Sequence[Order]) -> None:
         super().__init__()
-        if not len(orders):
+        if not isinstance(nade, NADE):
+            raise TypeError(f"nade: expected a NADE, got {type(nade).__name__}.")
+        if not nade.orderless:
+            raise ValueError(
+                "nade: the weights are trained for one order and mean nothing in another; make the "
+                "model with orderless=True."
+            )
+        if not isinstance(orders, Sequence | Tensor) or not len(orders):
             raise ValueError("orders: expected at least one permutation, got none.")
-        self.event_shape = torch.Size([dim])
-        orders = torch.stack([check_order(order, dim) for order in orders])
+        self.event_shape = nade.event_shape
+        orders = torch.stack([check_order(order, len(nade.order)) for order in orders])
         self.register_buffer("orders", orders, persistent=False)
-        self.nade = NADE(dim, hidden, orderless=True)
+        self.nade = nade
 
     def _log_prob(self, x: Tensor) -> Tensor:
         terms = [
-            -F.binary_cross_entropy_with_logits(
-                self.nade._logits_in(order, x), x[:, order], reduction="none"
-            ).sum(1)
+            log_bernoulli(self.nade._logits_in(order, x), x[:, order]).sum(1)
             for order in self.orders
         ]
         return torch.stack(terms).logsumexp(0) - math.log(len(terms))
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         """Each row in an order of its own."""
-        chosen = torch.randint(len(self.orders), (n,), generator=generator).to(self.device)
-        u = torch.rand(n, *self.event_shape, generator=generator).to(self.nade.w)
+        chosen = integers(len(self.orders), (n,), self.nade.w, generator)
+        u = uniform((n, *self.event_shape), self.nade.w, generator)
         x = torch.empty_like(u)
         for k in chosen.unique():
             rows = chosen == k

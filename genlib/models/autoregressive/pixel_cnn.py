@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.core.validation import check_count
+from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.pixels import (
     PixelModel,
     check_channels,
     colour_groups,
     pixel_head,
 )
-from genlib.nn.masked_conv import MaskedConv2d, Stream
+from genlib.nn.incremental import Cache
+from genlib.nn.masked_conv import MaskedConv2d, check_kernel_sizes
 
 
 class PixelCNN(PixelModel):
@@ -28,14 +30,15 @@ class PixelCNN(PixelModel):
     that the output at a pixel depends on the pixels before it in reading order, and, where there
     are colours, on red before green before blue within it. Training computes all conditionals in
     parallel; sampling takes one step a value, each at the cost of a single place (see
-    `genlib.nn.masked_conv`). A *blind spot* to the right of and above each pixel is never seen.
+    `genlib.nn.incremental`). A *blind spot* to the right of and above each pixel is never seen.
 
     Parameters
     ----------
     shape : (int, int, int)
         Colours, rows and columns of an image.
-    channels : int
-        Channels between the residual blocks; even, and a multiple of 2 · colours.
+    channels : int, optional
+        Channels between the residual blocks, a multiple of 2 · colours; by default 64, or where
+        that is none the next one.
     layers : int
         Number of residual blocks: 1 × 1 to half the channels, 3 × 3, 1 × 1 back.
     levels : int
@@ -71,7 +74,7 @@ class PixelCNN(PixelModel):
     def __init__(
         self,
         shape: Sequence[int] = (1, 28, 28),
-        channels: int = 64,
+        channels: int | None = None,
         layers: int = 7,
         levels: int = 2,
         *,
@@ -81,8 +84,9 @@ class PixelCNN(PixelModel):
     ) -> None:
         super().__init__(shape, pixel_head(levels, components))
         groups = colour_groups(self.event_shape, self.head)
-        check_count(layers, "layers", minimum=0)
-        check_channels(channels, 2 * groups)
+        check_count(layers, "layers", minimum=0, maximum=MOST_PARTS)
+        check_kernel_sizes(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
+        channels = check_channels(channels, 2 * groups, default=64)
         colours = self.event_shape[0]
         first = MaskedConv2d(colours, channels, first_kernel_size, "A", groups)
         blocks = (_Block(channels, kernel_size, groups) for _ in range(layers))
@@ -102,16 +106,16 @@ class MaskedNetwork(nn.Module):
         self.hidden = MaskedConv2d(channels, channels, 1, "B", groups)
         self.last = MaskedConv2d(channels, outputs, 1, "B", groups)
 
-    def features(self, x: Tensor, stream: Stream | None = None) -> Tensor:
-        """Last hidden features of images scaled to [−1, 1], or of the place of a stream."""
-        h = self.first.look(x, stream)
-        for block in self.blocks:
-            h = block(h, stream)
-        return F.relu(self.hidden(F.relu(h), stream))
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """Input of the head, of images scaled to [−1, 1], or at the place of a cache."""
+        return self.last(self.features(x, cache), cache)
 
-    def readout(self, features: Tensor, stream: Stream | None = None) -> Tensor:
-        """Input of the head."""
-        return self.last(features, stream)
+    def features(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """The last hidden layer."""
+        h = self.first(x, cache)
+        for block in self.blocks:
+            h = block(h, cache)
+        return F.relu(self.hidden(F.relu(h), cache))
 
 
 class _Block(nn.Module):
@@ -120,10 +124,10 @@ class _Block(nn.Module):
     def __init__(self, channels: int, size: int, groups: int) -> None:
         super().__init__()
         self.narrow = MaskedConv2d(channels, channels // 2, 1, "B", groups)
-        self.look = MaskedConv2d(channels // 2, channels // 2, size, "B", groups)
+        self.middle = MaskedConv2d(channels // 2, channels // 2, size, "B", groups)
         self.widen = MaskedConv2d(channels // 2, channels, 1, "B", groups)
 
-    def forward(self, x: Tensor, stream: Stream | None) -> Tensor:
-        h = self.narrow(F.relu(x), stream)
-        h = self.look(F.relu(h), stream)
-        return x + self.widen(F.relu(h), stream)
+    def forward(self, x: Tensor, cache: Cache | None) -> Tensor:
+        h = self.narrow(F.relu(x), cache)
+        h = self.middle(F.relu(h), cache)
+        return x + self.widen(F.relu(h), cache)

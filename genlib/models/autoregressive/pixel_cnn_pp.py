@@ -13,9 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genlib.core.validation import check_count
-from genlib.models.autoregressive.pixels import PixelModel, check_halvings, pixel_head
-from genlib.nn.masked_conv import PointConv2d, Stream, Window, WindowConv2d
+from genlib.core.validation import check_count, check_flag
+from genlib.models.autoregressive.base import MOST_PARTS
+from genlib.models.autoregressive.pixels import (
+    PixelModel,
+    check_halvings,
+    pixel_head,
+)
+from genlib.nn.incremental import Cache
+from genlib.nn.masked_conv import PointConv2d, Window, WindowConv2d
 
 
 class PixelCNNPP(PixelModel):
@@ -80,8 +86,10 @@ class PixelCNNPP(PixelModel):
         shortcuts: bool = True,
     ) -> None:
         super().__init__(shape, pixel_head(levels, components))
-        for name, count in {"channels": channels, "layers": layers, "scales": scales}.items():
-            check_count(count, name)
+        check_count(channels, "channels")
+        check_count(layers, "layers", maximum=MOST_PARTS)
+        check_count(scales, "scales", maximum=MOST_PARTS)
+        check_flag(shortcuts, "shortcuts")
         check_halvings(self.event_shape, scales - 1)
         colours = self.event_shape[0]
         if colours > 1 and not self.head.joint:
@@ -100,12 +108,12 @@ class _Features(NamedTuple):
     coarse: _Features | None
     up: list[Tensor]
 
-    def cut(self, columns: slice) -> _Features:
-        """These columns alone."""
+    def at(self, columns: slice) -> _Features:
+        """Those at some columns alone."""
         half = slice(columns.start // 2, (columns.stop + 1) // 2)
         return _Features(
             [part[..., columns] for part in self.down],
-            None if self.coarse is None else self.coarse.cut(half),
+            None if self.coarse is None else self.coarse.at(half),
             [part[..., columns] for part in self.up],
         )
 
@@ -117,27 +125,31 @@ class _Network(nn.Module):
         self, colours: int, channels: int, layers: int, scales: int, outputs: int, shortcuts: bool
     ) -> None:
         super().__init__()
-        self.above = WindowConv2d(colours, channels, Window(2, -1, 1, 1))
-        self.row_above = WindowConv2d(colours, channels, Window(1, -1, 1, 1))
-        self.left = WindowConv2d(colours, channels, Window(1, 0, 1, -1))
+        image = {"reads_image": True}
+        self.above = WindowConv2d(colours, channels, Window(2, -1, 1, 1), **image)
+        self.row_above = WindowConv2d(colours, channels, Window(1, -1, 1, 1), **image)
+        self.left = WindowConv2d(colours, channels, Window(1, 0, 1, -1), **image)
         sizes = channels, layers, scales
         self.vertical = _Tower(*sizes, Window(1, 0, 1, 1), guided=False, shortcuts=shortcuts)
         self.horizontal = _Tower(*sizes, Window(1, 0, 1, 0), guided=True, shortcuts=shortcuts)
         self.last = PointConv2d(channels, outputs)
 
-    def features(self, x: Tensor, stream: Stream | None = None) -> Tensor:
-        if stream is None:
-            guide = self._look_up(x, None)
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """Input of the head, of images scaled to [−1, 1], or at the place of a cache."""
+        return self.last(self.features(x, cache), cache)
+
+    def features(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        """The last hidden layer."""
+        if cache is None:
+            guide = self._rows_above(x, None)
         else:  # the rows above are complete when a row begins
-            guide = stream.once_a_row(self, lambda row: self._look_up(x, row)).cut(stream.columns)
-        h = self.row_above.look(x, stream) + self.left.look(x, stream)
-        return F.elu(self.horizontal(h, guide, stream).up[-1])
+            rows = cache.per_row(self, lambda row: self._rows_above(x, row))
+            guide = rows.at(cache.columns)
+        h = self.row_above(x, cache) + self.left(x, cache)
+        return F.elu(self.horizontal(h, guide, cache).up[-1])
 
-    def readout(self, features: Tensor, stream: Stream | None = None) -> Tensor:
-        return self.last(features, stream)
-
-    def _look_up(self, x: Tensor, stream: Stream | None) -> _Features:
-        return self.vertical(self.above.look(x, stream), None, stream)
+    def _rows_above(self, x: Tensor, cache: Cache | None) -> _Features:
+        return self.vertical(self.above(x, cache), None, cache)
 
 
 class _Tower(nn.Module):
@@ -173,41 +185,39 @@ class _Tower(nn.Module):
             )
             self.grow = PointConv2d(channels, 4 * channels)
 
-    def forward(self, x: Tensor, guide: _Features | None, stream: Stream | None) -> _Features:
+    def forward(self, x: Tensor, guide: _Features | None, cache: Cache | None) -> _Features:
         down, coarse, up = [], None, []
         for i, block in enumerate(self.down):
-            x = block(x, [guide.down[i]] if self.guided else [], stream)
+            x = block(x, [guide.down[i]] if self.guided else [], cache)
             down.append(x)
         if self.coarse is not None:
-            x, coarse = self._through_coarse(x, guide, stream)
+            x, coarse = self._through_coarse(x, guide, cache)
         for i, block in enumerate(self.up):
             given = ([guide.up[i]] if self.guided else []) + (
                 [down[-1 - i]] if self.shortcuts else []
             )
-            x = block(x, given, stream)
+            x = block(x, given, cache)
             up.append(x)
         return _Features(down, coarse, up)
 
     def _through_coarse(
-        self, x: Tensor, guide: _Features | None, stream: Stream | None
+        self, x: Tensor, guide: _Features | None, cache: Cache | None
     ) -> tuple[Tensor, _Features | None]:
         """What the coarser scales make of ``x``, at its own size, and their features."""
         inner = guide.coarse if self.guided else None
-        small = self.shrink(x, stream)
-        if stream is None:
+        small = self.shrink(x, cache)
+        if cache is None:
             coarse = self.coarse(small, inner, None)
             return F.pixel_shuffle(self.grow(coarse.up[-1]), 2), coarse
-        n, channels, columns = len(x), x.shape[1], stream.columns
         # Two rows of features; each coarse pixel fills a square, when its first pixel is reached.
-        kept = stream.keep(self, lambda: x.new_zeros(n, channels, 2, stream.width))
-        coarse = None
-        if stream.row % 2 == 0 and columns.start % 2 == 0:
-            half = stream.halved()
-            coarse = self.coarse(small[..., ::2], inner, half)
+        enlarged = cache.state(self, lambda: x.new_zeros(*x.shape[:2], 2, cache.width))
+        row, columns, coarse = cache.row % 2, cache.columns, None
+        if row == 0 and columns.start % 2 == 0:
+            half = cache.halved()
+            coarse = self.coarse(small, inner, half)
             square = F.pixel_shuffle(self.grow(coarse.up[-1], half), 2)
-            kept[..., columns.start : columns.start + square.shape[-1]] = square
-        row = stream.row % 2
-        return kept[:, :, row : row + 1, columns].clone(), coarse
+            enlarged[..., columns.start : columns.start + square.shape[-1]] = square
+        return enlarged[:, :, row : row + 1, columns].clone(), coarse
 
 
 class _Residual(nn.Module):
@@ -219,11 +229,11 @@ class _Residual(nn.Module):
         self.further = PointConv2d(2 * further, channels) if further else None
         self.second = WindowConv2d(2 * channels, 2 * channels, window)
 
-    def forward(self, x: Tensor, further: list[Tensor], stream: Stream | None) -> Tensor:
-        h = self.first(_concat_elu(x), stream)
+    def forward(self, x: Tensor, further: list[Tensor], cache: Cache | None) -> Tensor:
+        h = self.first(_concat_elu(x), cache)
         if further:
-            h = h + self.further(_concat_elu(torch.cat(further, 1)), stream)
-        value, gate = self.second(_concat_elu(h), stream).chunk(2, 1)
+            h = h + self.further(_concat_elu(torch.cat(further, 1)), cache)
+        value, gate = self.second(_concat_elu(h), cache).chunk(2, 1)
         return x + value * gate.sigmoid()
 
 

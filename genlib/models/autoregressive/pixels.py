@@ -1,4 +1,4 @@
-"""What the pixel models share: images pixel by pixel, drawn with or without a memory.
+"""What the pixel models share: from a network to the three queries, image by image.
 
 Sources: the chapters on autoregressive models of documents H and C; van den Oord, Kalchbrenner and
 Kavukcuoglu (2016), "Pixel recurrent neural networks".
@@ -10,25 +10,32 @@ from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.distributions import constraints
 
-from genlib.core.validation import check_count
+from genlib.core.random import uniform
+from genlib.core.validation import check_count, check_event, check_flag
 from genlib.models.autoregressive.base import Autoregressive, Order
 from genlib.nn.heads import BernoulliHead, CategoricalHead, LogisticMixtureHead, PixelHead
-from genlib.nn.masked_conv import Stream
+from genlib.nn.incremental import Cache
 
 
 class PixelModel(Autoregressive, abstract=True):
     """Images whose values are predicted pixel by pixel, the colours of a pixel one after another.
 
-    Pixels come in reading order, unless a subclass says otherwise. It sets ``network``, a module
-    with two methods: ``features(x, stream, **labels)``, what it makes of images whose values lie in
-    [−1, 1], shape (N, channels, H, W), and ``readout(features, stream)``, the input of the head.
-    Without a stream both compute whole images; with one, the place at which it stands.
+    Pixels come in reading order, unless a subclass says otherwise. It sets ``network``, whose
+    output at a pixel depends on the values before it alone::
+
+        out = network(2 x − 1)                      (N, channels, H, W), from values in [−1, 1]
+        log p(x) = Σ_i log p(x_i | x_<i) = head.log_prob(out, x)
+
+    Given a cache as well, the network computes its place alone (see `genlib.nn.incremental`);
+    ``network.features`` is the last hidden layer.
 
     Attributes
     ----------
     head : PixelHead
-        What the outputs of the network mean.
+        What the outputs of the network mean: logits of a Bernoulli distribution for two levels, a
+        logit for each of more, or the parameters of a mixture of logistics.
     """
 
     lesson = "07_pixel_models"
@@ -41,11 +48,29 @@ class PixelModel(Autoregressive, abstract=True):
         self.support = head.support
         self.head = head
 
+    def _out(self, x: Tensor, y: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """Input of the head: (N, channels, H, W), or, given a ``cache``, that at its place."""
+        return self.network(2 * x - 1, cache).to(x.dtype)
+
+    def _conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.head.conditionals(self._out(x, y), x)
+
+    def _log_conditionals(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.head.log_conditionals(self._out(x, y), x).flatten(1)
+
+    def _log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.head.log_prob(self._out(x, y), x)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        """Features of the last hidden layer, averaged over the image, (N, channels)."""
+        return self.network.features(2 * x - 1).mean((2, 3)).to(x.dtype)
+
+    # ------------------------------------------------------------------ drawing
+
     def noise(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Uniform numbers for ``n`` images, as `draw` takes them, (n, C, H, W, head.noise)."""
         check_count(n)
-        shape = (n, *self.event_shape, self.head.noise)
-        return torch.rand(shape, generator=generator, dtype=self.dtype).to(self.device)
+        return uniform((n, *self._noise_shape), next(self.parameters()), generator)
 
     @torch.no_grad()
     def draw(self, noise: Tensor, y: Tensor | None = None, *, cached: bool = True) -> Tensor:
@@ -57,7 +82,7 @@ class PixelModel(Autoregressive, abstract=True):
         Parameters
         ----------
         noise : Tensor, shape (N, C, H, W, head.noise)
-            Uniform numbers, from `noise`.
+            Uniform numbers in [0, 1), from `noise`.
         y : Tensor of int64, shape (N,), optional
             Labels, for a model with labels.
         cached : bool
@@ -65,78 +90,60 @@ class PixelModel(Autoregressive, abstract=True):
         Returns
         -------
         Tensor, shape (N, C, H, W)
-        """
-        expected = (*self.event_shape, self.head.noise)
-        if noise.shape[1:] != expected:
-            raise ValueError(
-                f"noise: expected shape (N, {', '.join(map(str, expected))}), got "
-                f"{tuple(noise.shape)}; model.noise(n) makes it."
-            )
-        return self._draw(noise, cached=cached, **self._given(y, len(noise)))
 
-    def _given(self, y: Tensor | None, n: int) -> dict[str, Tensor]:
-        """Checked labels as a keyword argument, which a model with labels cannot do without."""
-        if self.classes is not None and y is None:
-            raise ValueError(
-                f"y: this model has {self.classes} classes; give the label of each row."
-            )
-        return {} if y is None else {"y": self._condition(y, n)}
+        Raises
+        ------
+        TypeError, ValueError
+            ``noise`` has another shape or dtype, or values outside [0, 1).
+        """
+        check_flag(cached, "cached")
+        unit = constraints.half_open_interval(0.0, 1.0)
+        check_event(
+            noise, self._noise_shape, unit, dtype=self.dtype, device=self.device, name="noise"
+        )
+        self._require_labels(y, len(noise))
+        return self._draw(noise, y, cached=cached)
+
+    @property
+    def _noise_shape(self) -> torch.Size:
+        return torch.Size([*self.event_shape, self.head.noise])
+
+    def _fill(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
+        return self._draw(self.noise(len(x), generator=generator), None, x, known)
 
     def _draw(
         self,
         noise: Tensor,
+        y: Tensor | None,
         x: Tensor | None = None,
         known: Tensor | None = None,
         *,
         cached: bool = True,
-        **labels: Tensor,
     ) -> Tensor:
         """Images drawn place by place; where ``known``, the value is that of ``x``."""
         drawn = noise.new_zeros(len(noise), *self.event_shape)
-        scaled = drawn.clone()  # for the network: 0 where nothing is drawn yet
-        stream = Stream(self.event_shape[-1]) if cached else None
+        cache = Cache(self.event_shape[-1]) if cached else None
         places = torch.stack(torch.unravel_index(self.order, self.event_shape), 1)
         for colour, row, column in places.tolist():
-            at = (slice(None), colour, row, column)
+            place = (..., slice(row, row + 1), slice(column, column + 1))
             if colour == 0 or not self.head.joint:
-                out = self._out_at(scaled, row, column, stream, **labels)
-            parameters = self.head.conditionals(out, drawn[:, :, row, column, None, None])
-            value = self.head.draw(parameters[:, colour, 0, 0], noise[at])
-            if known is not None:
-                value = x[at].where(known[at], value)
-            drawn[at], scaled[at] = value, 2 * value - 1
+                if cached:
+                    cache.seek(row, place[-1])
+                out = self._out(drawn, y, cache)
+                out = out if cached else out[place]
+            parameters = self.head.conditionals(out, drawn[place])[:, colour, 0, 0]
+            at = (slice(None), colour, row, column)
+            value = self.head.draw(parameters, noise[at])
+            drawn[at] = value if known is None else x[at].where(known[at], value)
         return drawn
 
-    def _out_at(
-        self, scaled: Tensor, row: int, column: int, stream: Stream | None, **labels: Tensor
-    ) -> Tensor:
-        """Input of the head at one place, (N, channels, 1, 1)."""
-        if stream is None:
-            return self._out(scaled, **labels)[:, :, row : row + 1, column : column + 1]
-        stream.move(row, slice(column, column + 1))
-        return self.network.readout(self.network.features(scaled, stream, **labels), stream)
-
-    def _out(self, scaled: Tensor, **labels: Tensor) -> Tensor:
-        return self.network.readout(self.network.features(scaled, **labels))
-
-    def _conditionals(self, x: Tensor, **labels: Tensor) -> Tensor:
-        return self.head.conditionals(self._out(2 * x - 1, **labels), x)
-
-    def _log_conditionals(self, x: Tensor, **labels: Tensor) -> Tensor:
-        return self.head.log_conditionals(self._out(2 * x - 1, **labels), x).flatten(1)
-
-    def _log_prob(self, x: Tensor, **labels: Tensor) -> Tensor:
-        return self.head.log_prob(self._out(2 * x - 1, **labels), x)
-
-    def _encode(self, x: Tensor) -> Tensor:
-        """Features of the last hidden layer, averaged over the image, (N, channels)."""
-        return self.network.features(2 * x - 1).mean((2, 3))
-
-    def _sample(self, n: int, generator: Generator | None, **labels: Tensor) -> Tensor:
-        return self._draw(self.noise(n, generator=generator), **labels)
-
-    def _fill(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
-        return self._draw(self.noise(len(x), generator=generator), x, known)
+    def _require_labels(self, y: Tensor | None, n: int) -> None:
+        """Raise unless ``y`` holds ``n`` labels, for a model with labels, and is None otherwise."""
+        if self.classes is not None and y is None:
+            raise ValueError(
+                f"y: this model has {self.classes} classes; give the label of each row."
+            )
+        self._condition(y, n)
 
 
 def pixel_head(levels: int, components: int | None = None) -> PixelHead:
@@ -152,17 +159,22 @@ def colour_groups(shape: torch.Size, head: PixelHead) -> int:
     return 1 if head.joint else shape[0]
 
 
-def check_channels(channels: int, divisor: int) -> None:
-    """Raise unless the channels can be divided among the colours."""
+def check_channels(channels: int | None, divisor: int, default: int) -> int:
+    """``channels``, checked to be a multiple of ``divisor``; where it is None, the least such
+    multiple that is not below ``default``.
+    """
+    if channels is None:
+        return -(-default // divisor) * divisor
     check_count(channels, "channels")
     if channels % divisor:
         raise ValueError(f"channels: expected a multiple of {divisor}, got {channels}.")
+    return channels
 
 
 def check_image_shape(shape: Sequence[int]) -> torch.Size:
     """``shape`` as a torch.Size, checked to be (colours, rows, columns)."""
-    if len(shape) != 3:
-        raise ValueError(f"shape: expected (C, H, W), as in (1, 28, 28), got {tuple(shape)}.")
+    if not isinstance(shape, Sequence) or len(shape) != 3:
+        raise ValueError(f"shape: expected (C, H, W), as in (1, 28, 28), got {shape!r:.60}.")
     for name, size in zip(("colours", "rows", "columns"), shape, strict=True):
         check_count(size, f"shape, {name}")
     return torch.Size(shape)

@@ -13,8 +13,9 @@ from torch import Generator, Tensor, nn
 from torch.distributions import constraints
 from torch.nn import functional as F
 
+from genlib.core.random import categorical, normal, uniform
 from genlib.core.validation import check_count, check_positive
-from genlib.models.autoregressive.base import Autoregressive, Order, choose
+from genlib.models.autoregressive.base import Autoregressive, Order
 
 
 class RNADE(Autoregressive):
@@ -84,13 +85,12 @@ class RNADE(Autoregressive):
         terms = F.pad(ordered[:, :-1, None] * w[:-1], (0, 0, 1, 0))
         h = (self.rho[self.order, None] * (self.c + terms.cumsum(1))).relu()
         out = torch.einsum("nih,ihp->nip", h, self.v[self.order])
-        return self._mixture(out, self.b[self.order])[:, self.rank]
+        return torch.stack(self._mixture(out, self.b[self.order]), -2)[:, self.rank]
 
-    def _mixture(self, out: Tensor, b: Tensor) -> Tensor:
-        """log α, μ and σ, (…, 3, K), from what the hidden units give, (…, 3K)."""
+    def _mixture(self, out: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log α, μ and σ, each (…, K), from what the hidden units give, (…, 3K)."""
         logits, means, scales = (out.unflatten(-1, b.shape[-2:]) + b).unbind(-2)
-        scales = self.min_scale + F.softplus(scales)
-        return torch.stack([logits.log_softmax(-1), means, scales], -2)
+        return logits.log_softmax(-1), means, self.min_scale + F.softplus(scales)
 
     def _log_conditionals(self, x: Tensor) -> Tensor:
         log_share, mean, scale = self._conditionals(x).unbind(-2)
@@ -99,16 +99,16 @@ class RNADE(Autoregressive):
         return (log_share + log_normal).logsumexp(-1)
 
     def _fill(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
+        u, noise = uniform(x.shape, x, generator), normal(x.shape, x, generator)
         x, a = x.clone(), self.c.expand(len(x), -1)
         for i in self.order.tolist():
             out = (self.rho[i] * a).relu() @ self.v[i]
-            log_share, mean, scale = self._mixture(out, self.b[i]).unbind(-2)
-            component = choose(log_share, generator)[:, None]
-            noise = torch.randn(len(x), 1, generator=generator).to(x)
-            drawn = mean.gather(1, component) + scale.gather(1, component) * noise
-            x[:, i] = x[:, i].where(known[:, i], drawn[:, 0])
+            log_share, mean, scale = self._mixture(out, self.b[i])
+            component = categorical(log_share.exp(), u[:, i])[:, None]
+            mean, scale = mean.gather(1, component)[:, 0], scale.gather(1, component)[:, 0]
+            x[:, i] = x[:, i].where(known[:, i], mean + scale * noise[:, i])
             a = a + x[:, i, None] * self.w[i]
         return x
 
     def _encode(self, x: Tensor) -> Tensor:
-        return (self.c + x @ self.w).relu()
+        return (self.c + x @ self.w).relu().to(x.dtype)

@@ -1,4 +1,4 @@
-"""What the models of lesson 06 share: symbols read from left to right, a memory of those read.
+"""What the models of lesson 06 share: symbols read from left to right, with a cache.
 
 Source: the chapter on autoregressive models of document H.
 """
@@ -11,8 +11,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from genlib.core.discrete import pick, state_space
-from genlib.core.validation import check_count, check_event, check_positive
+from genlib.core.discrete import state_space
+from genlib.core.random import categorical, uniform
+from genlib.core.validation import check_count, check_event, check_flag, check_positive
 from genlib.models.autoregressive.base import Autoregressive
 
 
@@ -23,8 +24,8 @@ class SequenceModel(Autoregressive, abstract=True):
     gives the logits of the next: a categorical distribution, whose softmax is taken over the last
     dimension of ``conditionals(x)``, shape (N, length, states).
 
-    A subclass writes ``_read(symbols, memory)``, the features after each of ``symbols`` and the
-    memory of everything read, and ``_blank_memory`` where that is not ``None``.
+    A subclass writes ``_read(symbols, state)``, the features after each of ``symbols`` and the
+    state after everything read, and ``_initial_state`` where that is not ``None``.
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ class SequenceModel(Autoregressive, abstract=True):
         n : int
         temperature : float
         cache : bool
-            Keep the memory of what has been read. Without it the row is read again from its start
+            Keep the state after what has been read. Without it the row is read again from its start
             for every symbol: the same numbers, at a cost that grows with the length.
         generator : torch.Generator, optional
 
@@ -80,6 +81,7 @@ class SequenceModel(Autoregressive, abstract=True):
         """
         check_count(n)
         check_positive(temperature, "temperature")
+        check_flag(cache, "cache")
         x = torch.zeros(n, *self.event_shape, dtype=self.dtype, device=self.device)
         known = torch.zeros_like(x, dtype=torch.bool)
         if prompt is not None:
@@ -99,7 +101,7 @@ class SequenceModel(Autoregressive, abstract=True):
 
     def _conditionals(self, x: Tensor) -> Tensor:
         features, _ = self._read(self._symbols(x)[:, :-1])
-        return self.head(features)
+        return self.head(features).to(x.dtype)
 
     def _log_conditionals(self, x: Tensor) -> Tensor:
         logits = self._conditionals(x)
@@ -115,16 +117,17 @@ class SequenceModel(Autoregressive, abstract=True):
         temperature: float = 1.0,
         cache: bool = True,
     ) -> Tensor:
-        u = torch.rand(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+        u = uniform(x.shape, x, generator)
         symbols = self._symbols(x)
-        memory, read = self._blank_memory(len(x)) if cache else None, 0
+        state, read = self._initial_state(len(x)) if cache else None, 0
         # What all rows know at the beginning is read at one go.
         first = int(known.all(0).long().cumprod(0).sum())
         for i in range(first, x.shape[1]):
-            features, after = self._read(symbols[:, read : i + 1], memory)
+            features, after = self._read(symbols[:, read : i + 1], state)
             if cache:
-                memory, read = after, i + 1
-            drawn = pick((self.head(features[:, -1]) / temperature).softmax(-1), u[:, i])
+                state, read = after, i + 1
+            weights = _softmax(self.head(features[:, -1]), temperature)
+            drawn = categorical(weights.to(u), u[:, i])
             symbols[:, i + 1] = drawn.where(~known[:, i], symbols[:, i + 1])
         return symbols[:, 1:].to(x)
 
@@ -132,10 +135,17 @@ class SequenceModel(Autoregressive, abstract=True):
         """Rows of ``x`` as integers, with the start symbol in front: (N, 1 + length)."""
         return F.pad(x.long(), (1, 0), value=self.states)
 
-    def _read(self, symbols: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
-        """Features after each of ``symbols``, (N, k, features), and the memory to go on from."""
+    def _read(self, symbols: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Features after each of ``symbols``, (N, k, features), and the state to go on from."""
         raise NotImplementedError
 
-    def _blank_memory(self, n: int) -> Any:
-        """Memory of ``n`` rows of which nothing has been read."""
+    def _initial_state(self, n: int) -> Any:
+        """State of ``n`` rows of which nothing has been read."""
         return None
+
+
+def _softmax(logits: Tensor, temperature: float) -> Tensor:
+    """softmax(logits / temperature), over the last dimension, at any temperature above zero."""
+    # Below the largest, and in float64, no quotient is an infinity less an infinity.
+    below = logits.double() - logits.amax(-1, keepdim=True)
+    return (below / temperature).softmax(-1)

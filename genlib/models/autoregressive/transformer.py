@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.core.validation import check_count
+from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.sequence import SequenceModel
 
 
@@ -66,8 +67,9 @@ class CausalTransformer(SequenceModel):
     def __init__(
         self, length: int, states: int = 2, width: int = 64, heads: int = 4, layers: int = 2
     ) -> None:
-        for name, value in {"width": width, "heads": heads, "layers": layers}.items():
-            check_count(value, name)
+        check_count(width, "width")
+        check_count(heads, "heads")
+        check_count(layers, "layers", maximum=MOST_PARTS)
         if width % heads:
             raise ValueError(f"heads: expected a divisor of width, {width}, got {heads}.")
         super().__init__(length, states, embedding=width, features=width)
@@ -104,25 +106,25 @@ class CausalTransformer(SequenceModel):
 
     def _encode(self, x: Tensor) -> Tensor:
         features, _ = self._read(self._symbols(x)[:, :-1])
-        return features.mean(1)
+        return features.mean(1).to(x.dtype)
 
     def _read(
-        self, symbols: Tensor, memory: list[_Past] | None = None
-    ) -> tuple[Tensor, list[_Past] | None]:
-        """With a memory: the first symbols all at once, later ones one at a time."""
-        h = self._embed(symbols, memory[0].length if memory else 0)
-        for block, past in zip(self.blocks, memory or [None] * len(self.blocks), strict=True):
-            h = block(h, past)
-        return self.norm(h), memory
+        self, symbols: Tensor, state: list[_KeyValueCache] | None = None
+    ) -> tuple[Tensor, list[_KeyValueCache] | None]:
+        """With a cache: the first symbols all at once, later ones one at a time."""
+        h = self._embed(symbols, state[0].length if state else 0)
+        for block, cache in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+            h = block(h, cache)
+        return self.norm(h), state
 
     def _embed(self, symbols: Tensor, first: int) -> Tensor:
         return self.embedding(symbols) + self.position[first : first + symbols.shape[1]]
 
-    def _blank_memory(self, n: int) -> list[_Past]:
+    def _initial_state(self, n: int) -> list[_KeyValueCache]:
         length, width = self.position.shape
         heads = self.blocks[0].attention.heads
         shape = (2, n, heads, length, width // heads)
-        return [_Past(self.position.new_empty(shape)) for _ in self.blocks]
+        return [_KeyValueCache(self.position.new_empty(shape)) for _ in self.blocks]
 
 
 def sinusoids(length: int, width: int) -> Tensor:
@@ -136,7 +138,7 @@ def sinusoids(length: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)[:, :width].contiguous()
 
 
-class _Past:
+class _KeyValueCache:
     """Keys and values of the positions that a layer has read, with room for those to come."""
 
     def __init__(self, room: Tensor) -> None:
@@ -163,8 +165,8 @@ class _Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, h: Tensor, past: _Past | None = None) -> Tensor:
-        h = h + self.attention(self.norm_1(h), past)
+    def forward(self, h: Tensor, cache: _KeyValueCache | None = None) -> Tensor:
+        h = h + self.attention(self.norm_1(h), cache)
         return h + self.network(self.norm_2(h))
 
 
@@ -177,10 +179,10 @@ class _Attention(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, h: Tensor, past: _Past | None = None) -> Tensor:
+    def forward(self, h: Tensor, cache: _KeyValueCache | None = None) -> Tensor:
         query, key, value = self._split(h)
-        if past is not None:
-            key, value = past.extend(key, value)
+        if cache is not None:
+            key, value = cache.extend(key, value)
         # A single new position may see everything there is; a mask is for several.
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=query.shape[2] > 1)
         return self.output(mixed.transpose(1, 2).flatten(2))

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import graphlib
 import math
+import numbers
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from genlib.core.discrete import pick, place_values
-from genlib.core.validation import check_count
+from genlib.core.discrete import place_values
+from genlib.core.random import categorical, uniform
+from genlib.core.validation import check_count, check_flag
+from genlib.models.graphical.elimination import (
+    Scope,
+    Step,
+    connected,
+    contraction_path,
+    sum_product,
+)
 from genlib.models.graphical.tables import (
     LARGEST_TABLE,
     TableModel,
@@ -24,7 +34,8 @@ from genlib.models.graphical.tables import (
 )
 
 Variable = int | str
-Factor = tuple[list[int], Tensor]  # variables, and logarithms with a dimension for each
+
+_LONGEST = 2**20  # variables of a chain, each with Python objects of its own
 
 
 class BayesNet(TableModel):
@@ -79,16 +90,21 @@ class BayesNet(TableModel):
         super().__init__(states, shapes[:tables], smoothing)
         self.parents, self.variables, self.column, self.families = graph, names, column, families
         self.table_of = [min(i, tables - 1) for i in range(count)]
+        # A step in each variable of a family moves so far in its table.
+        self.strides = [place_values(self._family_states(i)) for i in range(count)]
         self._register_places()
 
     def _register_places(self) -> None:
-        """Where an event finds its entries: ``x @ places + starts``."""
-        sizes = torch.tensor([0, *(rows * columns for rows, columns in self.shapes)])
-        places = torch.zeros(len(self.states), len(self.states), dtype=torch.int64)
-        for i, family in enumerate(self.families):
-            places[family, i] = torch.tensor(place_values(self._family_states(i)))
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("starts", sizes.cumsum(0)[self.table_of], persistent=False)
+        """Where an event finds its entries: starts + Σ_k steps[k] · x[columns[k]], int32."""
+        longest = max(map(len, self.families))
+        columns, steps = (  # short families are filled up with steps of zero
+            torch.tensor([[0] * (longest - len(row)) + row for row in rows], dtype=torch.int32).T
+            for rows in (self.families, self.strides)
+        )
+        starts = torch.tensor([self._starts[table] for table in self.table_of], dtype=torch.int32)
+        self.register_buffer("columns", columns.contiguous(), persistent=False)
+        self.register_buffer("steps", steps[:, :, None].contiguous(), persistent=False)
+        self.register_buffer("starts", starts[:, None], persistent=False)
 
     # ------------------------------------------------------------------ tables
 
@@ -96,7 +112,7 @@ class BayesNet(TableModel):
         """p(variable | parents), float64, of the shape of the parents' states and then its own."""
         self._require_data("table")
         i = self._index(variable)
-        return self._probabilities()[self.table_of[i]].view(self._family_states(i))
+        return self._table(self.table_of[i]).view(self._family_states(i))
 
     def set_tables(self, tables: Mapping[Variable, Tensor] | Sequence[Tensor]) -> None:
         """Give the conditional probabilities instead of counting them.
@@ -112,6 +128,8 @@ class BayesNet(TableModel):
         ValueError
             A table is missing, of the wrong shape, negative, or does not sum to one.
         """
+        if not isinstance(tables, Mapping | Sequence):
+            raise TypeError(f"tables: expected a mapping or a sequence, got {tables!r}.")
         names = self.variables[: len(self.shapes)]
         given = tables if isinstance(tables, Mapping) else dict(zip(names, tables, strict=False))
         if set(given) != set(names) or len(tables) != len(names):
@@ -123,11 +141,15 @@ class BayesNet(TableModel):
             check_table(given[name], self._family_states(i), f"the table of {name!r}")
             for i, name in enumerate(names)
         ]
-        self._store(checked)
+        self._store(torch.cat([table.flatten() for table in checked]))
 
     def _entries(self, x: Tensor) -> Tensor:
-        # Exact in float64, and many times faster than products of integers.
-        return (x.double() @ self.places.double()).long() + self.starts
+        # Columns side by side in memory, which a gather of whole columns only copies.
+        states = x.T.to(torch.int32, memory_format=torch.contiguous_format)
+        entries = self.starts.expand_as(states)
+        for columns, steps in zip(self.columns, self.steps, strict=True):
+            entries = entries + states.index_select(0, columns) * steps
+        return entries
 
     def _family_states(self, i: int) -> tuple[int, ...]:
         return tuple(self.states[j] for j in self.families[i])
@@ -145,7 +167,7 @@ class BayesNet(TableModel):
         )
 
     def _index(self, variable: Variable) -> int:
-        if variable not in self.column:
+        if not isinstance(variable, Hashable) or variable not in self.column:
             raise ValueError(
                 f"expected one of the variables {_shortened(self.variables)}, got {variable!r}."
             )
@@ -155,15 +177,14 @@ class BayesNet(TableModel):
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         """Ancestral sampling: parents before children."""
-        tables = self._probabilities()
-        x = torch.zeros(n, len(self.states), dtype=torch.int64, device=self.device)
+        x = torch.empty(len(self.states), n, dtype=torch.int64, device=self.device)
         for variable in graphlib.TopologicalSorter(self.parents).static_order():
             i = self.column[variable]
-            *parents, _ = self.families[i]
-            row = (x[:, parents] * self.places[parents, i]).sum(1) // self.states[i]
-            u = torch.rand(n, generator=generator, dtype=torch.float64).to(self.device)
-            x[:, i] = pick(tables[self.table_of[i]][row], u)
-        return x.to(self.log_table)
+            *parents, _ = zip(self.families[i], self.strides[i], strict=True)
+            row = sum(x[j] * step for j, step in parents) // self.states[i]
+            table = self._table(self.table_of[i])
+            x[i] = categorical(table[row] if parents else table[0], uniform((n,), table, generator))
+        return x.T.to(self.log_table)
 
     @torch.no_grad()
     def conditional(
@@ -171,9 +192,9 @@ class BayesNet(TableModel):
     ) -> Tensor:
         """p(query | given), exactly, by variable elimination.
 
-        Variables that are neither asked for nor given are summed out one after another, each time
-        the one whose sum leaves the smallest table. On a tree this is cheap; on a graph whose
-        smallest tables are too large it is refused.
+        Variables that are neither asked for nor given are summed out one after another, in the
+        order of weighted min-fill; see `genlib.models.graphical.elimination`. On a tree this is
+        cheap; on a graph where it needs too large a table it is refused.
 
         Parameters
         ----------
@@ -194,21 +215,22 @@ class BayesNet(TableModel):
             probability zero, where that part of the evidence bears on the query.
         """
         self._require_data("conditional")
-        several = isinstance(query, Iterable) and not isinstance(query, str)
-        wanted = list(query) if several else [query]
-        target = [self._index(variable) for variable in wanted]
-        evidence = {self._index(variable): state for variable, state in (given or {}).items()}
+        several = isinstance(query, Sequence) and not isinstance(query, str)
+        target = [self._index(variable) for variable in (query if several else [query])]
+        if not isinstance(given or {}, Mapping):
+            raise TypeError(f"given: expected a mapping of variables to states, got {given!r}.")
+        evidence = {self._index(name): _alone(state) for name, state in (given or {}).items()}
         self._check_question(target, evidence)
         evidence = {i: int(state) for i, state in evidence.items()}
-        factors = _connected(self._factors(target, evidence), target)
-        for i in self._elimination_order([scope for scope, _ in factors], target):
-            factors = self._summed_out(i, factors)
-        table = _summed_product(factors, target)
-        total = table.flatten().logsumexp(0)
-        if total == -math.inf:
-            seen = reprlib.repr({self.variables[i]: state for i, state in evidence.items()})
-            raise ValueError(f"given: {seen} has probability zero under the model.")
-        return (table - total).exp()
+        scopes, logs = self._factors(target, evidence)
+        path = contraction_path(scopes, self.states, target)
+        self._check_sizes(path, target)
+        scope, values = sum_product(scopes, logs, path)
+        total = values.sum()
+        if total == 0:
+            raise ValueError(self._impossible(evidence))
+        answer = (values / total).transpose([scope.index(i) for i in target])
+        return torch.from_numpy(np.ascontiguousarray(answer)).to(self.device)
 
     def _check_question(self, target: list[int], evidence: Mapping[int, int]) -> None:
         if not target or len(set(target)) < len(target) or set(target) & set(evidence):
@@ -218,64 +240,62 @@ class BayesNet(TableModel):
                 f"{_shortened([self.variables[i] for i in evidence]) or 'none'}."
             )
         for i, state in evidence.items():
-            if isinstance(state, bool) or state not in range(self.states[i]):
+            real = isinstance(state, numbers.Real) and not isinstance(state, bool)
+            if not real or state not in range(self.states[i]):
                 raise ValueError(
                     f"given: expected a state of {self.variables[i]!r} in "
                     f"0 … {self.states[i] - 1}, got {state!r}."
                 )
 
-    def _factors(self, target: list[int], evidence: Mapping[int, int]) -> list[Factor]:
-        """Logarithms of the tables that matter (others sum to one), with the evidence put in."""
-        matter, stack = set(), [*target, *evidence]
+    def _factors(
+        self, target: list[int], evidence: Mapping[int, int]
+    ) -> tuple[list[Scope], list[np.ndarray]]:
+        """Scopes and logarithms of the tables that bear on the target, with the evidence put in."""
+        matter, stack = set(), [*target, *evidence]  # the tables of all others sum to one
         while stack:
             i = stack.pop()
             if i not in matter:
                 matter.add(i)
                 stack.extend(self.families[i][:-1])
-        tables = self._split(self.log_table.double())
-        factors = []
+        flat = self.log_table.cpu().numpy()
+        scopes, logs = [], []
         for i in sorted(matter):
-            family = self.families[i]
-            table = tables[self.table_of[i]].view(self._family_states(i))
-            place = tuple(evidence.get(j, slice(None)) for j in family)
-            factors.append(([j for j in family if j not in evidence], table[place]))
-        return factors
-
-    def _elimination_order(self, scopes: list[list[int]], target: list[int]) -> list[int]:
-        """All variables but the target, each time the one that leaves the smallest table."""
-        near = {i: set() for scope in scopes for i in scope}
-        for scope in scopes:
-            for i in scope:
-                near[i].update(set(scope) - {i})
-        order = []
-        while hidden := near.keys() - set(target):
-            i = min(hidden, key=lambda j: (self._table_size(near[j]), j))
-            self._check_size({*near[i], i}, f"summing out {self.variables[i]!r}")
-            around = near.pop(i)
-            for j in around:
-                near[j].update(around - {j})
-                near[j].discard(i)
-            order.append(i)
-        self._check_size(set(target), "the answer")
-        return order
-
-    def _summed_out(self, i: int, factors: list[Factor]) -> list[Factor]:
-        """Multiply the factors that contain variable ``i``, and sum over it."""
-        touched = [factor for factor in factors if i in factor[0]]
-        scope = sorted({j for variables, _ in touched for j in variables} - {i})
-        rest = [factor for factor in factors if i not in factor[0]]
-        return [*rest, (scope, _summed_product(touched, scope))]
-
-    def _table_size(self, scope: set[int]) -> int:
-        return math.prod(self.states[i] for i in scope)
-
-    def _check_size(self, scope: set[int], what: str) -> None:
-        if self._table_size(scope) > LARGEST_TABLE:
-            raise ValueError(
-                f"{what} needs a table over {len(scope)} variables with "
-                f"{amount(self._table_size(scope))} entries, more than {LARGEST_TABLE:,}; give "
-                "more evidence, or let fewer variables look at each other."
+            family, table = self.families[i], self.table_of[i]
+            log = flat[self._starts[table] : self._starts[table + 1]].reshape(
+                [self.states[j] for j in family]
             )
+            log = log[tuple([evidence.get(j, slice(None)) for j in family])]
+            scopes.append(tuple([j for j in family if j not in evidence]))
+            logs.append(log)
+        if any(log == -math.inf for scope, log in zip(scopes, logs, strict=True) if not scope):
+            raise ValueError(self._impossible(evidence))
+        kept = connected(scopes, target)
+        return [scopes[k] for k in kept], [logs[k] for k in kept]
+
+    def _check_sizes(self, path: Sequence[Step], target: Sequence[int]) -> None:
+        """Raise where a table on the way would be too large."""
+        sizes = [math.prod([self.states[i] for i in step.scope]) for step in path]
+        if max(sizes, default=0) <= LARGEST_TABLE:
+            return
+        size, _, step = max(
+            zip(sizes, [bool(step.summed) for step in path], path, strict=True),
+            key=lambda candidate: candidate[:2],
+        )
+        over = f"over {len(step.scope | step.summed)} variables"
+        if step.summed:
+            names = _shortened([self.variables[i] for i in sorted(step.summed)])
+            what = f"summing out {names} from a product {over} needs a table"
+        else:
+            whose = "the answer" if step.scope <= set(target) else "a product on the way"
+            what = f"{whose} needs a table {over}"
+        raise ValueError(
+            f"{what} with {amount(size)} entries, more than {LARGEST_TABLE:,}; give more evidence, "
+            "or let fewer variables look at each other."
+        )
+
+    def _impossible(self, evidence: Mapping[int, int]) -> str:
+        seen = reprlib.repr({self.variables[i]: state for i, state in evidence.items()})
+        return f"given: {seen} has probability zero under the model."
 
 
 class MarkovChain(BayesNet):
@@ -306,8 +326,9 @@ class MarkovChain(BayesNet):
         homogeneous: bool = False,
         smoothing: float = 1.0,
     ) -> None:
-        check_count(length, "length")
+        check_count(length, "length", maximum=_LONGEST)
         check_count(order, "order", minimum=0)
+        check_flag(homogeneous, "homogeneous")
         super().__init__(
             [range(max(0, i - order), i) for i in range(length)],
             states,
@@ -316,29 +337,12 @@ class MarkovChain(BayesNet):
         )
 
 
-def _connected(factors: Sequence[Factor], target: Sequence[int]) -> list[Factor]:
-    """The factors that share variables with ``target``, directly or through others, and constants.
-
-    The rest is a factor of both p(query, given) and p(given).
+def _alone(state: object) -> object:
+    """The number in a tensor that holds one alone, such as a value of an event; others as they
+    are.
     """
-    reached, kept, rest = set(target), [], list(factors)
-    while near := [factor for factor in rest if not factor[0] or reached & set(factor[0])]:
-        kept += near
-        rest = [factor for factor in rest if factor[0] and not reached & set(factor[0])]
-        reached.update(i for scope, _ in near for i in scope)
-    return kept
-
-
-def _summed_product(factors: Sequence[Factor], scope: list[int]) -> Tensor:
-    """Logarithm of the factors' product, summed over all variables outside ``scope``."""
-    outside = {i for variables, _ in factors for i in variables} - set(scope)
-    dimensions = [*scope, *sorted(outside)]
-    total = torch.zeros((), dtype=torch.float64)
-    for variables, table in factors:
-        size = dict(zip(variables, table.shape, strict=True))
-        order = sorted(range(len(variables)), key=lambda k: dimensions.index(variables[k]))
-        total = total + table.permute(order).reshape([size.get(i, 1) for i in dimensions])
-    return total.logsumexp([*range(len(scope), len(dimensions))]) if outside else total
+    one = isinstance(state, Tensor) and state.dim() == 0 and not state.is_meta
+    return state.item() if one else state
 
 
 def _graph(parents: object) -> dict[Variable, tuple[Variable, ...]]:
@@ -356,7 +360,7 @@ def _graph(parents: object) -> dict[Variable, tuple[Variable, ...]]:
         raise ValueError("parents: expected at least one variable, got none.")
     for variable, of in graph.items():
         for parent in of:
-            if parent not in graph:
+            if not isinstance(parent, Hashable) or parent not in graph:
                 raise ValueError(
                     f"parents: {parent!r}, a parent of {variable!r}, is not among the variables "
                     f"{_shortened(tuple(graph))}."

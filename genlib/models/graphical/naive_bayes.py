@@ -7,18 +7,30 @@ text; Ng and Jordan (2002) for the comparison with logistic regression.
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
-from genlib.core import Density, History, Model
-from genlib.core.validation import check_event, check_labels, check_positive, first_index
-from genlib.models.graphical.tables import VALUES_AT_ONCE, draw
+from genlib.core import Density, Estimator, History
+from genlib.core.random import categorical, integers, normal, uniform
+from genlib.core.rows import row_chunks
+from genlib.core.validation import (
+    check_choice,
+    check_labels,
+    check_mask,
+    check_positive,
+    first_index,
+)
+from genlib.models.graphical.tables import VALUES_AT_ONCE
+
+_FAR = 1e6  # squared standard deviations from the centre, up to which x² loses no digit that shows
+
+Score = Callable[[Tensor, Tensor | None], Tensor]  # rows (n, d), what is known of them -> (C, n)
 
 
-class NaiveBayes(Model):
+class NaiveBayes(Estimator):
     """p(x, y) = p(y) Π_j p(x_j | y), fitted by counting.
 
     ``log_prob(x, y)`` is log p(x | y), ``log_prob(x)`` the marginal log Σ_y p(x, y), and ``encode``
@@ -48,27 +60,13 @@ class NaiveBayes(Model):
     lesson = "02_structure"
 
     def __init__(self, likelihood: str = "bernoulli", smoothing: float = 1.0) -> None:
+        check_choice(likelihood, _FEATURES, "likelihood")
+        check_positive(smoothing, "smoothing", zero=True)
+        features = _FEATURES[likelihood]()
+        self.fitted_buffers = (*features.buffers, "class_counts", "log_prior")
         super().__init__()
-        if likelihood not in _FEATURES:
-            raise ValueError(
-                f"likelihood: expected one of {', '.join(_FEATURES)}, got {likelihood!r}."
-            )
-        if smoothing != 0:
-            check_positive(smoothing, "smoothing")
         self.likelihood, self.smoothing = likelihood, smoothing
-        self._features = _FEATURES[likelihood](self)
-        self.support = self._features.support
-        # Counts are integers; this empty buffer carries the dtype and the device of events.
-        self.register_buffer("like", torch.empty(0))
-        self.fitted_buffers = ("class_counts", *self._features.buffers)
-        for name, dtype in {"class_counts": torch.int64, **self._features.buffers}.items():
-            self.register_buffer(name, torch.empty(0, dtype=dtype))
-
-    @property
-    def event_shape(self) -> torch.Size | None:
-        """``(d,)`` once fitted."""
-        table = getattr(self, self.fitted_buffers[1])
-        return table.shape[1:] if table.numel() else None
+        self._features, self.support = features, features.support
 
     @property
     def classes(self) -> int | None:
@@ -91,36 +89,41 @@ class NaiveBayes(Model):
         ValueError
             A class has no rows; or, without smoothing, a probability or a variance would be zero.
         """
-        check_event(x, None, self.support, dtype=self.dtype, device=self.device)
-        if x.dim() != 2:
-            raise ValueError(f"x: expected a matrix of shape (N, d), got {tuple(x.shape)}.")
-        check_labels(y, len(x), classes=len(x))  # no class without rows, so no more than these
-        class_counts = torch.bincount(y)
-        if (class_counts == 0).any():
-            raise ValueError(
-                f"y: expected rows of every class in 0 … {len(class_counts) - 1}, got none of "
-                f"class {first_index(class_counts == 0)[0]}; number the classes without gaps."
-            )
-        if valid is not None:
-            self._check_valid(valid, x.shape[1:], len(class_counts))
-        for name, value in self._features.estimate(x, y, class_counts).items():
-            setattr(self, name, value)
-        self.class_counts = class_counts
-        if valid is None:
-            return History()
-        joint = self.joint_log_prob(valid[0]).gather(1, valid[1][:, None])
-        return History([{"valid": -joint.mean().item()}])
+        return super().fit(x, y, valid=valid)
 
-    def _check_valid(self, valid: object, event_shape: torch.Size, classes: int) -> None:
+    def _training_rows(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        self._check_rows(x, None, "x")
+        check_labels(y, len(x), classes=len(x))  # no class without rows, so no more than these
+        counts = torch.bincount(y)
+        if (counts == 0).any():
+            raise ValueError(
+                f"y: expected rows of every class in 0 … {len(counts) - 1}, got none of "
+                f"class {first_index(counts == 0)[0]}; number the classes without gaps."
+            )
+        return x, y
+
+    def _held_out_rows(self, valid: object, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         if not isinstance(valid, tuple) or len(valid) != 2:
             raise TypeError(
                 f"valid: expected a pair (x, y) of rows and labels, got {type(valid).__name__}."
             )
         x, y = valid
-        check_event(
-            x, event_shape, self.support, dtype=self.dtype, device=self.device, name="valid"
-        )
-        check_labels(y, len(x), classes)
+        self._check_rows(x, batch[0].shape[1:], "valid")
+        check_labels(y, len(x), int(batch[1].max()) + 1)
+        return x, y
+
+    def _estimate(self, x: Tensor, y: Tensor, *, held_out: tuple[Tensor, ...]) -> History:
+        counts = torch.bincount(y)
+        estimated = self._features.estimate(x, y, counts, self.smoothing)
+        shares = counts.double() / len(y)
+        estimated |= {"class_counts": counts, "log_prior": shares.log().to(self.dtype)}
+        for name, value in estimated.items():
+            setattr(self, name, value)
+        return History()
+
+    def validation_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Mean of −log p(x, y), in nats."""
+        return -self.joint_log_prob(x).gather(1, y[:, None]).mean()
 
     # ------------------------------------------------------------------ queries
 
@@ -130,7 +133,7 @@ class NaiveBayes(Model):
         Parameters
         ----------
         x : Tensor, shape (N, d)
-        observed : Tensor of bool, shape (N, d), optional
+        observed : Tensor of bool, shape (N, d) or (d,), optional
             Which features are known. The others are summed out, which for a product means leaving
             their factors out; their values in ``x`` are not looked at, though they must be valid.
 
@@ -138,229 +141,297 @@ class NaiveBayes(Model):
         -------
         Tensor, shape (N, C)
         """
-        self._require_data("joint_log_prob")
-        self.check(x)
-        if observed is not None:
-            self._check_observed(x, observed)
-        return self._joint(x, observed).to(x.dtype)
+        joint = self._checked_joint("joint_log_prob", x, observed) + self._features.common(x)
+        return joint.T.to(x.dtype).contiguous()
 
     def predict_proba(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """p(y | x) by Bayes' rule, shape (N, C); of the known features alone where ``observed``
-        (N, d) says which they are.
+        """p(y | x) by Bayes' rule, shape (N, C); of the known features alone where ``observed``,
+        shape (N, d) or (d,), says which they are.
         """
-        self._require_data("predict_proba")
-        self.check(x)
-        if observed is not None:
-            self._check_observed(x, observed)
-        return self._joint(x, observed).softmax(1).to(x.dtype)
+        joint = self._checked_joint("predict_proba", x, observed)
+        return joint.softmax(0).T.to(x.dtype).contiguous()
 
     def predict(self, x: Tensor) -> Tensor:
         """The most probable label of each row, int64 of shape (N,)."""
-        self._require_data("predict")
-        self.check(x)
-        return self._joint(x).argmax(1)
+        return self._checked_joint("predict", x).max(0).indices
 
     def predict_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """E[x | known features], shape (N, d): Σ_y p(y | known) E[x_j | y] where a feature is
         missing, and its value where it is known. Of a word that occurs or not, this is the
         probability that it does.
         """
-        self._require_data("predict_missing")
-        self.check(x)
-        self._check_observed(x, observed)
-        expected = self._joint(x, observed).softmax(1) @ self._features.means()
-        return torch.where(observed, x, expected.to(x.dtype))
+        posterior = self._checked_joint("predict_missing", x, observed).softmax(0)
+        expected = posterior.T @ self._features.means(self)
+        return torch.where(check_mask(observed, x, "observed"), x, expected.to(x.dtype))
 
     def _log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        joint = self._joint(x)
+        joint = self._joint(x) + self._features.common(x)
         if y is None:
-            return joint.logsumexp(1).to(x.dtype)
-        return (joint - self._log_prior()).gather(1, y[:, None])[:, 0].to(x.dtype)
+            return joint.logsumexp(0).to(x.dtype)
+        return (joint.gather(0, y[None])[0] - self.log_prior.double()[y]).to(x.dtype)
 
     def _sample(self, n: int, generator: Generator | None, y: Tensor | None = None) -> Tensor:
         if y is None:
-            y = draw(self._log_prior().exp(), n, generator)
-        return self._features.sample(y, generator).to(self.dtype)
+            prior = self.log_prior.double().exp()
+            y = categorical(prior, uniform((n,), prior, generator))
+        return self._features.sample(self, y, generator).to(self.dtype)
 
     def _encode(self, x: Tensor) -> Tensor:
-        return self._joint(x).softmax(1).to(x.dtype)
+        return self._joint(x).softmax(0).T.to(x.dtype).contiguous()
 
-    def _log_prior(self) -> Tensor:
-        return (self.class_counts.double() / self.class_counts.sum()).log()
+    def _checked_joint(self, method: str, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        self._require_data(method)
+        self.check(x)
+        if observed is not None:
+            if not self._features.factorises:
+                raise ValueError(
+                    "observed: counts of words are modelled given their number, so none of them "
+                    'can be left out; use likelihood="bernoulli".'
+                )
+            observed = check_mask(observed, x, "observed")
+        return self._joint(x, observed)
 
     def _joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Log p(x, y), float64 of shape (N, C), a part of the rows at a time."""
-        rows = max(1, VALUES_AT_ONCE // x.shape[1])
-        known = [None] * len(x) if observed is None else observed.split(rows)
-        parts = [self._features.log_prob(*part) for part in zip(x.split(rows), known, strict=False)]
-        return torch.cat(parts) + self._log_prior()
-
-    def _check_observed(self, x: Tensor, observed: object) -> None:
-        if not self._features.factorises:
-            raise ValueError(
-                "observed: counts of words are modelled given their number, so none of them can be "
-                'left out; use likelihood="bernoulli".'
-            )
-        if not isinstance(observed, Tensor) or observed.dtype != torch.bool:
-            came = observed.dtype if isinstance(observed, Tensor) else type(observed).__name__
-            raise TypeError(
-                f"observed: expected a tensor of bool, true where a feature is known, got {came}."
-            )
-        if observed.shape != x.shape:
-            raise ValueError(
-                f"observed: expected the shape of x, {tuple(x.shape)}, got {tuple(observed.shape)}."
-            )
+        """Log p(x, y), float64 of shape (C, N), less what is `common` to all classes."""
+        score, parts = self._features.score(self), row_chunks(x, VALUES_AT_ONCE)
+        known = [None] * len(parts) if observed is None else row_chunks(observed, VALUES_AT_ONCE)
+        scores = [score(*part) for part in zip(parts, known, strict=True)]
+        return torch.cat(scores, 1) + self.log_prior.double()[:, None]
 
 
 # ---------------------------------------------------------------------- kinds of features
 
 
-class _Bernoulli:
+class _Features:
+    """What is counted of one kind of features, and what follows from it."""
+
+    support: constraints.Constraint
+    buffers: tuple[str, ...]  # of a fitted model; the first has d as its last dimension
+    factorises = True  # whether features can be left out
+
+    def estimate(
+        self, x: Tensor, y: Tensor, class_counts: Tensor, smoothing: float
+    ) -> dict[str, Tensor]:
+        """The buffers, from the rows of each class."""
+        raise NotImplementedError
+
+    def score(self, model: NaiveBayes) -> Score:
+        """A function that gives log p(x | y), float64, less what is `common` to all classes."""
+        raise NotImplementedError
+
+    def common(self, x: Tensor) -> Tensor | float:
+        """The part of log p(x | y) that does not depend on y."""
+        return 0.0
+
+    def means(self, model: NaiveBayes) -> Tensor:
+        """E[x_j | y], float64 of shape (C, d)."""
+        raise NotImplementedError
+
+    def sample(self, model: NaiveBayes, y: Tensor, generator: Generator | None) -> Tensor:
+        """Draw features, a row for each label."""
+        raise NotImplementedError
+
+
+class _Bernoulli(_Features):
     """Whether a word occurs."""
 
     support = constraints.boolean
-    buffers: ClassVar[dict[str, torch.dtype]] = {"feature_counts": torch.int64}
-    factorises = True
+    buffers = ("feature_counts",)
 
-    def __init__(self, model: NaiveBayes) -> None:
-        self.model = model
-
-    def estimate(self, x: Tensor, y: Tensor, class_counts: Tensor) -> dict[str, Tensor]:
-        # A part's sums of zeros and ones are below 2²⁴, and so exact in float32.
-        counts = _sums_by_class(x, y, len(class_counts), torch.float32).long()
-        if not self.model.smoothing:
+    def estimate(
+        self, x: Tensor, y: Tensor, class_counts: Tensor, smoothing: float
+    ) -> dict[str, Tensor]:
+        counts = _class_sums(x, y, len(class_counts))[0].long()
+        if not smoothing:
             _refuse_zeros(counts, "never occurs")
             _refuse_zeros(class_counts[:, None] - counts, "always occurs")
         return {"feature_counts": counts}
 
-    def log_shares(self) -> tuple[Tensor, Tensor]:
+    def log_shares(self, model: NaiveBayes) -> tuple[Tensor, Tensor]:
         """Log p(x_j = 0 | y) and log p(x_j = 1 | y), float64 of shape (C, d) each.
 
         Both from counts: log(1 − p) would be infinite where a small pseudo-count rounds p to one.
         """
-        rows = self.model.class_counts.double()[:, None]
-        present, alpha = self.model.feature_counts.double(), self.model.smoothing
-        total = (rows + 2 * alpha).log()
-        return (rows - present + alpha).log() - total, (present + alpha).log() - total
+        rows, present = model.class_counts.double()[:, None], model.feature_counts.double()
+        total = (rows + 2 * model.smoothing).log()
+        return tuple((n + model.smoothing).log() - total for n in (rows - present, present))
 
-    def means(self) -> Tensor:
-        """p(x_j = 1 | y), float64 of shape (C, d)."""
-        return self.log_shares()[1].exp()
+    def score(self, model: NaiveBayes) -> Score:
+        absent, present = self.log_shares(model)
+        odds, none = present - absent, absent.sum(1, keepdim=True)
 
-    def log_prob(self, x: Tensor, observed: Tensor | None) -> Tensor:
-        absent, present = self.log_shares()
-        x = x.double()
-        if observed is None:
-            return x @ (present - absent).T + absent.sum(1)
-        known = observed.double()
-        return (x * known) @ (present - absent).T + known @ absent.T
+        def score(x: Tensor, known: Tensor | None) -> Tensor:
+            if known is None:
+                return odds @ x.double().T + none
+            known = known.double()
+            return odds @ (x * known).T + absent @ known.T
 
-    def sample(self, y: Tensor, generator: Generator | None) -> Tensor:
-        p = self.means()[y]
-        return torch.rand(p.shape, generator=generator, dtype=p.dtype).to(p) < p
+        return score
+
+    def means(self, model: NaiveBayes) -> Tensor:
+        return self.log_shares(model)[1].exp()
+
+    def sample(self, model: NaiveBayes, y: Tensor, generator: Generator | None) -> Tensor:
+        p = self.means(model)[y]
+        return uniform(p.shape, p, generator) < p
 
 
-class _Multinomial:
+class _Multinomial(_Features):
     """How often each word occurs, given the number of words; the lengths seen are kept, with no
     regard to class, to draw new texts of such lengths.
     """
 
     support = constraints.nonnegative_integer
-    buffers: ClassVar[dict[str, torch.dtype]] = {
-        "feature_counts": torch.int64,
-        "lengths": torch.int64,
-    }
+    buffers = ("feature_counts", "lengths")
     factorises = False
 
-    def __init__(self, model: NaiveBayes) -> None:
-        self.model = model
-
-    def estimate(self, x: Tensor, y: Tensor, class_counts: Tensor) -> dict[str, Tensor]:
-        counts = _sums_by_class(x, y, len(class_counts)).long()
-        if not self.model.smoothing:
+    def estimate(
+        self, x: Tensor, y: Tensor, class_counts: Tensor, smoothing: float
+    ) -> dict[str, Tensor]:
+        counts = _class_sums(x, y, len(class_counts))[0].long()
+        if not smoothing:
             _refuse_zeros(counts, "never occurs")
-        return {"feature_counts": counts, "lengths": x.double().sum(1).long()}
+        lengths = [part.double().sum(1) for part in row_chunks(x, VALUES_AT_ONCE)]
+        return {"feature_counts": counts, "lengths": torch.cat(lengths).long()}
 
-    def shares(self) -> Tensor:
+    def shares(self, model: NaiveBayes) -> Tensor:
         """Probability that a word of the text is word j, float64 of shape (C, d)."""
-        counts = self.model.feature_counts.double() + self.model.smoothing
+        counts = model.feature_counts.double() + model.smoothing
         return counts / counts.sum(1, keepdim=True)
 
-    def log_prob(self, x: Tensor, _: None = None) -> Tensor:
-        x = x.double()
-        orders = torch.lgamma(x.sum(1) + 1) - torch.lgamma(x + 1).sum(1)
-        return x @ self.shares().log().T + orders[:, None]
+    def score(self, model: NaiveBayes) -> Score:
+        log_shares = self.shares(model).log()
+        return lambda x, _: log_shares @ x.double().T
 
-    def sample(self, y: Tensor, generator: Generator | None) -> Tensor:
-        which = torch.randint(len(self.model.lengths), (len(y),), generator=generator)
-        lengths = self.model.lengths[which.to(y.device)]
-        shares = self.shares()
+    def common(self, x: Tensor) -> Tensor:
+        """Logarithm of the number of orders of the words."""
+        return torch.cat(
+            [
+                torch.lgamma(part.sum(1) + 1) - torch.lgamma(part + 1).sum(1)
+                for part in map(Tensor.double, row_chunks(x, VALUES_AT_ONCE))
+            ]
+        )
+
+    def sample(self, model: NaiveBayes, y: Tensor, generator: Generator | None) -> Tensor:
+        which = integers(len(model.lengths), (len(y),), y, generator)
+        lengths, shares = model.lengths[which], self.shares(model)
         counts = torch.zeros(len(y), shares.shape[1], dtype=torch.int64, device=y.device)
         for label, share in enumerate(shares):
             mine = (y == label).nonzero()[:, 0]
             text = mine.repeat_interleave(lengths[mine])
-            words = draw(share, len(text), generator)
+            words = categorical(share, uniform((len(text),), share, generator))
             counts.index_put_((text, words), torch.ones_like(words), accumulate=True)
         return counts
 
 
-class _Gaussian:
+class _Gaussian(_Features):
     """A real number, normal in each class."""
 
     support = constraints.real
-    buffers: ClassVar[dict[str, torch.dtype | None]] = {"means": None, "variances": None}
-    factorises = True
+    buffers = ("means", "variances")
 
-    def __init__(self, model: NaiveBayes) -> None:
-        self.model = model
-
-    def estimate(self, x: Tensor, y: Tensor, class_counts: Tensor) -> dict[str, Tensor]:
-        centre, rows = x.double().mean(0), class_counts.double()[:, None]
-        x = x.double() - centre
-        means = _sums_by_class(x, y, len(class_counts)) / rows
-        squares = _sums_by_class((x - means[y]) ** 2, y, len(class_counts))
-        alpha = self.model.smoothing
-        variances = (squares + alpha * x.var(0, correction=0)) / (rows + alpha)
-        variances = variances.to(self.model.dtype)
+    def estimate(
+        self, x: Tensor, y: Tensor, class_counts: Tensor, smoothing: float
+    ) -> dict[str, Tensor]:
+        """In two passes: means, as differences from some row of the class, then squares about them.
+        So no offset costs digits, and a constant has the variance zero; the second pass corrects
+        what the first rounded.
+        """
+        rows, numbers = class_counts.double()[:, None], torch.arange(len(y), device=y.device)
+        first = torch.full_like(class_counts, len(y)).scatter_reduce(0, y, numbers, "amin")
+        start = x[first].double()
+        means = start + _class_sums(x, y, len(rows), about=start)[0] / rows
+        off, squares = _class_sums(x, y, len(rows), about=means)
+        means, squares = means + off / rows, squares - off.square() / rows
+        between = rows * (means - (rows * means).sum(0) / len(x)).square()
+        overall = (squares + between).sum(0) / len(x)
+        variances = ((squares + smoothing * overall) / (rows + smoothing)).to(x.dtype)
         if (variances == 0).any():
             label, column = first_index(variances == 0)
-            raise ValueError(
+            raise ValueError(self._no_variance(x[:, column], y == label, column, label, smoothing))
+        return {"means": means.to(x.dtype), "variances": variances}
+
+    def _no_variance(
+        self, x: Tensor, mine: Tensor, column: int, label: int, smoothing: float
+    ) -> str:
+        """Say why the variance of a column ``x`` is zero in class ``label``, the rows ``mine``."""
+        if (x == x[0]).all():
+            return (
+                f"x: column {column} is constant, {x[0]:g} in every row, so its best density is "
+                "infinite whatever the smoothing; leave such columns out, as in "
+                "x[:, (x != x[0]).any(0)]."
+            )
+        if not smoothing and (x[mine] == x[mine][0]).all():
+            return (
                 f"x: column {column} is constant in class {label}, so its best density is "
                 "infinite; use smoothing=1, or leave it out."
             )
-        return {"means": (means + centre).to(self.model.dtype), "variances": variances}
+        return (
+            f"x: column {column} varies so little in class {label} that its variance rounds to "
+            f"zero in {x.dtype}; multiply the column by a constant."
+        )
 
-    def means(self) -> Tensor:
-        return self.model.means.double()
+    def means(self, model: NaiveBayes) -> Tensor:
+        return model.means.double()
 
-    def log_prob(self, x: Tensor, observed: Tensor | None) -> Tensor:
-        variances = self.model.variances.double()
-        columns = []
-        for mean, variance in zip(self.means(), variances, strict=True):
-            terms = (x.double() - mean) ** 2 / variance + (2 * math.pi * variance).log()
-            if observed is not None:
-                terms = terms.masked_fill(~observed, 0)
-            columns.append(-0.5 * terms.sum(1))
-        return torch.stack(columns, 1)
+    def score(self, model: NaiveBayes) -> Score:
+        """By two matrix products, with x² and with x, about the centre of the means.
 
-    def sample(self, y: Tensor, generator: Generator | None) -> Tensor:
-        mean = self.means()[y]
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean)
-        return mean + self.model.variances.double()[y].sqrt() * noise
+        The square (x − μ)²/σ² is then a difference of terms as large as (μ − centre)²/σ². Where
+        those, summed over the features, pass 10⁶, or a square overflows, it is taken as it stands.
+        So an answer is right to 10⁻⁹ nats, and 10⁻¹⁴ of itself where that is more.
+        """
+        means, variances = model.means.double(), model.variances.double()
+        centre = model.log_prior.double().exp() @ means
+        away, precision = means - centre, 1 / variances
+        distances = away.square() * precision
+        constant = -0.5 * (distances + (2 * math.pi * variances).log())
+
+        def by_products(x: Tensor, known: Tensor | None) -> Tensor:
+            x, rest = x.double() - centre, constant.sum(1, keepdim=True)
+            if known is not None:
+                x, rest = x.masked_fill(~known, 0), constant @ known.double().T
+            return (-0.5 * precision) @ x.square().T + (away * precision) @ x.T + rest
+
+        def by_differences(x: Tensor, known: Tensor | None) -> Tensor:
+            rows = []
+            for mean, variance in zip(means, variances, strict=True):
+                terms = (x.double() - mean).square() / variance + (2 * math.pi * variance).log()
+                terms = terms if known is None else terms.masked_fill(~known, 0)
+                rows.append(-0.5 * terms.sum(1))
+            return torch.stack(rows)
+
+        def score(x: Tensor, known: Tensor | None) -> Tensor:
+            found = by_products(x, known)
+            return found if torch.isfinite(found).all() else by_differences(x, known)
+
+        return score if distances.sum(1).max() <= _FAR else by_differences
+
+    def sample(self, model: NaiveBayes, y: Tensor, generator: Generator | None) -> Tensor:
+        mean = self.means(model)[y]
+        scale = model.variances.double()[y].sqrt()
+        return mean + scale * normal(mean.shape, mean, generator)
 
 
 _FEATURES = {"bernoulli": _Bernoulli, "multinomial": _Multinomial, "gaussian": _Gaussian}
 
 
-def _sums_by_class(
-    x: Tensor, y: Tensor, classes: int, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    """Sum of the rows of each class, float64 of shape (C, d); within a part, in ``dtype``."""
-    rows = max(1, VALUES_AT_ONCE // x.shape[1])
-    sums = torch.zeros(classes, x.shape[1], dtype=torch.float64, device=x.device)
-    for part, label in zip(x.split(rows), y.split(rows), strict=True):
-        sums += torch.nn.functional.one_hot(label, classes).to(dtype).T @ part.to(dtype)
-    return sums
+def _class_sums(
+    x: Tensor, y: Tensor, classes: int, about: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sums of the rows of each class, float64 of shape (C, d); and where they are taken ``about``
+    other rows (C, d), those of the squares.
+    """
+    sums, squares = torch.zeros(2, classes, x.shape[1], dtype=torch.float64, device=x.device)
+    parts = row_chunks(x, VALUES_AT_ONCE)
+    for part, label in zip(parts, y.split(len(parts[0])), strict=True):
+        part = part.to(torch.float64, copy=True)
+        if about is not None:
+            part -= about.index_select(0, label)
+        sums.index_add_(0, label, part)
+        if about is not None:
+            squares.index_add_(0, label, part.square_())
+    return sums, squares
 
 
 def _refuse_zeros(counts: Tensor, what: str) -> None:

@@ -7,23 +7,28 @@ floats that hold states 0, 1, …, s − 1. Source: the chapter on structure of 
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
 
-from genlib.core import Density, History, Model, NotFittedError
+from genlib.core import Density, Estimator, History, NotFittedError
 from genlib.core.discrete import place_values, state_space
+from genlib.core.random import categorical, uniform
+from genlib.core.rows import row_chunks
 from genlib.core.validation import check_count, check_positive, check_tensor, first_index
 
 LARGEST_TABLE = 2**26  # entries; half a gigabyte in float64
-VALUES_AT_ONCE = 2**22  # bounds the memory of a pass over many rows
+VALUES_AT_ONCE = 2**17  # of a pass over many rows; they fit into a cache
 _TOLERANCE = 1e-5  # of the sum of given probabilities, which float32 rounds
 
 
-class TableModel(Model, abstract=True):
+class TableModel(Estimator, abstract=True):
     """A log mass that is a sum of entries of tables, which ``fit`` fills by counting.
 
     All tables lie one behind the other in ``log_table``. Each consists of rows that sum to one, a
@@ -49,9 +54,8 @@ class TableModel(Model, abstract=True):
     shapes: list[tuple[int, int]]
 
     def __init__(self, states: Sequence[int], shapes: list[tuple[int, int]], smoothing: float):
-        super().__init__()
-        if smoothing != 0:
-            check_positive(smoothing, "smoothing")
+        super().__init__(torch.Size([len(states)]))
+        check_positive(smoothing, "smoothing", zero=True)
         size = sum(rows * columns for rows, columns in shapes)
         if size > LARGEST_TABLE:
             raise ValueError(
@@ -60,8 +64,8 @@ class TableModel(Model, abstract=True):
                 "variables look at each other."
             )
         self.states, self.shapes, self.smoothing = tuple(states), shapes, smoothing
+        self._starts = [0, *itertools.accumulate(rows * columns for rows, columns in shapes)]
         self.support = state_space(self.states)
-        self.event_shape = torch.Size([len(self.states)])
         self.register_buffer("log_table", torch.full((size,), math.nan))
 
     @property
@@ -87,23 +91,26 @@ class TableModel(Model, abstract=True):
             Without smoothing, some state of the parents never occurs, so that nothing is known of
             what follows it.
         """
-        self.check(x)
-        if valid is not None:
-            self.check(valid, "valid")
+        return super().fit(x, valid=valid)
+
+    def _estimate(self, x: Tensor, *, held_out: tuple[Tensor, ...]) -> History:
         counts = torch.zeros(len(self.log_table), dtype=torch.float64, device=self.device)
-        for part in self._parts(x):
+        for part in row_chunks(x, VALUES_AT_ONCE):
             counts += torch.bincount(self._entries(part).flatten(), minlength=len(counts))
-        tables = self._split(counts + self.smoothing)
-        for number, table in enumerate(tables):
-            if (table.sum(1) == 0).any():
-                raise ValueError(self._unseen(number, int((table.sum(1) == 0).int().argmax())))
-        self._store([table / table.sum(1, keepdim=True) for table in tables])
-        if valid is None:
-            return History()
-        return History([{"valid": -self.log_prob(valid).mean().item()}])
+        counts += self.smoothing
+        for rows in self._blocks(counts):
+            rows /= rows.sum(1, keepdim=True)
+        unseen = counts.isnan()  # zero by zero
+        if unseen.any():
+            place = first_index(unseen)[0]
+            table = bisect.bisect_right(self._starts, place) - 1
+            row = (place - self._starts[table]) // self.shapes[table][1]
+            raise ValueError(self._unseen(table, row))
+        self._store(counts)
+        return History()
 
     def _entries(self, x: Tensor) -> Tensor:
-        """Places in ``log_table`` that each row picks, int64 of shape (N, k)."""
+        """Places in ``log_table`` that each row picks, integers of shape (k, N)."""
         raise NotImplementedError
 
     def _unseen(self, table: int, row: int) -> str:
@@ -111,7 +118,12 @@ class TableModel(Model, abstract=True):
         raise NotImplementedError
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        return torch.cat([self.log_table[self._entries(part)].sum(1) for part in self._parts(x)])
+        return torch.cat([self._total(part) for part in row_chunks(x, VALUES_AT_ONCE)])
+
+    def _total(self, x: Tensor) -> Tensor:
+        entries = self._entries(x)
+        picked = self.log_table.index_select(0, entries.flatten()).view_as(entries)
+        return picked.sum(0, dtype=torch.float64).to(self.dtype)
 
     def _require_data(self, method: str) -> None:
         if self.log_table[0].isnan():
@@ -120,21 +132,20 @@ class TableModel(Model, abstract=True):
                 f"{method}."
             )
 
-    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.split(max(1, VALUES_AT_ONCE // x.shape[1]))
+    def _blocks(self, flat: Tensor) -> list[Tensor]:
+        """``flat`` as matrices, one for each run of tables with equally many columns."""
+        runs = itertools.groupby(self.shapes, key=operator.itemgetter(1))
+        columns, rows = zip(*((c, sum(r for r, _ in run)) for c, run in runs), strict=True)
+        parts = flat.split([c * r for c, r in zip(columns, rows, strict=True)])
+        return [part.view(-1, c) for part, c in zip(parts, columns, strict=True)]
 
-    def _split(self, flat: Tensor) -> list[Tensor]:
-        """``flat`` cut into tables, (rows, columns) each."""
-        sizes = [rows * columns for rows, columns in self.shapes]
-        parts = flat.split(sizes)
-        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+    def _store(self, probabilities: Tensor) -> None:
+        self.log_table = probabilities.log().to(self.log_table)
 
-    def _store(self, tables: Sequence[Tensor]) -> None:
-        self.log_table = torch.cat([table.flatten() for table in tables]).log().to(self.log_table)
-
-    def _probabilities(self) -> list[Tensor]:
-        """Tables of probabilities, float64."""
-        return self._split(self.log_table.double().exp())
+    def _table(self, k: int) -> Tensor:
+        """Table k: probabilities, float64 of shape (rows, columns)."""
+        flat = self.log_table[self._starts[k] : self._starts[k + 1]]
+        return flat.double().exp().view(self.shapes[k])
 
 
 class Categorical(TableModel):
@@ -166,7 +177,7 @@ class Categorical(TableModel):
     def table(self) -> Tensor:
         """Probability of every joint state, of shape ``states``, float64."""
         self._require_data("table")
-        return self._probabilities()[0].view(self.states)
+        return self._table(0).view(self.states)
 
     def set_tables(self, table: Tensor) -> None:
         """Give the probabilities instead of counting them.
@@ -181,14 +192,15 @@ class Categorical(TableModel):
             The shape differs, an entry is negative, or they do not sum to one.
         """
         flat = check_table(table, self.states, "table", joint=True)
-        self._store([flat])
+        self._store(flat.flatten())
 
     def _entries(self, x: Tensor) -> Tensor:
         places = torch.tensor(place_values(self.states), device=x.device)
-        return (x.long() * places).sum(1, keepdim=True)
+        return (x.long() * places).sum(1)[None]
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
-        state = draw(self._probabilities()[0][0], n, generator)[:, None]
+        table = self._table(0)[0]
+        state = categorical(table, uniform((n,), table, generator))[:, None]
         places = torch.tensor(place_values(self.states), device=state.device)
         sizes = torch.tensor(self.states, device=state.device)
         return (state // places % sizes).to(self.log_table)
@@ -231,12 +243,3 @@ def check_states(states: Sequence[int]) -> tuple[int, ...]:
     if not len(states):
         raise ValueError("states: expected at least one variable, got none.")
     return tuple(states)
-
-
-def draw(probabilities: Tensor, n: int, generator: Generator | None) -> Tensor:
-    """``n`` independent states with these ``probabilities`` (K,), int64; one of probability zero
-    never comes.
-    """
-    ends = probabilities.cumsum(0)
-    u = torch.rand(n, generator=generator, dtype=ends.dtype).to(ends)
-    return torch.searchsorted(ends, u * ends[-1], right=True)

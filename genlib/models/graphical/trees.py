@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from genlib.core.discrete import state_space
+from genlib.core.rows import VALUES_AT_ONCE
 from genlib.core.validation import check_event, check_tensor
-from genlib.models.graphical.tables import VALUES_AT_ONCE, check_states
+from genlib.models.graphical.tables import check_states
 
 
 def mutual_information(x: Tensor, states: int | Sequence[int] = 2) -> Tensor:
@@ -69,7 +70,7 @@ def chow_liu(x: Tensor, states: int | Sequence[int] = 2, root: int = 0) -> list[
     from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
     information = mutual_information(x, states)
-    if root not in range(len(information)):
+    if not isinstance(root, int) or isinstance(root, bool) or root not in range(len(information)):
         raise ValueError(f"root: expected a column in 0 … {len(information) - 1}, got {root!r}.")
     # SciPy reads zero as "no edge"; shifting all weights alike does not change the best tree.
     weights = -(information.clamp_min(0) + 1).fill_diagonal_(0)

@@ -39,8 +39,8 @@ def test_each_conditional_is_a_logistic_regression_on_what_came_before(order):
     expected = torch.empty(64, 6)
     for place, i in enumerate(sequence):
         expected[:, i] = model.bias[i].detach()
-        for before, j in enumerate(sequence[:place]):
-            expected[:, i] += weight[place, before].detach() * x[:, j]
+        for j in sequence[:place]:
+            expected[:, i] += weight[i, j].detach() * x[:, j]
     torch.testing.assert_close(model.conditionals(x).detach(), expected)
     expected = log_prob_from_conditionals(model, x).float()
     torch.testing.assert_close(model.log_prob(x), expected)

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-import genlib as gl
 from genlib.models.autoregressive.lstm import LSTM
 from tests.models.autoregressive import sequence_truth as truth
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
 
 
 @pytest.mark.covers("A05")

@@ -1,5 +1,6 @@
 """MADE against enumeration, an FVSBN, and a network without masks."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -46,6 +47,43 @@ def test_density_and_samples(model):
     gl.verify.samples_match(model)
 
 
+def by_loops(model, x, k):
+    """Logits of one row under masks ``k``, unit by unit: a unit sees units of degrees up to its
+    own, an output those below.
+    """
+    w = {name: value.double() for name, value in model.state_dict().items()}
+    degrees = [w[f"degrees_{number}"][k] for number in range(len(model.layers) + 1)]
+    h = x.double()
+    for number in range(len(model.layers)):
+        weight, below = w[f"layers.{number}.weight"], h
+        h = w[f"layers.{number}.bias"].clone()
+        for unit, other in itertools.product(range(len(h)), range(len(below))):
+            if degrees[number][other] <= degrees[number + 1][unit]:
+                h[unit] += weight[unit, other] * below[other]
+        h = h.clamp(min=0)
+    logits = torch.zeros(len(x), dtype=torch.float64)
+    for name, seen, into in (("output", h, degrees[-1]), ("direct", x, degrees[0])):
+        if getattr(model, name) is not None:
+            logits += w.get(f"{name}.bias", 0)
+            for i, other in itertools.product(range(len(x)), range(len(seen))):
+                if into[other] < degrees[0][i]:
+                    logits[i] += w[f"{name}.weight"][i, other] * seen[other]
+    return logits
+
+
+@pytest.mark.covers("A04")
+@torch.no_grad()
+def test_it_is_its_formulas(model):
+    """Logits under the first masks, and the mean of the probabilities under all of them."""
+    model = model.double()
+    x = model.sample(3, generator=torch.Generator().manual_seed(0))
+    for row, logits, log_prob in zip(x, model.conditionals(x), model.log_prob(x), strict=True):
+        each = torch.stack([by_loops(model, row, k) for k in range(len(model.orders))])
+        torch.testing.assert_close(logits, each[0], rtol=1e-10, atol=1e-10)
+        p = torch.where(row == 1, each.sigmoid(), (-each).sigmoid()).prod(1).mean()
+        torch.testing.assert_close(log_prob, p.log(), rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.covers("A04")
 def test_every_set_of_masks_is_causal_in_its_own_order(model):
     for k in range(len(model.orders)):
@@ -56,7 +94,9 @@ def test_every_set_of_masks_is_causal_in_its_own_order(model):
 def test_without_masks_it_does_not_normalise():
     """A plain autoencoder: the same network sees what it should predict."""
     model = scattered(MADE(9, [20]), seed=1)
-    model._masks = lambda k: dict.fromkeys([model.layers[0], model.output], True)
+    model._select(0)
+    for layer in (model.layers[0], model.output):
+        layer.keep(torch.ones_like(layer.mask, dtype=torch.bool))
     with pytest.raises(gl.verify.VerificationError, match="depends on input"):
         gl.verify.causal(model)
     with pytest.raises(gl.verify.VerificationError, match="not to 1"):
@@ -138,10 +178,11 @@ def test_codes_are_the_last_hidden_layer(model):
     if not model.layers:
         assert torch.equal(model.encode(x), x)
         return
+    code = model.encode(x)
     h = x
-    for layer, mask in zip(model.layers, model._masks(0).values(), strict=False):
-        h = torch.relu(h @ (layer.weight * mask).T + layer.bias)
-    torch.testing.assert_close(model.encode(x), h)
+    for layer in model.layers:
+        h = torch.relu(h @ (layer.weight * layer.mask).T + layer.bias)
+    torch.testing.assert_close(code, h)
 
 
 @pytest.mark.covers("A04")

@@ -177,7 +177,7 @@ def test_orderless_training_gains_in_every_order():
 
 
 def test_an_ensemble_of_a_model_of_one_order_is_refused():
-    with pytest.raises(ValueError, match="ensemble: the weights are trained for one order"):
+    with pytest.raises(ValueError, match="nade: the weights are trained for one order"):
         NADE(4, 3).ensemble([[0, 1, 2, 3]])
 
 
@@ -187,7 +187,7 @@ def test_an_ensemble_of_a_model_of_one_order_is_refused():
 )
 def test_bad_orders_are_refused(orders, message):
     with pytest.raises(ValueError, match=message):
-        NADEEnsemble(3, 2, orders)
+        NADEEnsemble(NADE(3, 2, orderless=True), orders)
 
 
 def test_bad_sizes_and_grey_pixels_are_refused():

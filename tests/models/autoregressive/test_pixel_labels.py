@@ -92,10 +92,6 @@ def test_labels_are_asked_for_where_they_are_needed(model):
         model.conditionals(x)
     with pytest.raises(ValueError, match="y: expected labels in 0 … 2, got 0 … 3"):
         model.log_prob(x, torch.tensor([0, 3]))
-    with pytest.raises(ValueError, match=r"encode: .* depend on the label"):
-        model.encode(x)
-    with pytest.raises(ValueError, match="particles: a model with classes"):
-        model.complete(x, torch.ones(1, 3, 3, dtype=torch.bool), particles=3)
     with pytest.raises(ValueError, match="has no labels; leave y out"):
         GatedPixelCNN((1, 3, 3), 4, 2).log_prob(x, torch.tensor([0, 1]))
 
@@ -105,3 +101,29 @@ def test_noise_and_a_label_decide_an_image(model):
     assert torch.equal(model.draw(noise, y), model.draw(noise, y, cached=False))
     with pytest.raises(ValueError, match="y: this model has 3 classes"):
         model.draw(noise)
+
+
+def test_a_model_with_classes_has_no_representation(model):
+    with pytest.raises(gl.CannotAnswerError, match=r"cannot answer encode: .* on the label"):
+        model.encode(torch.zeros(2, 1, 3, 3))
+    assert not model.answers("encode")
+    assert model.answers("sample")
+    assert GatedPixelCNN.answers("encode")
+    assert GatedPixelCNN((1, 3, 3), 4, 2).answers("encode")
+
+
+def test_particles_weigh_labels_and_what_lies_ahead():
+    """The first pixel unknown, all others known: an exact answer is a ratio of two masses."""
+    model = scattered(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 1.0, seed=4)
+    mask = torch.ones(1, 3, 3, dtype=torch.bool)
+    mask[0, 0, 0] = False
+    events = gl.binary_events(9).view(2, 256, 1, 3, 3)  # pairs that differ in the first pixel
+    exact = model.log_prob(events.flatten(0, 1)).view(2, -1).softmax(0)[1]
+    x, labels = events[0, :1], torch.arange(3)
+    blind = model.conditionals(x.expand(3, -1, -1, -1), labels)[:, 0, 0, 0].sigmoid().mean()
+    case = ((exact - blind).abs() - 0.4).abs().argmin()
+    assert (exact[case] - blind).abs() > 0.3
+    x = events[0, case].expand(2_000, -1, -1, -1)
+    done = model.complete(x, mask, particles=50, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(done[:, mask], x[:, mask])
+    assert done[:, 0, 0, 0].mean().item() == pytest.approx(exact[case].item(), abs=0.06)

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-import genlib as gl
 from genlib.models.autoregressive.transformer import CausalTransformer
 from tests.models.autoregressive import sequence_truth as truth
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
 
 
 def uneven(*settings):

@@ -350,6 +350,33 @@ class TestMarkovChain:
             np.testing.assert_allclose(model.conditional(i), first @ reached, atol=1e-12)
             np.testing.assert_allclose(model.conditional(i, {0: 2}), reached[2], atol=1e-12)
 
+    @pytest.mark.covers("F07")
+    def test_a_long_chain_is_as_its_recursion_says(self):
+        """4,000 steps: fit by counting pairs, log mass by adding, the last given the first by
+        powers; and nothing that the model holds grows faster than its length.
+        """
+        rng = np.random.default_rng(0)
+        x = random_rows(rng, [3] * 4000, 50)
+        model = gl.MarkovChain(4000, 3).double()
+        model.fit(tensor(x, torch.float64))
+        pairs = np.ones((3999, 3, 3))
+        np.add.at(pairs, (np.arange(3999), x[:, :-1], x[:, 1:]), 1)
+        pairs /= pairs.sum(2, keepdims=True)
+        first = (np.bincount(x[:, 0], minlength=3) + 1) / 53
+        expected = np.log(first[x[:, 0]]) + np.log(pairs[np.arange(3999), x[:, :-1], x[:, 1:]]).sum(
+            1
+        )
+        np.testing.assert_allclose(model.log_prob(tensor(x, torch.float64)), expected, rtol=1e-12)
+        reached = np.eye(3)[2]
+        for step in pairs[:60]:
+            reached = reached @ step
+        np.testing.assert_allclose(model.conditional(60, {0: 2}), reached, atol=1e-12)
+        reached = first
+        for step in pairs:
+            reached = reached @ step
+        np.testing.assert_allclose(model.conditional(3999), reached, atol=1e-12)
+        assert sum(buffer.numel() for buffer in model.buffers()) < 15 * 4000
+
     @pytest.mark.parametrize(
         ("settings", "error", "words"),
         [
@@ -358,6 +385,8 @@ class TestMarkovChain:
             ({"length": 3, "order": -1}, ValueError, "order: expected at least 0, got -1"),
             ({"length": 3, "states": 1}, ValueError, "states: expected at least 2, got 1"),
             ({"length": 40, "order": 30}, ValueError, "entries, more than 67,108,864"),
+            ({"length": 2**40}, ValueError, "length: expected at most 1048576"),
+            ({"length": 3, "homogeneous": "no"}, TypeError, "homogeneous: expected True or False"),
         ],
     )
     def test_bad_settings(self, settings, error, words):
@@ -417,9 +446,17 @@ class TestGraph:
             ({"states": 2.0}, TypeError, "expected an integer, or one a variable, got 2.0"),
             ({"states": [2, 2.5]}, TypeError, "states: expected an integer, got 2.5"),
             ({"states": True}, TypeError, "states: expected an integer, got True"),
-            ({"smoothing": -1}, ValueError, "smoothing: expected a positive finite number, got -1"),
+            (
+                {"smoothing": -1},
+                ValueError,
+                "smoothing: expected a finite number, zero or positive, got -1",
+            ),
             ({"smoothing": math.nan}, ValueError, "smoothing: .* got nan"),
-            ({"smoothing": "a"}, TypeError, "smoothing: expected a positive number, got 'a'"),
+            (
+                {"smoothing": "a"},
+                TypeError,
+                "smoothing: expected a number, zero or positive, got 'a'",
+            ),
             ({"shared_from": -1}, ValueError, "shared_from: expected at least 0, got -1"),
             ({"shared_from": 0}, ValueError, "columns from 0 on to have tables of one shape"),
             ({"shared_from": 1.0}, TypeError, "shared_from: expected an integer, got 1.0"),
@@ -498,11 +535,23 @@ class TestQuestions:
             ("rain", {"rain": 1}, "not given; got 'rain', given 'rain'"),
             (["rain", "rain"], None, "all different .* got 'rain', 'rain', given none"),
             ([], None, "got none, given none"),
+            ([["rain"]], None, r"one of the variables .* got \['rain'\]"),
+            ({"rain", "wet"}, None, "one of the variables .* got {"),
+            (torch.tensor(1), None, r"one of the variables .* got tensor\(1\)"),
+            ("rain", {"sprinkler": torch.tensor([1, 0])}, "0 … 2, got tensor"),
+            ("rain", {"sprinkler": torch.tensor(1, device="meta")}, "0 … 2, got tensor"),
+            ("rain", {"sprinkler": [1]}, r"0 … 2, got \[1\]"),
+            ("rain", {"sprinkler": 2**70}, "0 … 2, got 1180591620717411303424"),
         ],
     )
     def test_bad_questions(self, model, query, given, words):
         with pytest.raises(ValueError, match=words):
             model.conditional(query, given)
+
+    @pytest.mark.parametrize("given", [["sprinkler"], "sprinkler", 3])
+    def test_evidence_is_a_mapping(self, model, given):
+        with pytest.raises(TypeError, match="given: expected a mapping of variables to states"):
+            model.conditional("rain", given)
 
     def test_a_table_of_no_variable(self, model):
         with pytest.raises(ValueError, match=r"one of the variables .* got 'snow'"):

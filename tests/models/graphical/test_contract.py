@@ -1,6 +1,7 @@
 """What every discrete graphical model owes: sums to one, draws what it states, saves, refuses."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -21,6 +22,35 @@ MODELS = {
     "named net": lambda: gl.BayesNet(WEATHER, states=[4, 2, 2, 3]),
     "full net": lambda: gl.BayesNet([range(i) for i in range(4)], states=[2, 3, 3, 2]),
 }
+
+
+def nested(x):
+    """Rows as a nested tensor; torch warns that such are a prototype."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.nested.nested_tensor(list(x))
+
+
+def in_rows(x):
+    """A sparse tensor in compressed rows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return x.to_sparse_csr()
+
+
+# Tensors that a look at their values would fail on, and things that are none.
+NO_EVENTS = [
+    (lambda x: x.to_sparse(), TypeError, "expected a dense tensor, got one of layout"),
+    (in_rows, TypeError, "expected a dense tensor, got one of layout"),
+    (nested, TypeError, "got a nested one"),
+    (lambda x: x.to("meta"), ValueError, "expected values, got a tensor on the meta device"),
+    (lambda x: x.to(torch.complex64), TypeError, "got torch.complex64"),
+    (lambda x: x.bool(), TypeError, "got torch.bool"),
+    (lambda x: x.half(), TypeError, "got torch.float16"),
+    (lambda x: x.tolist(), TypeError, "expected a torch.Tensor, got list"),
+    (lambda x: "x", TypeError, "expected a torch.Tensor, got str"),
+    (lambda x: None, TypeError, "expected a torch.Tensor, got NoneType"),
+]
 
 
 def fitted(name, dtype=torch.float32):
@@ -129,6 +159,7 @@ class TestContract:
             (lambda x: x.long(), TypeError, r"got torch.int64; convert with x.float\(\)"),
             (lambda x: x.double(), TypeError, "computes in torch.float32, got torch.float64"),
             (lambda x: x.numpy(), TypeError, "got numpy.ndarray"),
+            *NO_EVENTS,
         ]:
             with pytest.raises(error, match=words):
                 getattr(model, method)(change(good.clone()))
@@ -156,9 +187,41 @@ def test_nor_at_either_end_of_the_unit_interval(u, p, monkeypatch):
     models = [gl.BayesNet([[]], states=3).double(), gl.Categorical(3).double()]
     models[0].set_tables([table])
     models[1].set_tables(table)
-    monkeypatch.setattr(
-        torch, "rand", lambda *shape, **_: torch.full(shape, u, dtype=torch.float64)
-    )
+    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, u, dtype=torch.float64))
     possible = [state for state, share in enumerate(p) if share > 0]
     for model in models:
         assert model.sample(1).item() == possible[-1 if u else 0]
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "multinomial", "gaussian"])
+@pytest.mark.parametrize(("change", "error", "words"), NO_EVENTS)
+def test_naive_bayes_and_trees_refuse_what_is_no_event(likelihood, change, error, words):
+    model, y = gl.NaiveBayes(likelihood), torch.tensor([0, 1, 0, 1])
+    x = torch.tensor([[0.0, 1], [1, 0], [2, 3], [3, 1]])
+    x = x.clamp(max=1) if likelihood == "bernoulli" else x
+    model.fit(x, y)
+    wrong = change(x)
+    asks = [lambda: model.fit(wrong, y), lambda: model.fit(x, y, valid=(wrong, y))]
+    asks += [
+        lambda ask=ask: ask(wrong)
+        for ask in (model.log_prob, model.encode, model.predict, model.joint_log_prob)
+    ]
+    if likelihood == "bernoulli" and words != "got torch.float16":
+        asks += [lambda: gl.mutual_information(wrong), lambda: gl.chow_liu(wrong)]
+    for ask in asks:
+        with pytest.raises(error, match=words):
+            ask()
+    if likelihood != "multinomial" and words != "got torch.bool":
+        with pytest.raises((TypeError, ValueError), match="observed: expected"):
+            model.predict_missing(x, wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"), [case for case in NO_EVENTS if case[2] != "got torch.float16"]
+)
+def test_tables_are_tensors_of_numbers(change, error, words):
+    half = torch.full((2, 2), 0.5)
+    with pytest.raises(error, match=words):
+        gl.Categorical((2, 2)).set_tables(change(half))
+    with pytest.raises(error, match=words):
+        gl.BayesNet([[], [0]]).set_tables([half[0], change(half)])
