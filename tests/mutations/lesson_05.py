@@ -68,9 +68,9 @@ MUTATIONS = [
             "test_parameter_formulas_count_tensors",
         ),
         (
-            "noisy bars: flips for what is not flipped",
-            "wrong * math.log(self.flips) + (16 - wrong)",
-            "(16 - wrong) * math.log(self.flips) + wrong",
+            "noisy bars: what is not flipped costs nothing",
+            "+ (16 - wrong) * math.log(1 - self.flips)",
+            "+ 0 * (16 - wrong) * math.log(1 - self.flips)",
             "test_noisy_bars_are_drawn_as_their_density_says",
         ),
         (
