@@ -7,6 +7,9 @@ TESTS = "tests/lessons/test_density_estimation.py"
 DENSITY = "genlib/models/density"
 MODELS = "tests/models/test_density.py"
 GAUSSIAN = "TestGaussian::test_is_the_sample_s_mean_and_covariance"
+KERNEL = "tests/kernels/test_kde.py"
+DEFINITION = "test_float32_agrees_with_the_definition"
+GRADIENTS = "test_gradients_are_those_of_the_definition"
 PARZEN = "TestParzen::test_equals_the_definition"
 
 MUTATIONS = [
@@ -330,6 +333,92 @@ MUTATIONS = [
             "log_unit_ball(d) - d * radius.log()",
             "log_unit_ball(d) - radius.log()",
             "TestKNearest::test_is_k_over_nv_with_the_growing_ball",
+        ),
+    ),
+    *changes(
+        "03",
+        "genlib/kernels/kde/_direct.py",
+        KERNEL,
+        (
+            "sum of kernels, small inputs: the square not halved",
+            "t = torch.addcmul(log_w, distance, distance, value=-0.5)",
+            "t = torch.addcmul(log_w, distance, distance, value=-1)",
+            DEFINITION,
+        ),
+        (
+            "sum of kernels, small inputs: weights left out",
+            "else w.double().log()\n    t = torch.addcmul(",
+            "else 0 * w.double()\n    t = torch.addcmul(",
+            DEFINITION,
+        ),
+        (
+            "sum of kernels by products: exponents to base e",
+            "unit = h.double() * math.sqrt(LN_2)",
+            "unit = h.double()",
+            DEFINITION,
+        ),
+        (
+            "sum of kernels, small inputs: a gradient that pushes",
+            "found[0] = weighted.sum(2).T / -h",
+            "found[0] = weighted.sum(2).T / h",
+            GRADIENTS,
+        ),
+    ),
+    *changes(
+        "03",
+        "genlib/kernels/kde/_forms.py",
+        KERNEL,
+        (
+            "sum of kernels by differences: the square not halved",
+            "self.unit.square() / (2 * LN_2)",
+            "self.unit.square() / LN_2",
+            DEFINITION,
+        ),
+        (
+            "sum of kernels by products: norms not halved",
+            "Points(at, at.square().sum(1) / 2)",
+            "Points(at, at.square().sum(1))",
+            DEFINITION,
+        ),
+        (
+            "sum of kernels by differences: a gradient that pushes",
+            "sums.column[k, tile.columns] -= weighted.sum(0)",
+            "sums.column[k, tile.columns] += weighted.sum(0)",
+            GRADIENTS,
+        ),
+    ),
+    *changes(
+        "03",
+        "genlib/kernels/kde/_passes.py",
+        KERNEL,
+        (
+            "sum of kernels: the largest weight left out",
+            "f = log_sum * LN_2 + weights.peak",
+            "f = log_sum * LN_2",
+            DEFINITION,
+        ),
+        (
+            "sum of kernels: nothing left out",
+            "rows if leave_one_out else None)",
+            "None)",
+            "test_leave_one_out_leaves_one_out",
+        ),
+        (
+            "sum of kernels: the gradient of the bandwidth turned round",
+            "h_gradient += sums.square * form.unit * per_bandwidth",
+            "h_gradient -= sums.square * form.unit * per_bandwidth",
+            GRADIENTS,
+        ),
+    ),
+    *changes(
+        "03",
+        "genlib/kernels/kde/_tiles.py",
+        KERNEL,
+        (
+            "sum of kernels, online: old sums not scaled to the new top",
+            "total *= torch.exp2(top.double() - shift)",
+            "total *= 1",
+            "test_a_reference_that_is_far_too_low_is_raised",
         ),
     ),
 ]
