@@ -1,6 +1,6 @@
 """Is every printed formula held by a test? Change one at a time, and see a test fail.
 
-``tests/mutations.py`` lists the changes. Each is made in a copy of the project, in which the tests
+``tests/mutations/`` lists the changes. Each is made in a copy of the project, in which the tests
 that should notice it are run. ``make mutants`` runs all of them; ``make mutants ARGS="05 gate"``
 those whose words hold all of the given ones.
 """

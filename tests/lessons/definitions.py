@@ -10,7 +10,7 @@ from tools import ROOT
 def definitions(lesson):
     """What ``lessons/<lesson>/lesson.ipynb`` imports and defines, as a dictionary by name.
 
-    Only imports, functions, classes and constants (names in capitals) at the top of a cell are
+    Only imports, functions, classes and constants (words in capitals) at the top of a cell are
     run, in the notebook's order, so that a test can put to a lesson's code what the lesson itself
     has no time for.
     """
@@ -28,5 +28,5 @@ def _defines(statement):
     if isinstance(statement, ast.Assign):
         parts = [part for target in statement.targets for part in ast.walk(target)]
         stored = [p.id for p in parts if isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store)]
-        return bool(stored) and all(name.isupper() for name in stored)
+        return bool(stored) and all(name.isupper() and len(name) > 1 for name in stored)
     return isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)

@@ -135,6 +135,28 @@ def test_mmd_on_the_grid_equals_its_closed_form(lesson, p, q, width):
 
 
 @pytest.mark.covers("F02")
+def test_total_is_an_integral_over_a_line_and_over_a_square(lesson):
+    x = lesson["line"](-9, 9, 361)
+    square = torch.cartesian_prod(x, x)
+    assert lesson["total"](torch.exp(-0.5 * (x / 0.7) ** 2), x).item() == pytest.approx(
+        0.7 * math.sqrt(2 * math.pi), abs=1e-9
+    )
+    bump = torch.exp(-0.5 * (square**2).sum(1) / 0.49)
+    assert lesson["total"](bump, square).item() == pytest.approx(0.98 * math.pi, abs=1e-9)
+
+
+@pytest.mark.covers("F02")
+def test_two_bells_are_the_mixture_that_theta_says(lesson):
+    x = lesson["AXIS"]
+    found = lesson["two_bells"](torch.tensor([1.2, -1.0, 2.0, -0.3, 0.5]).double()).exp()
+    share = 1 / (1 + math.exp(-1.2))
+    left, right = (
+        stats.norm(mean, math.exp(log_width)).pdf(x) for mean, log_width in ((-1, -0.3), (2, 0.5))
+    )
+    np.testing.assert_allclose(found, share * left + (1 - share) * right, atol=1e-12)
+
+
+@pytest.mark.covers("F02")
 @pytest.mark.parametrize("separation", [1.0, 3.3, 7.0])
 def test_the_best_bell_is_the_best(lesson, separation):
     """Forward KL by moments; the others against a search from many starts."""

@@ -206,6 +206,21 @@ def test_the_code_is_a_number_in_the_messages_interval(lesson):
 
 @pytest.mark.covers("F14")
 @pytest.mark.parametrize("order", [0, 1, 2])
+def test_tables_hold_the_smoothed_counts_of_each_context(lesson, order):
+    known, states, gain = torch.randint(3, (200,), generator=generator(order)), 3, 16
+    tables, text = lesson["counted"](known, states, order, gain), known.tolist()
+    grams = Counter(tuple(text[i : i + order + 1]) for i in range(len(text) - order))
+    assert len(tables) == states**order
+    for place, context in enumerate(itertools.product(range(states), repeat=order)):
+        counts = [grams[*context, symbol] for symbol in range(states)]
+        for symbol, count in enumerate(counts):
+            start, end = tables[place][symbol : symbol + 2]
+            share = (count + 1 / gain) / (sum(counts) + states / gain)
+            assert (end - start) / tables[place][-1] == pytest.approx(share, rel=1e-12)
+
+
+@pytest.mark.covers("F14")
+@pytest.mark.parametrize("order", [0, 1, 2])
 def test_four_hundred_kilobytes_come_back_within_a_permille_of_the_cross_entropy(
     lesson, ids, order
 ):
@@ -367,6 +382,27 @@ def test_every_context_gets_a_distribution(lesson):
             deep += lesson["hierarchical_nats"](counts, 3, 1.7).exp()[:, 0]
         assert flat == pytest.approx(1, abs=1e-6)
         assert torch.allclose(deep, torch.ones(4).double())
+
+
+@pytest.mark.covers("F15")
+@pytest.mark.parametrize("beta", [0.5, 3.0])
+def test_each_order_is_the_prior_of_the_next(lesson, beta):
+    known, asked = (torch.randint(3, (n,), generator=generator(n)) for n in (60, 30))
+    counts = [lesson["ngram_counts"](known, asked, 3, k, skip=2) for k in range(3)]
+    found = lesson["hierarchical_nats"](counts, 3, beta)
+    text, row = known.tolist(), asked.tolist()
+
+    def share(context, symbol):
+        """The prediction after a context, from that after all of it but its first symbol."""
+        n = len(context)
+        places = [text[i : i + n] == context for i in range(len(text) - n)]
+        count = sum(places)
+        whole = sum(at and text[i + n] == symbol for i, at in enumerate(places))
+        shorter = share(context[1:], symbol) if n else 1 / 3
+        return (whole + beta * shorter) / (count + beta)
+
+    expected = [[math.log(share(row[t - k : t], row[t])) for t in range(2, 30)] for k in range(3)]
+    assert torch.allclose(found, torch.tensor(expected).double(), atol=1e-9)
 
 
 @pytest.mark.covers("F15")

@@ -1,6 +1,8 @@
 """The list of mutations fits the code, and what tries them tells the noticed from the rest."""
 
 import dataclasses
+import json
+import re
 
 import pytest
 
@@ -9,12 +11,24 @@ from tools import ROOT
 from tools.mutants import BROKEN, NOTICED, SURVIVED, Mutation, outcome
 
 
+def programs(file, text):
+    """The code of a file: that of its cells, if it is a notebook."""
+    if not file.endswith(".ipynb"):
+        return [text]
+    return ["".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+
+
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.formula)
 def test_every_mutation_fits_the_code(mutation):
-    path = ROOT / mutation.file
-    compile(mutation.applied(path.read_text(encoding="utf-8")), mutation.file, "exec")
+    original = (ROOT / mutation.file).read_text(encoding="utf-8")
+    changed = programs(mutation.file, mutation.applied(original))
+    assert changed != programs(mutation.file, original)  # not in the prose or in an output
+    for program in changed:
+        compile(program, mutation.file, "exec")
     for name in mutation.tests:
-        assert (ROOT / name.partition("::")[0]).exists(), name
+        file, *inside = name.split("::")
+        source = (ROOT / file).read_text(encoding="utf-8")
+        assert all(re.search(rf"(def|class) {part.partition('[')[0]}\b", source) for part in inside)
 
 
 def test_formulas_are_named_once():

@@ -1,0 +1,20 @@
+"""Rows of a list of mutations that share a lesson, a file and the tests that should notice."""
+
+from tools.mutants import Mutation
+
+
+def changes(lesson: str, file: str, tests: str, *rows: tuple[str, ...]) -> list[Mutation]:
+    """A mutation for each row: what is wrong with the formula, old text, new text, names of tests.
+
+    The names are looked up in the file ``tests``; without a name, all of it is run.
+    """
+    return [
+        Mutation(
+            f"{lesson} {formula}",
+            file,
+            old,
+            new,
+            tuple(f"{tests}::{name}" for name in names) or (tests,),
+        )
+        for formula, old, new, *names in rows
+    ]

@@ -1,0 +1,292 @@
+"""Lesson 01: distances, pushed densities, completing a picture, judging a model."""
+
+from tests.mutations.changes import changes
+
+LESSON = "lessons/01_generative_models/lesson.ipynb"
+TESTS = "tests/lessons/test_generative_models.py"
+
+MUTATIONS = [
+    *changes(
+        "01",
+        LESSON,
+        TESTS,
+        (
+            "k-means: sums for means",
+            "h.mean(0) if len(h)",
+            "h.sum(0) if len(h)",
+            "test_k_means_never_gets_worse_with_another_round",
+        ),
+        (
+            "k-means: the farthest centre",
+            "cluster = torch.cdist(x, centres).argmin(1)",
+            "cluster = torch.cdist(x, centres).argmax(1)",
+            "test_k_means_finds_heaps_that_lie_apart",
+        ),
+        (
+            "principal components: the mean stays in",
+            "torch.linalg.svd(x - mean, full_matrices=False)",
+            "torch.linalg.svd(x, full_matrices=False)",
+            "test_principal_components_are_eigenvectors_of_the_covariance",
+        ),
+        (
+            "principal components: lengths for variances",
+            "lengths[:m] ** 2 / len(x)",
+            "lengths[:m] / len(x)",
+            "test_principal_components_are_eigenvectors_of_the_covariance",
+        ),
+        (
+            "share explained: standard deviations for variances",
+            "residual.var() / target.var()",
+            "residual.std() / target.std()",
+            "test_share_explained_is_that_of_linear_regression_even_for_redundant_features",
+        ),
+        (
+            "normal density: the square not halved",
+            "return -0.5 * ((x - mean) / scale) ** 2 - scale.log()",
+            "return -((x - mean) / scale) ** 2 - scale.log()",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "normal density: the sign of log sigma",
+            "scale) ** 2 - scale.log() - 0.5 * math.log(2 * math.pi)",
+            "scale) ** 2 + scale.log() - 0.5 * math.log(2 * math.pi)",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "normal density: 2 pi not under a root",
+            "scale.log() - 0.5 * math.log(2 * math.pi)",
+            "scale.log() - math.log(2 * math.pi)",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "integral on a grid: a square's cell is as large as its side",
+            "(x[1] - x[0]).norm() ** x[0].numel()",
+            "(x[1] - x[0]).norm()",
+            "test_total_is_an_integral_over_a_line_and_over_a_square",
+        ),
+        (
+            "forward KL: averaged over the model",
+            "return total(log_p.exp() * (log_p - log_q), x)",
+            "return total(log_q.exp() * (log_p - log_q), x)",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "reverse KL: forward",
+            "return forward_kl(log_q, log_p, x)",
+            "return forward_kl(log_p, log_q, x)",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "total variation: not halved",
+            "return 0.5 * total((log_p.exp() - log_q.exp()).abs(), x)",
+            "return total((log_p.exp() - log_q.exp()).abs(), x)",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "Jensen-Shannon: m is the sum, not the mean",
+            "torch.logaddexp(log_p, log_q) - math.log(2)",
+            "torch.logaddexp(log_p, log_q)",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "Jensen-Shannon: from the mean instead of to it",
+            "+ 0.5 * forward_kl(log_q, log_m, x)",
+            "+ 0.5 * forward_kl(log_m, log_q, x)",
+            "test_distances_between_densities_equal_adaptive_quadrature",
+        ),
+        (
+            "Wasserstein: densities for distribution functions",
+            "torch.cumulative_trapezoid(log_p.exp() - log_q.exp(), x).abs()",
+            "(log_p.exp() - log_q.exp()).abs()",
+            "test_wasserstein_on_the_grid_equals_the_difference_of_quantiles",
+        ),
+        (
+            "MMD: the kernel's square not halved",
+            "kernel = torch.exp(-0.5 * ((x[:, None] - x) / width) ** 2)",
+            "kernel = torch.exp(-((x[:, None] - x) / width) ** 2)",
+            "test_mmd_on_the_grid_equals_its_closed_form",
+        ),
+        (
+            "MMD: the densities added",
+            "gap = log_p.exp() - log_q.exp()\\n",
+            "gap = log_p.exp() + log_q.exp()\\n",
+            "test_mmd_on_the_grid_equals_its_closed_form",
+        ),
+        (
+            "two heaps: shares exchanged",
+            "left = log_normal(x, -separation / 2, scale)",
+            "left = log_normal(x, separation / 2, scale)",
+            "test_the_best_bell_is_the_best",
+        ),
+        (
+            "two bells: shares left out",
+            "torch.logsumexp(shares[:, None] + parts, 0)",
+            "torch.logsumexp(parts, 0)",
+            "test_two_bells_are_the_mixture_that_theta_says",
+        ),
+        (
+            "transport of samples: the second one unsorted",
+            "(x.sort().values - y.sort().values)",
+            "(x.sort().values - y)",
+            "test_transport_of_samples_is_that_of_scipy",
+        ),
+        (
+            "mixture in the plane: shares left out",
+            "mixture.shares.log() + parts.log_prob(x[:, None])",
+            "parts.log_prob(x[:, None])",
+            "test_planar_mmd_equals_its_closed_form_for_mixtures",
+        ),
+        (
+            "sliced Wasserstein: the variance not under a root",
+            "torch.special.ndtr(gap / variance.sqrt()[..., None])",
+            "torch.special.ndtr(gap / variance[..., None])",
+            "test_sliced_wasserstein_equals_that_of_projected_samples",
+        ),
+        (
+            "MMD in the plane: the kernel in one direction",
+            "(gap * (kernel @ gap @ kernel))",
+            "(gap * (kernel @ gap))",
+            "test_planar_mmd_equals_its_closed_form_for_mixtures",
+        ),
+        (
+            "MMD of samples: the mixed term once",
+            "mean_kernel(y, y) - 2 * mean_kernel(x, y)",
+            "mean_kernel(y, y) - mean_kernel(x, y)",
+            "test_mmd_of_samples_is_an_average_over_all_pairs",
+        ),
+        (
+            "energy: neighbours that like to differ",
+            "return -self.coupling * (across + down)",
+            "return self.coupling * (across + down)",
+            "test_tiny_ising_equals_a_sum_by_hand",
+        ),
+        (
+            "energy: pixels for spins",
+            "spin = 2 * x - 1",
+            "spin = x",
+            "test_tiny_ising_equals_a_sum_by_hand",
+        ),
+        (
+            "pushed density: the slope multiplies",
+            "(log_normal(z, 0, 1) - slope.log())",
+            "(log_normal(z, 0, 1) + slope.log())",
+            "test_the_pushed_density_is_the_law_that_statistics_knows",
+        ),
+        (
+            "folded density: the slope's factor 2",
+            "- (2 * x.sqrt()).log()",
+            "- x.sqrt().log()",
+            "test_the_folded_density_reaches_into_the_tails",
+        ),
+        (
+            "folded density: one root twice",
+            "torch.stack([0.5 + x.sqrt(), 0.5 - x.sqrt()])",
+            "torch.stack([0.5 + x.sqrt(), 0.5 + x.sqrt()])",
+            "test_the_folded_density_reaches_into_the_tails",
+        ),
+        (
+            "coupling: the inverse stretches again",
+            "(x[:, 0] - t) * (-s).exp()",
+            "(x[:, 0] - t) * s.exp()",
+            "test_coupling_layers_invert_and_know_their_determinant",
+        ),
+        (
+            "coupling: no exponential",
+            "z[:, 1] * s.exp() + t",
+            "z[:, 1] * s + t",
+            "test_coupling_layers_invert_and_know_their_determinant",
+        ),
+        (
+            "density of a flow: the sign of log det",
+            "math.log(2 * math.pi) - log_det",
+            "math.log(2 * math.pi) + log_det",
+            "test_coupling_layers_invert_and_know_their_determinant",
+        ),
+        (
+            "density of a flow: the last determinant alone",
+            "log_det = log_det + s\\n",
+            "log_det = s\\n",
+            "test_coupling_layers_invert_and_know_their_determinant",
+        ),
+        (
+            "area: ties not counted",
+            "0.5 * (gap == 0).double()",
+            "0 * (gap == 0).double()",
+            "test_area_is_that_of_the_roc_curve_with_ties",
+        ),
+        (
+            "conditional Gaussian: the mean moves the other way",
+            "mean = mu[~seen] + (x_a.double()",
+            "mean = mu[~seen] - (x_a.double()",
+            "test_conditional_of_a_gaussian_equals_that_of_its_precision",
+        ),
+        (
+            "conditional Gaussian: the covariance grows",
+            "sigma[~seen][:, ~seen] - sigma[~seen][:, seen] @ gain",
+            "sigma[~seen][:, ~seen] + sigma[~seen][:, seen] @ gain",
+            "test_conditional_of_a_gaussian_equals_that_of_its_precision",
+        ),
+        (
+            "conditional Parzen: the square not halved",
+            "train[:, seen]) ** 2 / (2 * h**2), 1)",
+            "train[:, seen]) ** 2 / h**2, 1)",
+            "test_conditional_of_parzen_is_a_weighted_mean_of_the_joint_kernel",
+        ),
+        (
+            "classifier score: without the exponential",
+            "(p * (p / p.mean(0)).log()).sum(1).mean().exp().item()",
+            "(p * (p / p.mean(0)).log()).sum(1).mean().item()",
+            "test_the_classifier_score_runs_from_one_to_the_number_of_classes",
+        ),
+        (
+            "classifier score: against even classes",
+            "(p * (p / p.mean(0)).log())",
+            "(p * (p / 0.1).log())",
+            "test_the_classifier_score_runs_from_one_to_the_number_of_classes",
+        ),
+        (
+            "nearest picture: the farthest one",
+            "torch.cdist(x, others).amin(1).median()",
+            "torch.cdist(x, others).amax(1).median()",
+            "test_typical_distance_is_blind_to_what_is_missing",
+        ),
+        (
+            "nats lost: the difference turned round",
+            "lost += (log_prob(test) - model.log_prob(test))",
+            "lost += (model.log_prob(test) - log_prob(test))",
+            "test_what_a_right_family_loses_is_parameters_over_twice_the_examples",
+        ),
+    ),
+    *changes(
+        "01",
+        LESSON,
+        LESSON,
+        (
+            "dilution: a tenth, not a hundredth",
+            "torch.logaddexp(honest + math.log(0.01)",
+            "torch.logaddexp(honest + math.log(0.1)",
+        ),
+    ),
+    *changes(
+        "01",
+        "genlib/core/energy.py",
+        TESTS,
+        (
+            "energy: Z multiplies",
+            "return -self._energy(x) - self.log_partition()",
+            "return -self._energy(x) + self.log_partition()",
+            "test_tiny_ising_equals_a_sum_by_hand",
+        ),
+    ),
+    *changes(
+        "01",
+        "genlib/core/energy.py",
+        "tests/core/test_families.py",
+        (
+            "energy: Z of the opposite energy",
+            "parts = [-self._energy(part)",
+            "parts = [self._energy(part)",
+            "TestEnergies::test_states_of_any_number_are_listed",
+        ),
+    ),
+]
