@@ -201,12 +201,6 @@ MUTATIONS = [
         "genlib/models/graphical/elimination.py",
         f"{GRAPHICAL}/test_elimination.py",
         (
-            "elimination: a maximum for the sum",
-            "_PROBABILITIES = Arithmetic(_product, np.sum, _shifted)",
-            "_PROBABILITIES = Arithmetic(_product, np.max, _shifted)",
-            "TestSums::test_a_variable_of_one_table_alone_is_summed_out",
-        ),
-        (
             "elimination: a variable summed out while other tables hold it",
             "if holders[i] <= used]) - kept",
             "if holders[i] & used]) - kept",

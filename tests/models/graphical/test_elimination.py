@@ -91,17 +91,6 @@ class TestSums:
         found = answered([scopes[k] for k in kept], states, logs, target)
         np.testing.assert_allclose(found, contracted(tables, scopes, target), atol=1e-12)
 
-    @pytest.mark.parametrize("arithmetic", ["probabilities", "logarithms"])
-    def test_a_variable_of_one_table_alone_is_summed_out(self, arithmetic, monkeypatch):
-        if arithmetic == "logarithms":
-            monkeypatch.setattr(elimination, "_LARGEST_LOG", -1.0)
-        scopes, states = [(0, 1), (1, 2, 3), (4, 0)], [2, 3, 4, 2, 3]
-        rng = np.random.default_rng(0)
-        tables = [rng.random([states[i] for i in scope]) for scope in scopes]
-        for target in ([0], [1, 0], [2]):
-            found = answered(scopes, states, [np.log(table) for table in tables], target)
-            np.testing.assert_allclose(found, contracted(tables, scopes, target), atol=1e-12)
-
     def test_what_is_not_connected_is_left_out(self):
         scopes = [(0, 1), (2,), (1, 4), (3, 2), (5, 4)]
         assert connected(scopes, [0]) == [0, 2, 4]
