@@ -29,7 +29,7 @@ from genlib.data.dataset import MOST_VALUES, Dataset, seeded
 from genlib.data.skeletons import SKELETONS, Point, Variant
 from genlib.data.storage import cache_folder
 
-_VERSION = 1  # of the drawing: part of the cache's key, to be raised when images change
+_VERSION = 2  # part of the cache's key: to be raised when images change, or how they are kept
 _LARGEST_SIDE = 1024
 _IMAGES_AT_ONCE = 16  # keeps the distances of a tile in the processor's cache
 

@@ -25,11 +25,6 @@ ESTIMATORS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 def cloud(n, d, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, d, generator=generator)

@@ -12,11 +12,6 @@ from tests.core.toys import TrainedGaussian
 from tests.verify.toys import DEVICE, Autoregressive
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 @pytest.mark.parametrize("order", [None, [3, 0, 5, 1, 2, 4]])
 def test_passes_a_causal_model(order):
     gl.verify.causal(Autoregressive(order=order))

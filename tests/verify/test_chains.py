@@ -13,12 +13,6 @@ import genlib as gl
 from genlib.verify import VerificationError
 from tests.verify.toys import DEVICE, failures
 
-
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 STATES = gl.binary_events(2)
 LOG_PI = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
 

@@ -21,11 +21,6 @@ from tests.verify.toys import DEVICE, Autoregressive, Pair, failures
 BOTH = pytest.mark.parametrize("check", [gl.verify.normalised, gl.verify.samples_match])
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 class Scaled(TrainedGaussian):
     """A Gaussian whose log_prob is off by a constant."""
 

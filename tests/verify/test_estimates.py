@@ -15,11 +15,6 @@ from genlib.verify import VerificationError
 from tests.verify.toys import DEVICE, failures
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 class LinearGaussian(gl.LatentVariableModel):
     """z ~ N(0, I) of two values, x = W z + b + σ ε of four; q(z | x) is the posterior, its mean
     moved by ``shift`` and its standard deviations multiplied by ``width``.

@@ -58,11 +58,6 @@ class MultiScalePixelCNN(PixelModel):
     kernel_size, first_kernel_size : int
         Sizes of the convolutions; odd.
 
-    Attributes
-    ----------
-    coarse : GatedPixelCNN or MultiScalePixelCNN
-        The model of the small images.
-
     Raises
     ------
     TypeError, ValueError

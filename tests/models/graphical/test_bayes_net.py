@@ -25,11 +25,6 @@ NAMES = [f"v{i}" for i in range(10)]
 SPRINKLER = {"rain": [], "sprinkler": ["rain"], "wet": ["rain", "sprinkler"]}
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 def question(rng, net):
     """Variables to ask for, and states of others that occur together."""
     size = len(net.states)

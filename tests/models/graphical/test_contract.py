@@ -62,11 +62,6 @@ def fitted(name, dtype=torch.float32):
     return model
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 @pytest.mark.parametrize("name", MODELS)
 class TestContract:
     @pytest.mark.covers("F07")

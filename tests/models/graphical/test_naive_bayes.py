@@ -21,11 +21,6 @@ PEERS = {
 FALSE_ALARM = 1e-6
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    gl.seed(0)
-
-
 def rows(likelihood, n=300, d=6, classes=3, seed=0):
     """Rows with labels, the classes unequal in size and in their features."""
     rng = np.random.default_rng(seed)
