@@ -4,20 +4,12 @@ A full pass costs the same whatever the images hold, so that one is measured, an
 each of the 784 pixels; with ``whole=True`` all of them are run.
 """
 
-import functools
-
 import torch
 
-from genlib.models.autoregressive import GatedPixelCNN, PixelCNN, PixelCNNPP, PixelRNN
+from genlib.models.autoregressive import GatedPixelCNN, PixelCNN, PixelCNNPP
 from tests.benchmarks.harness import measure, median, rounded, table
 
-MODELS = {
-    "PixelCNN": PixelCNN,
-    "GatedPixelCNN": GatedPixelCNN,
-    "PixelCNNPP": PixelCNNPP,
-    "PixelRNN, rows": PixelRNN,
-    "PixelRNN, diagonals": functools.partial(PixelRNN, kind="diagonal"),
-}
+MODELS = {"PixelCNN": PixelCNN, "GatedPixelCNN": GatedPixelCNN, "PixelCNNPP": PixelCNNPP}
 CACHED, FULL = "with a cache", "a full pass for each pixel"
 
 
