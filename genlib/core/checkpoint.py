@@ -26,6 +26,8 @@ class WrongCheckpointError(ValueError):
 class Checkpoint:
     """A file to which a run writes its state as it goes, and from which it goes on.
 
+    Opening a file to go on from also brings torch's generators back to where they were.
+
     Parameters
     ----------
     path : path
@@ -66,8 +68,13 @@ class Checkpoint:
         self, path: str | Path, identity: Mapping[str, Any], *, resume: bool = False
     ) -> None:
         check_flag(resume, "resume")
+        if not isinstance(identity, Mapping):
+            raise TypeError(f"identity: expected names and values, got {identity!r}.")
         check_tree(identity)
         self.path, self.identity, self.saved = checked_path(path), dict(identity), None
+        folder = self.path.absolute().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{path}: there is no folder {folder}; create it first.")
         self._next = 0.0  # the moment from which on the next write is due
         if not self.path.exists():
             return
@@ -90,6 +97,7 @@ class Checkpoint:
         Writing takes a tenth of the time at most: a state that is not the ``last`` is passed over
         where the one before was written too short a time ago.
         """
+        check_flag(last, "last")
         started = time.monotonic()
         if not last and started < self._next:
             return
@@ -99,12 +107,12 @@ class Checkpoint:
 
     def _check_identity(self, found: Mapping[str, Any]) -> None:
         for name in dict.fromkeys([*self.identity, *found]):
-            difference = _difference(name, self.identity.get(name), found.get(name))
+            difference = first_difference(name, self.identity.get(name), found.get(name))
             if difference is not None:
                 where, expected, came = difference
                 raise WrongCheckpointError(
-                    f"{self.path}: expected a checkpoint with {where} = {expected}, found {came}; "
-                    "give the run its old settings and data, or a new file."
+                    f"{self.path}: expected a checkpoint with {where} = {expected}, found "
+                    f"{came}; give the run its old settings and data, or a new file."
                 )
 
 
@@ -131,12 +139,12 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def _difference(name: str, a: Any, b: Any) -> tuple[str, Any, Any] | None:
+def first_difference(name: str, a: Any, b: Any) -> tuple[str, Any, Any] | None:
     """The first place at which two trees differ, and what stands there; ``None`` where they do not.
     A list and a tuple of the same are the same.
     """
     if isinstance(a, Tagged) and isinstance(b, Tagged) and a.tag == b.tag:
-        return _difference(name, a.tree, b.tree)
+        return first_difference(name, a.tree, b.tree)
     if isinstance(a, Mapping) and isinstance(b, Mapping) and a.keys() == b.keys():
         parts = ((f"{name}.{key}", a[key], b[key]) for key in a)
     elif isinstance(a, _LISTS) and isinstance(b, _LISTS) and len(a) == len(b):
@@ -145,11 +153,13 @@ def _difference(name: str, a: Any, b: Any) -> tuple[str, Any, Any] | None:
         return None
     else:
         return name, a, b
-    return next(filter(None, (_difference(*part) for part in parts)), None)
+    return next(filter(None, (first_difference(*part) for part in parts)), None)
 
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two leaves of trees are equal; NaN is itself."""
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a.cpu(), b.cpu())
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
     return bool(a == b or (a != a and b != b))

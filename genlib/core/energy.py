@@ -8,7 +8,7 @@ from torch import Tensor
 from genlib.core.discrete import LARGEST_LISTING, finite_events
 from genlib.core.model import CannotAnswerError, Density, Model
 from genlib.core.rows import row_chunks
-from genlib.core.validation import describe
+from genlib.core.validation import check_one_a_row, describe
 
 
 class EnergyModel(Model, abstract=True):
@@ -28,7 +28,9 @@ class EnergyModel(Model, abstract=True):
     def energy(self, x: Tensor) -> Tensor:
         """Energy E(x) of each row, shape (N,), in nats: −log p(x) up to the constant log Z."""
         self.check(x)
-        return self._energy(x)
+        energy = self._energy(x)
+        check_one_a_row(energy, x, f"{type(self).__name__}._energy")
+        return energy
 
     def _energy(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -45,7 +47,19 @@ class EnergyModel(Model, abstract=True):
             return -self._log_prob(x).mean()
         with torch.no_grad():
             negatives = self._negatives(x)
-        return self._energy(x).mean() - self._energy(negatives).mean()
+        data, model = self._energy(x), self._energy(negatives)
+        check_one_a_row(data, x, f"{type(self).__name__}._energy")
+        return data.mean() - model.mean()
+
+    def validation_loss(self, x: Tensor) -> Tensor:
+        """Mean of −log p(x), in nats: the difference of energies that training follows says nothing
+        of how good a model is, and costs steps of its chains.
+        """
+        return -self._log_prob(x).mean()
+
+    def _require_validation(self) -> None:
+        if type(self).validation_loss is EnergyModel.validation_loss:
+            self.log_partition()  # raises where it cannot be computed
 
     def log_partition(self) -> Tensor:
         """Exact log Z = log Σ_x exp(−E(x)), in nats, by listing all events.

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import LBFGS, Adam, Optimizer
 from torch.utils.data import DataLoader, DistributedSampler
 
 from genlib.core import parallel
@@ -30,6 +30,8 @@ from genlib.core.validation import check_count, check_flag, check_positive
 Batch = tuple[Tensor, ...]
 Data = Batch | DataLoader
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+_COLUMNS = ("epoch", "seconds", "valid")  # of the history, beside the losses of the players
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -60,7 +62,8 @@ class Player:
     Raises
     ------
     TypeError, ValueError
-        There are no parameters, something else is among them, or ``steps`` is no positive integer.
+        There are no parameters, something else is among them or one that is frozen; the name is a
+        column of the history's own; or ``steps`` is no positive integer.
     """
 
     name: str
@@ -81,6 +84,16 @@ class Player:
                     f"parameters: expected torch.nn.Parameter for player {self.name!r}, got "
                     f"{type(parameter).__name__}."
                 )
+            if not parameter.requires_grad:
+                raise ValueError(
+                    f"parameters: expected none that is frozen for player {self.name!r}; leave out "
+                    "those without requires_grad."
+                )
+        if self.name in _COLUMNS:
+            raise ValueError(
+                f"name: expected none of {', '.join(_COLUMNS)}, which the history has, got "
+                f"{self.name!r}."
+            )
         check_count(self.steps, "steps")
 
 
@@ -92,7 +105,7 @@ class Hook:
     numbers stands in its ``identity``: a checkpoint of another run is then refused.
     """
 
-    watches_validation: bool = False  # it cannot do without
+    watches_validation: bool = False  # whether a run must have validation data
 
     def begin(self, run: Run) -> None:
         """Before the run, and before its state is read from a checkpoint."""
@@ -110,7 +123,9 @@ class Hook:
         """After every epoch; ``run.history.last`` is its row, to which columns may be added."""
 
     def after_evaluation(self, run: Run) -> None:
-        """Before training goes on; what `before_evaluation` did is undone here."""
+        """Before training goes on; what `before_evaluation` did is undone here, the last hook
+        first.
+        """
 
     def end(self, run: Run) -> None:
         """After the last epoch."""
@@ -141,6 +156,8 @@ class Run:
     precision : torch.dtype, optional
         For `torch.autocast`.
     hooks : sequence of Hook
+    validated : bool
+        Whether there are validation data.
 
     Attributes
     ----------
@@ -148,7 +165,7 @@ class Run:
     steps : int
         How many steps were taken.
     mover : int
-        Number of the player who took the last one, or takes the one to come.
+        Number of the player whose step is being, or was last, taken.
     stopped : bool
         A hook sets it to end the run.
     """
@@ -162,26 +179,38 @@ class Run:
         clip_norm: float | None = None,
         precision: torch.dtype | None = None,
         hooks: Sequence[Hook] = (),
+        validated: bool = False,
     ) -> None:
         for name, value in {"lr": lr, "clip_norm": clip_norm}.items():
             if value is not None:
                 check_positive(value, name)
+        if optimizer is not None and not callable(optimizer):
+            raise TypeError(
+                f"optimizer: expected a function of parameters, such as torch.optim.SGD, got "
+                f"{optimizer!r}."
+            )
+        _check_hooks(hooks, validated)
+        self.validated = validated
         self.model, self.hooks, self.precision = model, list(hooks), precision
         self.clip_norm = math.inf if clip_norm is None else clip_norm
         self.players = list(model.players())
         _check_players(self.players, model, optimizer, lr)
         adam = partial(Adam, lr=1e-3 if lr is None else lr)
         self.optimizers = [(optimizer or p.optimizer or adam)(p.parameters) for p in self.players]
+        _check_optimizers(self.optimizers, self.players)
+        parallel.share_buffers(model)
         self.objectives = [parallel.objective(p.loss, p.parameters) for p in self.players]
         self._settings = [_settings(optimizer) for optimizer in self.optimizers]
         self.history, self.steps, self.mover, self.stopped = History(), 0, 0, False
-        self.seed = torch.initial_seed() % 2**31  # of the noise, where processes are several
+        self.seed = parallel.common_seed()
+        self.generators: list[torch.Generator] = []  # of the loaders
         for hook in self.hooks:
             hook.begin(self)
 
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of the run, beside the model and the data."""
         return {
+            "players": [(player.name, player.steps) for player in self.players],
             "optimizers": self._settings,  # as they were before a schedule changed them
             "clip_norm": self.clip_norm,
             "precision": str(self.precision),
@@ -204,43 +233,55 @@ class Run:
             check_count(value, name)
         if progress is not None:
             check_flag(progress, "progress")
+        self.generators = [g for part in (data, valid) for g in _own_generators(part)]
         if checkpoint is not None and checkpoint.saved is not None:
             self.load_state_dict(checkpoint.saved)
+        if len(self.history) > epochs:
+            raise ValueError(
+                f"epochs: expected at least the {len(self.history)} that the checkpoint has seen, "
+                f"got {epochs}."
+            )
         label, show = type(self.model).__name__, progress if parallel.rank() == 0 else False
         try:
             with progress_bar(epochs, label, show) as bar:
                 bar.update(len(self.history))
                 while len(self.history) < epochs and not self.stopped:
                     row = self._epoch(data, valid, batch_size)
+                    going_on = torch.tensor(not self.stopped, device=self.model.device)
+                    self.stopped = not parallel.everywhere(going_on)  # one decides for all
                     if checkpoint is not None and parallel.rank() == 0:
                         last = self.stopped or len(self.history) >= epochs
                         checkpoint.write(self.state_dict(), last=last)
                     bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
                     bar.update()
+            self.model.eval()
             for moment in ("before_evaluation", "end"):
                 self._call(moment)
         finally:
             self.model.eval()
+            parallel.common_noise(self.seed)
         return self.history
 
     def _epoch(self, data: Data, valid: Data | None, batch_size: int) -> dict[str, float]:
         started = time.perf_counter()
         row = self._pass(data, batch_size)
+        self.model.eval()
         self._call("before_evaluation")
-        if valid is not None:
-            row["valid"] = self._validate(valid, batch_size)
-        seconds = time.perf_counter() - started
-        self.history.append(epoch=len(self.history) + 1, seconds=seconds, **row)
-        self._call("after_epoch")
-        self._call("after_evaluation")
+        try:
+            if valid is not None:
+                row["valid"] = self._validate(valid, batch_size)
+            seconds = time.perf_counter() - started
+            self.history.append(epoch=len(self.history) + 1, seconds=seconds, **row)
+            self._call("after_epoch")
+        finally:
+            for hook in reversed(self.hooks):
+                hook.after_evaluation(self)
         return row
 
     def _pass(self, data: Data, batch_size: int) -> dict[str, float]:
         """Pass over ``data`` once; return each player's mean loss over the rows that it saw."""
         self.model.train()
-        if parallel.world() > 1:  # every process its own noise
-            epoch = len(self.history)
-            torch.manual_seed(self.seed + epoch * parallel.world() + parallel.rank() + 1)
+        parallel.own_noise(self.seed, len(self.history))
         sums = [torch.zeros((), device=self.model.device) for _ in self.players]
         rows = [0] * len(self.players)
         batches = self._batches(data, batch_size)
@@ -270,10 +311,11 @@ class Run:
         optimizer.zero_grad()
         with torch.autocast(self.model.device.type, self.precision, self.precision is not None):
             loss = self.objectives[i](*batch)
-        if loss.shape:
+        if not isinstance(loss, Tensor) or loss.shape:
+            came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
             raise ValueError(
-                f"the loss of player {player.name!r}: expected one number, got shape "
-                f"{tuple(loss.shape)}; average it over the rows."
+                f"the loss of player {player.name!r}: expected a tensor of one number, got {came}; "
+                "average it over the rows."
             )
         # Only this player's parameters receive a gradient, although the loss may run through the
         # other's.
@@ -297,12 +339,12 @@ class Run:
     @torch.no_grad()
     def _validate(self, data: Data, batch_size: int) -> float:
         """Mean validation loss over the rows of ``data``."""
-        self.model.eval()
         if isinstance(data, DataLoader):
             batches = loaded(data, self.model, "valid")
         else:
-            own = (part[parallel.rank() :: parallel.world()] for part in data)
-            batches = zip(*(part.split(batch_size) for part in own), strict=True)
+            own = [part[parallel.rank() :: parallel.world()] for part in data]
+            parts = [part.split(batch_size) for part in own if len(part)]  # no row, no batch
+            batches = zip(*parts, strict=True)
         total, rows = torch.zeros((), device=self.model.device), 0
         for batch in batches:
             total += self.model.validation_loss(*batch) * len(batch[0])
@@ -323,6 +365,7 @@ class Run:
             "steps": self.steps,
             "stopped": self.stopped,
             "seed": self.seed,
+            "loaders": [generator.get_state() for generator in self.generators],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -333,6 +376,8 @@ class Run:
                 part.load_state_dict(saved)
         self.history = History(state["history"])
         self.steps, self.stopped, self.seed = state["steps"], state["stopped"], state["seed"]
+        for generator, saved in zip(self.generators, state["loaders"], strict=True):
+            generator.set_state(saved)
 
 
 def loaded(loader: DataLoader, model: Trainable, name: str = "x") -> Iterator[Batch]:
@@ -366,7 +411,7 @@ def loaded(loader: DataLoader, model: Trainable, name: str = "x") -> Iterator[Ba
         raise ValueError(f"{name}: expected a loader of at least one batch, got none.")
 
 
-def check_hooks(hooks: Sequence[Hook], validated: bool) -> None:
+def _check_hooks(hooks: Sequence[Hook], validated: bool) -> None:
     """Raise unless ``hooks`` is a list of hooks, and there is validation data for those that watch
     the validation loss.
     """
@@ -392,6 +437,13 @@ def _check_players(
         raise TypeError(
             f"{kind}.players(): expected a list of Player, at least one, got {players!r}."
         )
+    known = set(model.parameters())
+    for player in players:
+        if not known.issuperset(player.parameters):
+            raise ValueError(
+                f"{kind}.players(): expected parameters of the model, got others from player "
+                f"{player.name!r}; no checkpoint would hold them."
+            )
     names = [player.name for player in players]
     if len(set(names)) < len(names):
         raise ValueError(f"{kind}.players(): expected names that differ, got {names}.")
@@ -399,6 +451,29 @@ def _check_players(
     if lr is not None and (own or optimizer is not None):
         who = f"player {own[0]!r} brings" if own else "optimizer= makes"
         raise ValueError(f"lr: {who} an optimiser with a rate of its own; leave lr out.")
+
+
+def _check_optimizers(optimizers: Sequence[Optimizer], players: Sequence[Player]) -> None:
+    for optimizer, player in zip(optimizers, players, strict=True):
+        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
+            raise TypeError(
+                "optimizer: expected a function that makes a torch.optim.Optimizer, one whose step "
+                f"needs no closure, got {type(optimizer).__name__} for player {player.name!r}."
+            )
+        trained = {p for group in optimizer.param_groups for p in group["params"]}
+        if not trained or not trained.issubset(player.parameters):
+            raise ValueError(
+                f"optimizer: expected one over the parameters of player {player.name!r}, got one "
+                "over others; make it anew from those that it is given."
+            )
+
+
+def _own_generators(data: Data | None) -> list[torch.Generator]:
+    """The generators of a loader, which a checkpoint must hold."""
+    if not isinstance(data, DataLoader):
+        return []
+    found = (data.generator, getattr(data.sampler, "generator", None))
+    return list(dict.fromkeys(generator for generator in found if generator is not None))
 
 
 def _rounds(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

@@ -38,6 +38,11 @@ class EarlyStopping(Hook):
     def __init__(self, patience: int | None = None, better_than: float = math.inf) -> None:
         if patience is not None:
             check_count(patience, "patience")
+        number = isinstance(better_than, int | float) and not isinstance(better_than, bool)
+        if not (number and better_than > -math.inf):  # NaN is not
+            raise ValueError(
+                f"better_than: expected a number that a loss can be below, got {better_than!r}."
+            )
         self.patience, self.better_than = patience, better_than
 
     def begin(self, run: Run) -> None:
@@ -59,7 +64,8 @@ class EarlyStopping(Hook):
                 f"the validation loss was not finite after any of {len(run.history)} epochs; the "
                 "weights are those of the last. Look at the data, or for a logarithm of zero."
             )
-        run.model.load_state_dict(self.weights)
+        # Not strict: a pool may have been made since, and what is no tensor is not copied.
+        run.model.load_state_dict(self.weights, strict=False)
 
     def identity(self) -> dict[str, Any]:
         """The settings."""
@@ -94,6 +100,8 @@ class Schedule(Hook):
 
     def __init__(self, make: Callable[[Optimizer], LRScheduler], *, per: str = "step") -> None:
         check_choice(per, ("step", "epoch"), "per")
+        if not callable(make):
+            raise TypeError(f"make: expected a function of an optimiser, got {make!r}.")
         self.make, self.per = make, per
 
     def begin(self, run: Run) -> None:
@@ -105,11 +113,19 @@ class Schedule(Hook):
                     "make: expected a torch.optim.lr_scheduler.LRScheduler, got "
                     f"{type(scheduler).__name__}."
                 )
+            if isinstance(scheduler, ReduceLROnPlateau):
+                self._check_plateau(run)
         self._settings = [
             {"kind": type(scheduler).__qualname__, **_plain(scheduler.state_dict())}
             for scheduler in self.schedulers
         ]
         self._check_rates(run)
+
+    def _check_plateau(self, run: Run) -> None:
+        if self.per != "epoch":
+            raise ValueError('per: expected "epoch" for ReduceLROnPlateau, got "step".')
+        if not run.validated:
+            raise ValueError("ReduceLROnPlateau watches the validation loss; pass valid= as well.")
 
     def after_step(self, run: Run) -> None:
         """Move the schedule of the player who took the step."""
@@ -154,8 +170,9 @@ class Schedule(Hook):
 class WeightAverage(Hook):
     """Judge the model by an exponential moving average of its parameters, and leave that in it.
 
-    The average begins with the weights after the first step. Buffers (batch norm's statistics, a
-    spectral norm's vectors) are not averaged: they are the model's newest.
+    The average begins with the weights after the first step, and moves at every step of every
+    player: in a game with five critic steps a round, six times a round. Buffers (batch norm's
+    statistics, a spectral norm's vectors) are not averaged: they are the model's newest.
 
     Parameters
     ----------
@@ -235,7 +252,8 @@ class Watch(Hook):
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    return {name: value.clone() for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:

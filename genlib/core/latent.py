@@ -64,7 +64,7 @@ class LatentVariableModel(Model, abstract=True):
         self.check(x)
         parts = []
         for rows in row_chunks(x, max(1, 2**24 // samples)):
-            log_w = self._log_weights(rows, samples, generator)
+            log_w = self._checked_log_weights(rows, samples, generator)
             value = log_w.logsumexp(0) - math.log(samples)
             parts.append((value, (log_w - value).exp().std(0) / math.sqrt(samples)))
         return Estimate(*(torch.cat(each) for each in zip(*parts, strict=True)))
@@ -80,7 +80,13 @@ class LatentVariableModel(Model, abstract=True):
     def _checked_log_weights(self, x: Tensor, samples: int, generator: Generator | None) -> Tensor:
         check_count(samples, "samples")
         self.check(x)
-        return self._log_weights(x, samples, generator)
+        log_w = self._log_weights(x, samples, generator)
+        if log_w.shape != (samples, len(x)):
+            raise ValueError(
+                f"{type(self).__name__}._log_weights: expected shape ({samples}, {len(x)}), a row "
+                f"for each sample, got {tuple(log_w.shape)}."
+            )
+        return log_w
 
     def _log_weights(self, x: Tensor, samples: int, generator: Generator | None) -> Tensor:
         raise NotImplementedError

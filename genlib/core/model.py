@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from genlib.core import parallel
 from genlib.core.checkpoint import Checkpoint, fingerprint
-from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run, check_hooks
+from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run
 from genlib.core.history import History
 from genlib.core.hooks import EarlyStopping
 from genlib.core.saving import DamagedFileError, Tagged, read_tree, write_tree
@@ -43,6 +43,7 @@ from genlib.core.validation import (
     check_event,
     check_flag,
     check_labels,
+    check_one_a_row,
 )
 
 _QUERIES = ("log_prob", "sample", "encode")
@@ -144,7 +145,14 @@ class Model(nn.Module):
         except TypeError:  # Python's own message, from the constructor, is the better one
             return self
         bound.apply_defaults()
-        arguments = dict(itertools.islice(bound.arguments.items(), 1, None))
+        arguments: dict[str, Any] = {}
+        for name, value in itertools.islice(bound.arguments.items(), 1, None):
+            kind = bound.signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                arguments |= {key: _copied(each) for key, each in value.items()}
+            else:
+                stars = "*" if kind is inspect.Parameter.VAR_POSITIONAL else ""
+                arguments[f"{stars}{name}"] = _copied(value)
         object.__setattr__(self, "arguments", arguments)
         return self
 
@@ -178,7 +186,9 @@ class Model(nn.Module):
         self._require("log_prob")
         self.check(x)
         condition = self._condition(y, len(x))
-        return self._log_prob(x) if condition is None else self._log_prob(x, condition)
+        log_p = self._log_prob(x) if condition is None else self._log_prob(x, condition)
+        check_one_a_row(log_p, x, f"{type(self).__name__}._log_prob")
+        return log_p
 
     @torch.no_grad()
     def sample(
@@ -282,7 +292,8 @@ class Model(nn.Module):
             after the last one.
         resume : bool
             Go on from ``checkpoint`` if it exists. On a CPU the numbers are those of the
-            uninterrupted run, bit for bit. Only ``epochs`` may differ.
+            uninterrupted run, bit for bit. Only ``epochs`` may differ, and be larger. Of functions
+            within hooks, datasets and samplers a checkpoint knows nothing.
         progress : bool, optional
             Show a progress bar; by default where somebody can watch it.
 
@@ -306,9 +317,12 @@ class Model(nn.Module):
             self._check_precision(precision)
         if patience is not None:
             hooks = [*hooks, EarlyStopping(patience)] if isinstance(hooks, Sequence) else hooks
-        check_hooks(hooks, valid is not None)
-        data = self._data(x, y)
-        held_out = None if valid is None else self._held_out(valid)
+        check_count(epochs, "epochs")
+        with parallel.together():
+            self._check_buffer_names()
+            data = self._data(x, y)
+            held_out = None if valid is None else self._held_out(valid)
+            _check_workers((data, held_out), checkpoint)
         what: dict[str, Any] = {}
         if checkpoint is not None or parallel.world() > 1:  # a look at all of the data
             what = {"batch_size": batch_size, "data": _digest(data), "valid": _digest(held_out)}
@@ -320,7 +334,9 @@ class Model(nn.Module):
             clip_norm=clip_norm,
             precision=precision,
             hooks=hooks,
+            validated=valid is not None,
         )
+        parallel.check_same(_description(self) | run.identity())
         return run.train(
             data,
             valid=held_out,
@@ -330,7 +346,7 @@ class Model(nn.Module):
             progress=progress,
         )
 
-    def loss(self, x: Tensor) -> Tensor:
+    def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Quantity that training minimises on a batch: the mean negative log-likelihood where there
         is one, in nats.
 
@@ -341,15 +357,20 @@ class Model(nn.Module):
                 f"{type(self).__name__} has no log_prob to maximise and defines no loss of its "
                 "own; a game that is given valid= must say what to watch, in validation_loss."
             )
-        return -self._log_prob(x).mean()
+        log_p = self._log_prob(x) if y is None else self._log_prob(x, y)
+        check_one_a_row(log_p, x, f"{type(self).__name__}._log_prob")
+        return -log_p.mean()
 
     def validation_loss(self, *batch: Tensor) -> Tensor:
         """Mean loss on held-out rows; `loss` unless a model has something better to watch."""
         return self.loss(*batch)
 
     def players(self) -> Sequence[Player]:
-        """Who moves in training: one player over all parameters, unless the model is a game."""
-        return [Player("model", list(self.parameters()), self.loss)]
+        """Who moves in training: one player over all parameters that are not frozen, unless the
+        model is a game.
+        """
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [Player("model", trained, self.loss)]
 
     # ------------------------------------------------------------------ saving
 
@@ -435,6 +456,11 @@ class Model(nn.Module):
             return None
         if self.classes is not None:
             check_labels(y, count, self.classes, name)
+            if y.device != self.device:
+                raise ValueError(
+                    f"{name}: the model is on {self.device}, the labels on {y.device}; move one to "
+                    f'the other, as in {name}.to("{self.device}").'
+                )
         elif self.condition_shape is not None:
             check_event(y, self.condition_shape, dtype=self.dtype, device=self.device, name=name)
             if len(y) != count:
@@ -451,7 +477,8 @@ class Model(nn.Module):
         if len(batch) not in (1, 2):
             raise ValueError(f"{name}: expected batches (x,) or (x, y), got {len(batch)} tensors.")
         self.check(batch[0], name)
-        self._condition(batch[1] if len(batch) == 2 else None, len(batch[0]))
+        label = "y" if name == "x" else f"y of {name}"
+        self._condition(batch[1] if len(batch) == 2 else None, len(batch[0]), label)
 
     def _data(self, x: Tensor | DataLoader, y: Tensor | None, name: str = "x") -> Data:
         """Rows to train on or to be judged by, checked; a loader as it came."""
@@ -467,10 +494,22 @@ class Model(nn.Module):
         if isinstance(valid, tuple) and len(valid) != 2:
             raise ValueError(f"valid: expected rows, or a pair (x, y), got {len(valid)} parts.")
         held_out = self._data(*(valid if isinstance(valid, tuple) else (valid, None)), "valid")
+        self._require_validation()
+        return held_out
+
+    def _require_validation(self) -> None:
+        """Raise where the model has nothing to watch: now, and not after the first epoch."""
         kind = type(self)
         if kind.validation_loss is Model.validation_loss and kind.loss is Model.loss:
-            self._require("log_prob")  # now, and not after the first epoch
-        return held_out
+            self._require("log_prob")
+
+    def _check_buffer_names(self) -> None:
+        for name in (*self.fitted_buffers, *self.training_buffers):
+            if name not in self._buffers or name in self._non_persistent_buffers_set:
+                raise ValueError(
+                    f"{type(self).__name__}: expected {name!r}, which is to be in checkpoints, to "
+                    "be a persistent buffer; see register_buffer."
+                )
 
     def _check_precision(self, precision: object) -> None:
         if precision is not torch.bfloat16:
@@ -521,7 +560,12 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     for name, value in saved["weights"].items():
         if name in tensors:  # each keeps the dtype in which it was saved
             tensors[name].data = tensors[name].data.to(value.dtype)
-    missing, unexpected = model.load_state_dict(saved["weights"], strict=False)
+    try:
+        missing, unexpected = model.load_state_dict(saved["weights"], strict=False)
+    except RuntimeError as error:  # shapes that differ
+        raise DamagedFileError(
+            f"{path}: expected the weights of a {saved['model']}, found others: {error}"
+        ) from error
     if unexpected or set(missing) - model._training_names():
         raise DamagedFileError(
             f"{path}: expected the weights of a {saved['model']}, found others: "
@@ -539,10 +583,52 @@ def _registered_name(kind: type[Model]) -> str:
 
 def _description(model: Model) -> dict[str, Any]:
     """A model's class and its constructor's arguments, models among them described likewise."""
+    for name, value in model.arguments.items():
+        if name.startswith("*") and value:
+            raise TypeError(
+                f"cannot save a {type(model).__name__}: expected a constructor whose arguments "
+                f"have names, got values for {name}."
+            )
+        _check_held(model, value)
     return {
         "model": _registered_name(type(model)),
         "arguments": {name: _described(value) for name, value in model.arguments.items()},
     }
+
+
+def _check_held(model: Model, value: Any) -> None:
+    """Raise where a model among the arguments has weights that are not the model's own."""
+    if isinstance(value, Model):
+        inner = [part for part in model.modules() if part is not model]
+        if value.state_dict() and not any(isinstance(part, type(value)) for part in inner):
+            raise TypeError(
+                f"cannot save a {type(model).__name__}: expected the {type(value).__name__} it was "
+                "made of to be a submodule, so that its weights are saved; keep it as an "
+                "attribute, several in a torch.nn.ModuleList."
+            )
+    elif isinstance(value, list | tuple | nn.ModuleList):
+        for part in value:
+            _check_held(model, part)
+
+
+def _copied(value: Any) -> Any:
+    """``value``, an argument, as it is now: the caller may change it later. Models stay."""
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        return value.detach().clone()
+    if type(value) in (list, tuple):
+        return type(value)(map(_copied, value))
+    if type(value) is dict:
+        return {name: _copied(each) for name, each in value.items()}
+    return value
+
+
+def _check_workers(data: Sequence[Data | None], checkpoint: object) -> None:
+    for part in data:
+        if checkpoint is not None and isinstance(part, DataLoader) and part.persistent_workers:
+            raise ValueError(
+                "checkpoint: expected a loader without persistent_workers, whose random numbers no "
+                "checkpoint can hold."
+            )
 
 
 def _described(value: Any) -> Any:
@@ -585,4 +671,6 @@ def _digest(data: Data | None) -> str:
         return fingerprint(data)
     rows = len(data.dataset) if hasattr(data.dataset, "__len__") else "?"
     known = fingerprint(data.dataset.tensors) if isinstance(data.dataset, TensorDataset) else "rows"
-    return f"{type(data.dataset).__qualname__}, {rows} {known}, batches of {data.batch_size}"
+    dealt = f"{type(data.sampler).__qualname__}, batches of {data.batch_size}"
+    ends = "without" if data.drop_last else "with"
+    return f"{type(data.dataset).__qualname__}, {rows} {known}, {dealt}, {ends} a short last one"

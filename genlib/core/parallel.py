@@ -22,6 +22,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DistributedSampler
 
+from genlib.core.checkpoint import first_difference
+
 
 @contextmanager
 def processes() -> Iterator[torch.device]:
@@ -33,7 +35,7 @@ def processes() -> Iterator[torch.device]:
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if gpu else "gloo")
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
     try:
         yield device
     finally:
@@ -60,15 +62,71 @@ def check_same(values: Mapping[str, object]) -> None:
     """
     if world() == 1:
         return
-    everywhere: list = [None] * world()
-    distributed.all_gather_object(everywhere, dict(values))
-    for other, found in enumerate(everywhere):
-        for name, expected in everywhere[0].items():
-            if found.get(name) != expected:
+    gathered: list = [None] * world()
+    distributed.all_gather_object(gathered, dict(values))
+    for number, found in enumerate(gathered):
+        for name, expected in gathered[0].items():
+            difference = first_difference(name, expected, found.get(name))
+            if difference is not None:
+                where, expected, came = difference
                 raise ValueError(
-                    f"{name}: expected the same in all {world()} processes, got {expected} in "
-                    f"process 0 and {found.get(name)} in process {other}."
+                    f"{where}: expected the same in all {world()} processes, got {expected} in "
+                    f"process 0 and {came} in process {number}."
                 )
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What fails in one process fails in all of them: nobody waits for a process that has left.
+
+    Raises
+    ------
+    ValueError
+        The block failed in another process; the message is that process's.
+    """
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as caught:
+        error = caught
+    if world() > 1:
+        said: list = [None] * world()
+        distributed.all_gather_object(said, None if error is None else str(error))
+        failed = [number for number, words in enumerate(said) if words is not None]
+        if failed and error is None:
+            raise ValueError(f"in process {failed[0]}: {said[failed[0]]}")
+    if error is not None:
+        raise error
+
+
+def common_seed() -> int:
+    """A seed that is the same in all processes: that of torch where there is one, else a new one
+    that process 0 draws.
+    """
+    if world() == 1:
+        return torch.initial_seed()
+    seed = [int(torch.randint(2**31, ()))]
+    distributed.broadcast_object_list(seed)
+    return seed[0]
+
+
+def own_noise(seed: int, epoch: int) -> None:
+    """Give every process noise of its own for an epoch, where there are several."""
+    if world() > 1:
+        torch.manual_seed(hash((seed, epoch, rank())) % 2**63)
+
+
+def common_noise(seed: int) -> None:
+    """Bring the generators of several processes together again."""
+    if world() > 1:
+        torch.manual_seed(hash((seed, world())) % 2**63)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the buffers of process 0, as torch does with parameters."""
+    if world() > 1:
+        for buffer in model.buffers():
+            distributed.broadcast(buffer, 0)
 
 
 def share(batch_size: int) -> int:

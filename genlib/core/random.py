@@ -31,7 +31,11 @@ def seed(n: int | None = None) -> torch.Generator:
     TypeError, ValueError
         ``n`` is no integer, or not one that torch takes: −2⁶³ … 2⁶⁴ − 1.
     """
-    n = int(os.environ.get("GENLIB_SEED", 0)) if n is None else n
+    if n is None:
+        given = os.environ.get("GENLIB_SEED", "0")
+        if not given.lstrip("-").isdecimal():
+            raise ValueError(f"GENLIB_SEED: expected an integer, got {given!r}.")
+        n = int(given)
     if isinstance(n, bool) or not isinstance(n, int | np.integer):
         raise TypeError(f"n: expected an integer, got {n!r}.")
     n = int(n)

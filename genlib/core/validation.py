@@ -125,6 +125,15 @@ def check_mask(mask: object, x: Tensor, name: str = "mask") -> Tensor:
     return mask.to(x.device).expand_as(x)
 
 
+def check_one_a_row(answer: Tensor, x: Tensor, name: str) -> None:
+    """Raise unless ``answer``, which the method ``name`` gave for the rows of ``x``, is (N,)."""
+    if answer.shape != x.shape[:1]:
+        raise ValueError(
+            f"{name}: expected one number for each of {len(x)} rows, got shape "
+            f"{tuple(answer.shape)}; sum over the values of an event."
+        )
+
+
 def check_count(n: object, name: str = "n", minimum: int = 1, maximum: int = 2**31 - 1) -> None:
     """Raise unless ``n`` is an integer in ``minimum`` … ``maximum``."""
     if not isinstance(n, int) or isinstance(n, bool):

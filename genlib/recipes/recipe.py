@@ -75,20 +75,21 @@ class InStages:
         """Train ``model``, or go on with what stands in ``folder``: each stage has a checkpoint."""
         history, best = History(), math.inf
         for number, stage in enumerate(self.stages, 1):
+            stopping = EarlyStopping(better_than=best)
             rows = model.fit(
                 data.train,
                 valid=data.valid,
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
                 optimizer=partial(self._adam, model=model, lr=stage.lr),
-                hooks=[EarlyStopping(better_than=best)],
+                hooks=[stopping],
                 checkpoint=folder / f"stage-{number}.safetensors",
                 resume=True,
                 progress=progress,
             )
             for row in rows:
                 history.append(**{**row, "epoch": len(history) + 1, "stage": number})
-            best = min(best, rows.best()["valid"])
+            best = stopping.best
         return history
 
     def _adam(self, parameters: Iterable[nn.Parameter], *, model: Model, lr: float) -> Adam:
@@ -163,9 +164,7 @@ class Recipe:
     @property
     def settings(self) -> dict[str, Any]:
         """How the model is trained, as plain values."""
-        if dataclasses.is_dataclass(self.train):
-            return dataclasses.asdict(self.train)
-        return {"train": getattr(self.train, "__qualname__", repr(self.train))}
+        return _described(self.train)
 
 
 def run(
@@ -192,6 +191,8 @@ def run(
     WrongCheckpointError
         ``folder`` holds a run with another seed, other settings or other data.
     """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe: expected a Recipe, such as RECIPES['nade'], got {recipe!r}.")
     check_count(seed_number, "seed_number", minimum=0)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,9 +203,10 @@ def run(
     seed(seed_number)
     model = recipe.model().to(device)
     history = recipe.train(model, data, folder, progress=progress)
-    record = _record(recipe, data, model, history, seed_number, device)
     if parallel.rank() == 0:
         model.save(folder / "model.safetensors")
+    record = _record(recipe, data, model, history, seed_number, device)
+    if parallel.rank() == 0:
         write_json(folder / "record.json", record)
     return record
 
@@ -213,6 +215,27 @@ def records() -> dict[str, dict[str, object]]:
     """The records that came with the library, by the name of the recipe."""
     paths = sorted(RECORDS.glob("*.json"))
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def _described(train: Train) -> dict[str, Any]:
+    """What decides how ``train`` trains, as plain values.
+
+    Raises
+    ------
+    TypeError
+        It is no dataclass, function, or partial of one, so that nothing can be said of it.
+    """
+    if dataclasses.is_dataclass(train):
+        return dataclasses.asdict(train)
+    if isinstance(train, partial):
+        settings = {"args": list(train.args), **train.keywords} if train.args else train.keywords
+        return _described(train.func) | dict(settings)
+    if not hasattr(train, "__qualname__"):
+        raise TypeError(
+            "train: expected a function, a partial of one, or a dataclass that can be called, got "
+            f"{type(train).__name__}."
+        )
+    return {"train": f"{train.__module__}.{train.__qualname__}"}
 
 
 def _claim(folder: Path, recipe: Recipe, data: Dataset, seed_number: int) -> None:
@@ -257,8 +280,8 @@ def _record(
         "remarks": recipe.remarks,
         "seed": seed_number,
         "date": datetime.now(UTC).date().isoformat(),
-        "seconds": round(sum(history["seconds"])),
-        "validation curve": [round(-loss, 3) for loss in history["valid"]],
+        "seconds": round(sum(row.get("seconds", 0.0) for row in history)),
+        "validation curve": [round(-row["valid"], 3) for row in history if "valid" in row],
         "machine": machine(device) | {"processes": parallel.world()},
         "versions": versions(PACKAGES),
     }

@@ -45,6 +45,8 @@ def causal(model: Model, rows: int = 2, generator: Generator | None = None) -> N
     size = model.event_shape.numel()
     order = getattr(model, "order", None)
     order = torch.arange(size) if order is None else torch.as_tensor(order).cpu()
+    if not torch.equal(order.sort().values, torch.arange(size)):
+        raise ValueError(f"order: expected a permutation of 0 … {size - 1}, got {order.tolist()}.")
     rank = order.argsort()
     x = _arbitrary(model, rows, generator)
     other = _another_value(x, model.support).flatten(1)

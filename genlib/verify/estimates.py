@@ -162,7 +162,7 @@ def _check_spread(z: Tensor) -> None:
     chi2 = stats.chi2(z.numel())
     for tail, words in [(chi2.sf, "small"), (chi2.cdf, "large")]:
         if tail(total) < level(4):
-            factor = ratio if words == "small" else 1 / ratio
+            factor = ratio if words == "small" else 1 / max(ratio, 1e-300)
             raise VerificationError(
                 f"the {z.numel()} estimates lie {ratio:.3g} standard errors off in quadratic mean, "
                 f"where 1 is right: errors are too {words} by a factor of {factor:.3g}; or, where "

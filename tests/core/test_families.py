@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from scipy import stats
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import genlib as gl
 from tests.core.families import (
@@ -83,6 +83,20 @@ class TestLatentVariables:
         with pytest.raises((ValueError, TypeError), match="samples: expected"):
             vae[0].estimate_log_prob(vae[1], samples=samples)
 
+    @pytest.mark.parametrize(
+        "spoil",
+        [lambda w: w.T, lambda w: w[:1], lambda w: torch.cat([w, w]), lambda w: w.mean(0)],
+    )
+    def test_weights_of_another_shape_are_refused(self, vae, spoil):
+        class Spoilt(LinearVAE):
+            def _log_weights(self, x, samples, generator):
+                return spoil(super()._log_weights(x, samples, generator))
+
+        model, x = Spoilt(5, 2), vae[1][:7]
+        for ask in (model.elbo, model.iwae, model.estimate_log_prob):
+            with pytest.raises(ValueError, match=r"_log_weights: expected shape \(3, 7\)"):
+                ask(x, samples=3)
+
 
 class TestEnergies:
     @pytest.fixture
@@ -140,6 +154,16 @@ class TestEnergies:
 
         exact = sum(math.exp(-i - j) for i in range(3) for j in range(4))
         assert Dice().log_partition().item() == pytest.approx(math.log(exact), rel=1e-6)
+
+    def test_validation_is_the_likelihood_and_takes_no_steps(self, rows):
+        class Plain(PersistentMachine):
+            validation_loss = gl.EnergyModel.validation_loss
+
+        model = Plain(6, 4, chains=8)
+        history = model.fit(rows, valid=rows, epochs=1)
+        assert history.last["valid"] == pytest.approx(-model.log_prob(rows).mean().item(), rel=1e-5)
+        with pytest.raises(gl.CannotAnswerError, match="cannot list its events"):
+            Plain(40, 4, chains=8).fit(torch.zeros(9, 40), valid=torch.zeros(9, 40))
 
     def test_energies_refuse_autocast_in_words(self, rows):
         with pytest.raises(ValueError, match="precision: PersistentMachine computes in its own"):
@@ -224,6 +248,29 @@ class TestLoaders:
 
         (whole, losses), (pieces, others) = run(tmp_path / "a", 5), run(tmp_path / "b", 2, 5)
         assert same(whole, pieces) and losses == others
+
+    def test_a_loader_s_own_generator_resumes_too(self, tmp_path):
+        x = torch.randn(60, 2)
+
+        def run(path, *pieces):
+            for epochs in pieces:
+                model = TrainedGaussian(2)
+                own = torch.Generator().manual_seed(3)
+                loader = DataLoader(TensorDataset(x), 8, shuffle=True, generator=own)
+                model.fit(loader, epochs=epochs, checkpoint=path, resume=True)
+            return model
+
+        assert same(run(tmp_path / "a", 5), run(tmp_path / "b", 2, 5))
+
+    def test_another_way_to_deal_rows_is_another_run(self, tmp_path):
+        x = TensorDataset(torch.randn(20, 2))
+        model = TrainedGaussian(2)
+        model.fit(DataLoader(x, 8, shuffle=True), epochs=1, checkpoint=tmp_path / "c")
+        with pytest.raises(gl.WrongCheckpointError, match=r"Sequential.*found.*RandomSampler"):
+            model.fit(DataLoader(x, 8), epochs=2, checkpoint=tmp_path / "c", resume=True)
+        stubborn = DataLoader(x, 8, num_workers=1, persistent_workers=True)
+        with pytest.raises(ValueError, match="without persistent_workers"):
+            model.fit(stubborn, checkpoint=tmp_path / "d")
 
     @pytest.mark.parametrize(
         ("batches", "error", "words"),

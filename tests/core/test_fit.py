@@ -172,7 +172,17 @@ class TestPlayers:
             (lambda p: [gl.Player("a", [p.data], None)], TypeError, "expected torch.nn.Parameter"),
             (lambda p: [gl.Player("a", [p], None, steps=0)], ValueError, "steps: expected"),
             (lambda p: [gl.Player("a", [p], None, steps=2.0)], TypeError, "steps: expected"),
-            (lambda p: [gl.Player("a", [p], lambda x: x * p)], ValueError, "expected one number"),
+            (lambda p: [gl.Player("valid", [p], None)], ValueError, "name: expected none of epoch"),
+            (
+                lambda p: [gl.Player("a", [torch.nn.Parameter(p.data)], None)],
+                ValueError,
+                "expected parameters of the model, got others",
+            ),
+            (
+                lambda p: [gl.Player("a", [p], lambda x: x * p)],
+                ValueError,
+                "a tensor of one number",
+            ),
         ],
     )
     def test_a_game_needs_players_with_something_to_train(self, make, error, words):
@@ -187,6 +197,26 @@ class TestPlayers:
 
         with pytest.raises(ValueError, match="at least one for player 'model' to train"):
             Empty().fit(torch.ones(8, 1))
+
+    def test_a_frozen_parameter_is_left_alone(self, data):
+        model = TrainedGaussian(2)
+        model.log_scale.requires_grad_(False)
+        model.fit(data, epochs=1)
+        assert not model.log_scale.any() and model.loc.any()
+        with pytest.raises(ValueError, match="expected none that is frozen for player 'a'"):
+            gl.Player("a", [model.log_scale], model.loss)
+
+    @pytest.mark.parametrize(
+        ("make", "error"),
+        [
+            (lambda parameters: 3, TypeError),
+            (torch.optim.LBFGS, TypeError),
+            (lambda parameters: SGD([torch.nn.Parameter(torch.zeros(1))]), ValueError),
+        ],
+    )
+    def test_an_optimiser_is_one_and_over_the_player_s_parameters(self, data, make, error):
+        with pytest.raises(error, match="optimizer: expected"):
+            TrainedGaussian(2).fit(data, optimizer=make)
 
     def test_a_rate_beside_an_optimiser_is_refused(self, data):
         with pytest.raises(ValueError, match="lr: optimizer= makes an optimiser with a rate"):
@@ -322,6 +352,36 @@ class TestCheckpoints:
         with pytest.raises(gl.WrongCheckpointError, match=words):
             model.fit(x, epochs=2, checkpoint=tmp_path / "c", resume=True, **settings)
         assert same(before, weights(model))
+
+    def test_a_finished_run_cannot_be_made_shorter(self, data, tmp_path):
+        TrainedGaussian(2).fit(data, epochs=3, checkpoint=tmp_path / "c")
+        with pytest.raises(ValueError, match="epochs: expected at least the 3"):
+            TrainedGaussian(2).fit(data, epochs=2, checkpoint=tmp_path / "c", resume=True)
+        before = torch.get_rng_state()
+        with pytest.raises(ValueError, match="epochs: expected at least 1"):
+            TrainedGaussian(2).fit(data, epochs=0, checkpoint=tmp_path / "c", resume=True)
+        assert torch.equal(before, torch.get_rng_state())
+
+    def test_another_number_of_steps_is_another_run(self, tmp_path):
+        x = torch.ones(8, 1)
+        TugOfWar(3).fit(x, epochs=1, checkpoint=tmp_path / "c")
+        model = TugOfWar(3)
+        model.inner_steps = 1
+        with pytest.raises(gl.WrongCheckpointError, match=r"players\[0\]\[1\] = 1, found 3"):
+            model.fit(x, epochs=2, checkpoint=tmp_path / "c", resume=True)
+
+    def test_a_missing_folder_is_noticed_before_training(self, data, tmp_path):
+        model = TrainedGaussian(2)
+        with pytest.raises(FileNotFoundError, match="there is no folder"):
+            model.fit(data, checkpoint=tmp_path / "no" / "c")
+        assert not model.loc.any()
+
+    def test_buffers_that_are_to_be_kept_are_persistent(self, data):
+        class Typo(TrainedGaussian):
+            training_buffers = ("pool",)
+
+        with pytest.raises(ValueError, match="Typo: expected 'pool', which is to be in"):
+            Typo(2).fit(data)
 
     def test_a_saved_model_is_not_a_checkpoint_and_the_reverse(self, data, tmp_path):
         model = TrainedGaussian(2)

@@ -105,6 +105,12 @@ class TestSchedule:
         )
         assert rates.seen == pytest.approx([0.1, 0.1, 0.01])
 
+    def test_a_plateau_by_step_or_without_validation_is_refused(self, x):
+        with pytest.raises(ValueError, match='per: expected "epoch" for ReduceLROnPlateau'):
+            TrainedGaussian(2).fit(x, valid=x, hooks=[gl.Schedule(ReduceLROnPlateau)])
+        with pytest.raises(ValueError, match="watches the validation loss; pass valid="):
+            TrainedGaussian(2).fit(x, hooks=[gl.Schedule(ReduceLROnPlateau, per="epoch")])
+
     @pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf])
     def test_a_rate_that_makes_no_sense_is_refused(self, x, rate):
         make = functools.partial(LambdaLR, lr_lambda=lambda step: rate if step == 2 else 1.0)
@@ -114,6 +120,8 @@ class TestSchedule:
     def test_what_is_no_scheduler_is_refused(self, x):
         with pytest.raises(TypeError, match=r"make: expected a torch.optim.lr_scheduler.*got int"):
             TrainedGaussian(2).fit(x, hooks=[gl.Schedule(lambda optimizer: 3)])
+        with pytest.raises(TypeError, match="make: expected a function of an optimiser, got 'cos'"):
+            gl.Schedule("cos")
         with pytest.raises(ValueError, match="per: expected one of 'step', 'epoch', got 'batch'"):
             gl.Schedule(COSINE, per="batch")
 
@@ -185,6 +193,64 @@ class TestEarlyStopping:
         before = model.loc.detach().clone()
         model.fit(x, valid=x[:10], epochs=2, hooks=[gl.EarlyStopping(better_than=0.5)])
         assert torch.equal(model.loc, before)
+
+    @pytest.mark.parametrize("value", [math.nan, -math.inf, True, "x", None])
+    def test_better_than_is_a_number_that_something_is_below(self, value):
+        with pytest.raises(ValueError, match="better_than: expected a number that a loss can be"):
+            gl.EarlyStopping(better_than=value)
+
+    def test_a_pool_made_in_the_first_step_does_not_matter(self, x):
+        class Pooled(TrainedGaussian):
+            training_buffers = ("pool",)
+
+            def __init__(self):
+                super().__init__(2)
+                self.register_buffer("pool", None)
+
+            def loss(self, x):
+                self.pool = x.detach()
+                return super().loss(x)
+
+        model = Pooled()
+        before = model.loc.detach().clone()
+        model.fit(x, valid=x, epochs=2, hooks=[gl.EarlyStopping(better_than=-1e9)])
+        assert torch.equal(model.loc, before)
+
+
+class TestOrder:
+    def test_two_hooks_that_swap_weights_leave_training_alone(self, x):
+        plain, averaged = Weights(), Weights()
+        for hooks in ([plain], [gl.WeightAverage(0.9), gl.WeightAverage(0.99), averaged]):
+            gl.seed(0)
+            TrainedGaussian(2).fit(x, epochs=3, hooks=hooks)
+        assert all(map(torch.equal, plain.steps, averaged.steps))
+
+    @pytest.mark.parametrize("valid", [True, False])
+    def test_a_model_is_judged_in_evaluation_mode(self, x, valid):
+        modes = []
+
+        class Mode(gl.Hook):
+            def before_evaluation(self, run):
+                modes.append(run.model.training)
+
+            def end(self, run):
+                modes.append(run.model.training)
+
+        watch = gl.Watch(lambda model: {"mode": model.training})
+        settings = {"valid": x} if valid else {}
+        history = TrainedGaussian(2).fit(x, epochs=2, hooks=[Mode(), watch], **settings)
+        assert modes == [False] * 4 and history["mode"] == [0.0, 0.0]
+
+    def test_a_hook_that_fails_leaves_the_trained_weights(self, x):
+        trained = Weights()
+
+        def fail(model):
+            raise RuntimeError("no figures")
+
+        model = TrainedGaussian(2)
+        with pytest.raises(RuntimeError, match="no figures"):
+            model.fit(x, epochs=1, hooks=[gl.WeightAverage(0.9), trained, gl.Watch(fail)])
+        assert torch.equal(model.loc, trained.steps[-1])
 
 
 class TestWatch:

@@ -74,6 +74,28 @@ class TestQueries:
         }
 
 
+class TestShapes:
+    @pytest.mark.parametrize("spoil", [lambda e: e[:, None], lambda e: e[:-1], lambda e: e.sum()])
+    def test_an_answer_is_one_number_a_row(self, spoil):
+        class Ring(IsingRing):
+            def _energy(self, x):
+                return spoil(super()._energy(x))
+
+        class Gaussian(TrainedGaussian):
+            def _log_prob(self, x):
+                return spoil(super()._log_prob(x))
+
+        rings, points = torch.zeros(4, 3), torch.zeros(4, 3)
+        asks = [
+            lambda: Ring(3).energy(rings),
+            lambda: Gaussian(3).log_prob(points),
+            lambda: Gaussian(3).fit(points),
+        ]
+        for ask in asks:
+            with pytest.raises(ValueError, match="expected one number for each of 4 rows"):
+                ask()
+
+
 class TestReasons:
     def test_subclasses_inherit_reasons_but_for_what_they_answer(self):
         class Base(gl.Model, abstract=True):

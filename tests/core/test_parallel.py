@@ -63,6 +63,15 @@ def test_both_hold_the_same_weights_and_noise_of_their_own(results):
     assert said[0]["epochs"] == said[1]["epochs"] < 50  # patience was decided together
 
 
+def test_all_rows_are_seen_once_an_epoch_in_every_fit_and_one_stops_both(results):
+    expected = sorted(two_processes.rows()[:64, 0].tolist())
+    said = results[2]
+    for (epochs, own), (others, other) in zip(said[0]["seen"], said[1]["seen"], strict=True):
+        assert epochs == others
+        assert sorted(own + other) == pytest.approx(expected)
+    assert said[0]["seen"][2][0] == 2
+
+
 def test_one_process_writes(results):
     folder = results[3]
     assert sorted(path.name for path in folder.iterdir()) == ["run", "two.pt"]
@@ -74,6 +83,8 @@ def test_what_would_hang_or_repeat_work_is_refused_by_both(tmp_path):
         "odd batch": "batch_size: expected a multiple of the 2 processes",
         "plain loader": "expected a loader with a torch.utils.data.DistributedSampler",
         "one diverges": "of player 'model' became",
+        "one fails": "expected finite values",
+        "other rates": "optimizers[0].groups[0].lr: expected the same in all 2 processes",
     }
     for code, out, error in launch(tmp_path, "refusals"):
         assert code == 0, error

@@ -191,6 +191,38 @@ class TestModels:
             model.fit(torch.randn(9, 2), checkpoint=tmp_path / "c")
         assert torch.equal(model.loc, before) and not list(tmp_path.iterdir())
 
+    def test_arguments_are_kept_as_they_were(self, tmp_path):
+        order = list(range(6))
+        model = gl.NADE(6, 5, order=order)
+        order.reverse()
+        model.save(tmp_path / "m")
+        x = torch.tensor([[1.0, 0, 0, 1, 1, 0]])
+        assert torch.equal(gl.load(tmp_path / "m").log_prob(x), model.log_prob(x))
+
+    def test_keywords_of_any_name_are_arguments_and_nameless_ones_are_refused(self, tmp_path):
+        class Keywords(TrainedGaussian):
+            def __init__(self, dim, **settings):
+                super().__init__(dim)
+                self.k = settings.get("k", 1.0)
+
+        class Nameless(TrainedGaussian):
+            def __init__(self, *dims):
+                super().__init__(*dims)
+
+        Keywords(2, k=3.0).save(tmp_path / "m")
+        assert gl.load(tmp_path / "m").k == 3.0
+        with pytest.raises(TypeError, match=r"whose arguments have names, got values for \*dims"):
+            Nameless(2).save(tmp_path / "m")
+
+    def test_a_model_that_is_no_submodule_cannot_be_saved(self, tmp_path):
+        class Wrapped(gl.Model):
+            def __init__(self, base):
+                super().__init__()
+                self.parts = [base]
+
+        with pytest.raises(TypeError, match="expected the TrainedGaussian it was made of"):
+            Wrapped(TrainedGaussian(2)).save(tmp_path / "m")
+
 
 class TestCheckpoint:
     def test_a_loop_of_one_s_own_resumes_with_its_randomness(self, tmp_path):

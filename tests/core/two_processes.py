@@ -67,6 +67,8 @@ def refusals():
         "odd batch": lambda: TrainedGaussian(2).fit(x, batch_size=7),
         "plain loader": lambda: TrainedGaussian(2).fit(DataLoader(TensorDataset(x), 8)),
         "one diverges": lambda: Fragile(2).fit(x),
+        "one fails": lambda: TrainedGaussian(2).fit(x if parallel.rank() == 0 else x / 0),
+        "other rates": lambda: TrainedGaussian(2).fit(x, lr=0.1 if parallel.rank() else 0.01),
     }
     said = {}
     for name, request in requests.items():
@@ -75,6 +77,35 @@ def refusals():
         except (ValueError, ArithmeticError) as error:
             said[name] = str(error)
     return said
+
+
+class Stopping(gl.Hook):
+    """One process wants to stop."""
+
+    def after_epoch(self, run):
+        run.stopped = parallel.rank() == 1 and len(run.history) == 2
+
+
+class Noting(TrainedGaussian):
+    """Keeps the first column of the rows that it saw."""
+
+    def loss(self, x):
+        if self.training:
+            self.seen += x[:, 0].tolist()
+        return super().loss(x)
+
+
+def rows_seen():
+    """The rows of each of three fits in a row, the last of them stopped by one process."""
+    x, seen = rows()[:64], []
+    gl.seed(parallel.rank())  # whatever the generators were
+    model = Noting(2)
+    for hooks in ([], [], [Stopping()]):
+        model.seen = []
+        epochs = 9 if hooks else 1
+        history = model.fit(x, valid=x[:1], epochs=epochs, batch_size=16, hooks=hooks)
+        seen.append((len(history), model.seen[-32:]))
+    return seen
 
 
 def noisy(folder):
@@ -94,7 +125,8 @@ def main(part, folder):
             print(json.dumps(refusals()))
             return
         found = train()
-        print(json.dumps(noisy(folder)))
+        seen = rows_seen()
+        print(json.dumps(noisy(folder) | {"seen": seen}))
         if parallel.rank() == 0:
             torch.save(found, folder / "two.pt")
 

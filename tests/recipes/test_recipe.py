@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import math
 
@@ -124,6 +125,26 @@ def test_another_way_to_train_and_to_measure(tmp_path):
     assert record["metric"] == "errors, a share" and record["measure"] == "error rate"
     assert record["error rate"] == 0.25 and record["standard error"] == 0.01
     assert record["nats"] < 0 < record["standard error of nats"]
+
+
+def plain(model, data, folder, *, epochs, progress=None):
+    return model.fit(data.train, epochs=epochs, progress=progress)
+
+
+def test_a_partial_is_known_by_its_settings_and_validation_is_not_needed(tmp_path):
+    recipe = dataclasses.replace(TOY, train=functools.partial(plain, epochs=2))
+    record = recipes.run(recipe, tmp_path, progress=False)
+    assert record["settings"] == {"train": f"{__name__}.plain", "epochs": 2}
+    assert record["validation curve"] == []
+    with pytest.raises(gl.WrongCheckpointError, match=r"settings\.epochs = 3, found 2"):
+        recipes.run(dataclasses.replace(TOY, train=functools.partial(plain, epochs=3)), tmp_path)
+
+    class Nobody:
+        def __call__(self, *_, **__):
+            """Trains, but does not say how."""
+
+    with pytest.raises(TypeError, match="train: expected a function"):
+        recipes.run(dataclasses.replace(TOY, train=Nobody()), tmp_path / "other")
 
 
 @pytest.mark.parametrize("seed_number", [None, -1, 1.5, "0"])
