@@ -244,10 +244,17 @@ def _sum(table: Table, summed: Collection[int], arithmetic: Arithmetic) -> Table
     return Table(tuple(rest), values, table.low, table.high + math.log(rows.shape[2]))
 
 
+def _sum_own(table: Table, other: Table, summed: Collection[int], arithmetic: Arithmetic) -> Table:
+    """``table`` without the variables to be summed that ``other`` does not hold."""
+    own = [i for i in table.scope if i in summed and i not in other.scope]
+    return _sum(table, own, arithmetic) if own else table
+
+
 def _multiply(a: Table, b: Table, summed: Collection[int], arithmetic: Arithmetic) -> Table:
     """The product of two tables, summed: a matrix product for each state of the other variables
     that they share.
     """
+    a, b = _sum_own(a, b, summed, arithmetic), _sum_own(b, a, summed, arithmetic)
     # In the order of the larger table, which then is copied in long runs, or not at all.
     first, second = (a, b) if a.values.size > b.values.size else (b, a)
     shared, inner = [], []

@@ -74,6 +74,23 @@ class TestOrder:
 
 
 class TestSums:
+    @pytest.mark.parametrize("arithmetic", ["probabilities", "logarithms"])
+    @pytest.mark.parametrize(
+        ("scopes", "target"),
+        [([(0, 1), (1, 2, 3), (4, 0)], [2]), ([(0, 1)], [1]), ([(0,), (1, 2)], [2])],
+    )
+    def test_a_variable_of_one_table_alone_is_summed_too(
+        self, scopes, target, arithmetic, monkeypatch
+    ):
+        if arithmetic == "logarithms":
+            monkeypatch.setattr(elimination, "_LARGEST_LOG", -1.0)
+        rng, states = np.random.default_rng(0), [2, 3, 4, 2, 3]
+        tables = [rng.random([states[i] for i in scope]) for scope in scopes]
+        kept = connected(scopes, target)
+        tables, scopes = [tables[k] for k in kept], [scopes[k] for k in kept]
+        found = answered(scopes, states, [np.log(table) for table in tables], target)
+        np.testing.assert_allclose(found, contracted(tables, scopes, target), rtol=1e-12)
+
     @pytest.mark.parametrize("seed", range(40))
     @pytest.mark.parametrize("target", [[0], [3, 1], [8, 2, 5]])
     @pytest.mark.parametrize("arithmetic", ["probabilities", "logarithms"])
