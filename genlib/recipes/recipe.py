@@ -264,6 +264,8 @@ def _record(
     for name, (value, error) in recipe.measure(model, data).items():
         label = f"standard error of {name}" if measured else "standard error"
         measured |= {name: round(value.item(), 3), label: round(error.item(), 3)}
+    if not measured:
+        raise ValueError(f"measure: expected at least one estimate of {recipe.name}, got none.")
     return {
         "recipe": recipe.name,
         "title": recipe.title,

@@ -147,6 +147,13 @@ def test_a_partial_is_known_by_its_settings_and_validation_is_not_needed(tmp_pat
         recipes.run(dataclasses.replace(TOY, train=Nobody()), tmp_path / "other")
 
 
+def test_what_measures_nothing_is_refused_and_the_model_kept(tmp_path):
+    recipe = dataclasses.replace(TOY, measure=lambda model, data: {})
+    with pytest.raises(ValueError, match="measure: expected at least one estimate of toy"):
+        recipes.run(recipe, tmp_path, progress=False)
+    assert (tmp_path / "model.safetensors").exists()
+
+
 @pytest.mark.parametrize("seed_number", [None, -1, 1.5, "0"])
 def test_a_seed_is_a_count(tmp_path, seed_number):
     with pytest.raises((TypeError, ValueError), match="seed_number: expected"):

@@ -346,6 +346,12 @@ class _Gaussian(_Features):
         between = rows * (means - (rows * means).sum(0) / len(x)).square()
         overall = (squares + between).sum(0) / len(x)
         variances = ((squares + smoothing * overall) / (rows + smoothing)).to(x.dtype)
+        if not torch.isfinite(variances).all():
+            label, column = first_index(~torch.isfinite(variances))
+            raise ValueError(
+                f"x: the variance of column {column} in class {label} overflows {x.dtype}; divide "
+                "the column by a constant."
+            )
         if (variances == 0).any():
             label, column = first_index(variances == 0)
             raise ValueError(self._no_variance(x[:, column], y == label, column, label, smoothing))

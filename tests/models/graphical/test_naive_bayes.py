@@ -550,6 +550,11 @@ class TestDoor:
         model.fit(x, self.y)
         assert torch.isfinite(model.log_prob(x)).all()
 
+    def test_a_variance_beyond_the_dtype_is_refused(self):
+        x, y = 1e20 * torch.randn(20, 3), torch.arange(20) % 2
+        with pytest.raises(ValueError, match=r"variance of column 0 in class 0 overflows"):
+            gl.NaiveBayes("gaussian").fit(x, y)
+
     def test_a_variance_that_rounds_to_zero_is_refused(self):
         x = torch.tensor([[1e-25], [2e-25], [3e-25], [4e-25]])
         with pytest.raises(ValueError, match=r"rounds to zero in torch.float32; multiply"):
