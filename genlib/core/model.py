@@ -336,7 +336,8 @@ class Model(nn.Module):
             hooks=hooks,
             validated=valid is not None,
         )
-        parallel.check_same(_description(self) | run.identity())
+        if parallel.world() > 1:
+            parallel.check_same(_description(self) | run.identity())
         return run.train(
             data,
             valid=held_out,

@@ -213,6 +213,10 @@ class TestModels:
         assert gl.load(tmp_path / "m").k == 3.0
         with pytest.raises(TypeError, match=r"whose arguments have names, got values for \*dims"):
             Nameless(2).save(tmp_path / "m")
+        model, x = Nameless(2), torch.ones(8, 2)
+        assert len(model.fit(x, epochs=1)) == 1  # what is not to be saved can be trained
+        with pytest.raises(TypeError, match="whose arguments have names"):
+            model.fit(x, epochs=1, checkpoint=tmp_path / "c")
 
     def test_a_model_that_is_no_submodule_cannot_be_saved(self, tmp_path):
         class Wrapped(gl.Model):
