@@ -412,12 +412,14 @@ class Model(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the model: that of its first floating-point parameter or buffer."""
-        return torch.get_default_dtype() if self._state is None else self._state.dtype
+        state = self._state
+        return torch.get_default_dtype() if state is None else state.dtype
 
     @property
     def device(self) -> torch.device:
         """Device on which the model lives."""
-        return torch.device("cpu") if self._state is None else self._state.device
+        state = self._state
+        return torch.device("cpu") if state is None else state.device
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Raise unless ``x`` is a batch of events of this model; see
