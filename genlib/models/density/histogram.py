@@ -129,8 +129,8 @@ class Histogram(DensityEstimator):
         others = torch.tensor([self.smoothing, 0.0]).to(counts)  # an empty cell, and outside
         answers = torch.cat([counts, others]).log() - math.log(self._mass()) - log_volume
         slot_of = self._slots(len(x))
-        slots = torch.cat([slot_of(part) for part in _columns(x)])
-        return answers.to(self.dtype).index_select(0, slots)
+        answers = answers.to(self.dtype)
+        return torch.cat([answers.index_select(0, slot_of(part)) for part in _columns(x)])
 
     def _slots(self, rows: int) -> Callable[[Tensor], Tensor]:
         """Function from points, (d, N), to the places of their cells among those stored: after the
