@@ -62,7 +62,7 @@ def _reach(mask: Tensor) -> int:
 
 
 def connections(out: Tensor, into: Tensor, *, strict: bool = False) -> Tensor:
-    """1 where a layer with degrees ``out`` may look at one with degrees ``into``, else 0, (out, in).
+    """Where a layer with degrees ``out`` may look at one with degrees ``into``: 1 or 0, (out, in).
 
     ``strict`` is for outputs, which may not look at their own place.
     """

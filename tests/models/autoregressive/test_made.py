@@ -33,6 +33,8 @@ def component(model, k):
     return SimpleNamespace(
         event_shape=model.event_shape,
         support=model.support,
+        classes=None,
+        condition_shape=None,
         dtype=model.dtype,
         device=model.device,
         order=model.orders[k],
