@@ -35,7 +35,9 @@ _COLUMNS = ("epoch", "seconds", "valid")  # of the history, beside the losses of
 
 
 class TrainingDivergedError(ArithmeticError):
-    """A loss or gradient stopped being finite; the weights are those before that step."""
+    """A loss or gradient stopped being finite; the parameters are those before that step. Buffers
+    that a forward pass changes, such as batch norm's statistics, may have seen it.
+    """
 
 
 class Trainable(Protocol):
@@ -282,7 +284,7 @@ class Run:
         """Pass over ``data`` once; return each player's mean loss over the rows that it saw."""
         self.model.train()
         parallel.own_noise(self.seed, len(self.history))
-        sums = [torch.zeros((), device=self.model.device) for _ in self.players]
+        sums = [self._nothing() for _ in self.players]
         rows = [0] * len(self.players)
         batches = self._batches(data, batch_size)
         for turn in _rounds(batches, max(player.steps for player in self.players)):
@@ -345,11 +347,15 @@ class Run:
             own = [part[parallel.rank() :: parallel.world()] for part in data]
             parts = [part.split(batch_size) for part in own if len(part)]  # no row, no batch
             batches = zip(*parts, strict=True)
-        total, rows = torch.zeros((), device=self.model.device), 0
+        total, rows = self._nothing(), 0
         for batch in batches:
             total += self.model.validation_loss(*batch) * len(batch[0])
             rows += len(batch[0])
         return parallel.mean(total, rows)
+
+    def _nothing(self) -> Tensor:
+        """A sum to begin with, in float64: epochs may have millions of rows."""
+        return torch.zeros((), dtype=torch.float64, device=self.model.device)
 
     def _call(self, moment: str) -> None:
         for hook in self.hooks:

@@ -391,7 +391,7 @@ class Model(nn.Module):
         """Names of all training buffers, those of models within the model included."""
         return {
             f"{prefix}.{name}".lstrip(".")
-            for prefix, module in self.named_modules()
+            for prefix, module in self.named_modules(remove_duplicate=False)
             if isinstance(module, Model)
             for name in module.training_buffers
         }
@@ -556,7 +556,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     if not (isinstance(saved, dict) and saved.keys() == {"model", "arguments", "weights"}):
         raise DamagedFileError(f"{path}: expected a saved model, found another kind of file.")
     with torch.random.fork_rng(devices=[]):  # initial weights, which are thrown away, are nobody's
-        model = _built(saved["model"], saved["arguments"], path)
+        model = _built(saved["model"], saved["arguments"], path, [])
     tensors = dict(itertools.chain(model.named_parameters(), model.named_buffers()))
     for name, value in saved["weights"].items():
         if name in tensors:  # each keeps the dtype in which it was saved
@@ -582,8 +582,13 @@ def _registered_name(kind: type[Model]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _description(model: Model) -> dict[str, Any]:
-    """A model's class and its constructor's arguments, models among them described likewise."""
+def _description(model: Model, seen: dict[int, int] | None = None) -> dict[str, Any]:
+    """A model's class and its constructor's arguments, models among them described likewise.
+
+    ``seen`` numbers the models that are described already, by their ``id``: of a model that is
+    given twice, the number is enough.
+    """
+    seen = {} if seen is None else seen
     for name, value in model.arguments.items():
         if name.startswith("*") and value:
             raise TypeError(
@@ -593,7 +598,7 @@ def _description(model: Model) -> dict[str, Any]:
         _check_held(model, value)
     return {
         "model": _registered_name(type(model)),
-        "arguments": {name: _described(value) for name, value in model.arguments.items()},
+        "arguments": {name: _described(value, seen) for name, value in model.arguments.items()},
     }
 
 
@@ -632,33 +637,46 @@ def _check_workers(data: Sequence[Data | None], checkpoint: object) -> None:
             )
 
 
-def _described(value: Any) -> Any:
+def _described(value: Any, seen: dict[int, int]) -> Any:
     """``value``, an argument, with the models in it replaced by their descriptions."""
     if isinstance(value, Model):
-        return Tagged("model", _description(value))
+        if id(value) in seen:
+            return Tagged("the same model", seen[id(value)])
+        description = Tagged("model", _description(value, seen))
+        seen[id(value)] = len(seen)
+        return description
     if isinstance(value, list | tuple | nn.ModuleList):
-        return [_described(part) for part in value]
+        kind = tuple if isinstance(value, tuple) else list
+        return kind(_described(part, seen) for part in value)
     if isinstance(value, Mapping):
-        return {name: _described(part) for name, part in value.items()}
+        return {name: _described(part, seen) for name, part in value.items()}
     return value
 
 
-def _built(name: str, arguments: Mapping[str, Any], path: str | Path) -> Model:
-    """A model of class ``name``, newly made from described arguments."""
+def _built(name: str, arguments: Mapping[str, Any], path: str | Path, built: list[Model]) -> Model:
+    """A model of class ``name``, newly made from described arguments; ``built`` are the models that
+    have been made for them so far, in the order in which they were described.
+    """
     if name not in Model.registry:
         raise ValueError(
             f"{path}: holds a {name}, which is not defined; import the module that defines it."
         )
-    return Model.registry[name](**{key: _undescribed(a, path) for key, a in arguments.items()})
+    model = Model.registry[name](
+        **{key: _undescribed(value, path, built) for key, value in arguments.items()}
+    )
+    built.append(model)
+    return model
 
 
-def _undescribed(value: Any, path: str | Path) -> Any:
+def _undescribed(value: Any, path: str | Path, built: list[Model]) -> Any:
     if isinstance(value, Tagged):
-        return _built(value.tree["model"], value.tree["arguments"], path)
+        if value.tag == "the same model":
+            return built[value.tree]
+        return _built(value.tree["model"], value.tree["arguments"], path, built)
     if isinstance(value, list | tuple):
-        return type(value)(_undescribed(part, path) for part in value)
+        return type(value)(_undescribed(part, path, built) for part in value)
     if isinstance(value, Mapping):
-        return {name: _undescribed(part, path) for name, part in value.items()}
+        return {name: _undescribed(part, path, built) for name, part in value.items()}
     return value
 
 

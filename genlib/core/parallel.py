@@ -178,7 +178,7 @@ def shuffled(rows: int, seed: int, epoch: int) -> Tensor:
 
 def mean(total: Tensor, count: int) -> float:
     """``total`` over ``count``, each summed over all processes."""
-    pair = torch.stack([total.detach().double(), torch.as_tensor(count).to(total).double()])
+    pair = torch.stack([total.detach(), torch.as_tensor(count).to(total)])
     if world() > 1:
         distributed.all_reduce(pair)
     return (pair[0] / pair[1]).item()

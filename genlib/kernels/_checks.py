@@ -2,11 +2,13 @@
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def check_operand(value: object, name: str, like: Tensor, of: str = "x") -> None:
     """Raise unless ``value`` is a dense tensor of floats, with the dtype and on the device of
-    ``like``, which the caller knows as ``of``.
+    ``like``, which the caller knows as ``of``; `NotImplementedError` for a tangent of forward-mode
+    differentiation.
     """
     if not isinstance(value, Tensor):
         raise TypeError(
@@ -37,6 +39,11 @@ def check_operand(value: object, name: str, like: Tensor, of: str = "x") -> None
         raise ValueError(
             f"{name}: expected a tensor on a CPU or a CUDA device, got {value.device}; "
             f"move it with {name}.cpu()."
+        )
+    if forward_ad.unpack_dual(value).tangent is not None:  # torch would drop it without a word
+        raise NotImplementedError(
+            f"{name}: kernels are differentiated backwards only; use torch.autograd.grad or "
+            "torch.func.vjp in place of jvp."
         )
 
 

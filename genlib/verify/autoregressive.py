@@ -8,7 +8,7 @@ from torch.distributions import constraints
 
 from genlib.core import Model
 from genlib.core.discrete import state_counts, to_states, to_values
-from genlib.core.random import normal, uniform
+from genlib.core.random import integers, normal, uniform
 from genlib.core.validation import check_count, describe, first_index
 from genlib.verify._common import VerificationError, check_model
 
@@ -21,8 +21,8 @@ def causal(model: Model, rows: int = 2, generator: Generator | None = None) -> N
     Changes one input after another, and looks for outputs at the same place or earlier that notice.
     Outputs are ``model.conditionals(x)``, the parameters of p(x_i | x_<i), shape (N,
     \\*event_shape, ...); the order is ``model.order``, a permutation of the flattened event, or
-    reading order where the model has none. A causal model never fails: the false-alarm rate is
-    zero.
+    reading order where the model has none. A model with labels or conditions is given random ones,
+    ``model.conditionals(x, y)``. A causal model never fails: the false-alarm rate is zero.
 
     Parameters
     ----------
@@ -50,11 +50,12 @@ def causal(model: Model, rows: int = 2, generator: Generator | None = None) -> N
     rank = order.argsort()
     x = _arbitrary(model, rows, generator)
     other = _another_value(x, model.support).flatten(1)
-    before = _conditionals(model, x)
+    condition = _arbitrary_condition(model, rows, generator)
+    before = _conditionals(model, x, *condition)
     for i in order.tolist():
         changed = x.flatten(1).clone()
         changed[:, i] = other[:, i]
-        after = _conditionals(model, changed.reshape(x.shape))
+        after = _conditionals(model, changed.reshape(x.shape), *condition)
         moved = ~torch.isclose(after, before, rtol=1e-6, atol=1e-6).all(-1).all(0).cpu()
         leaks = moved & (rank <= rank[i])
         if leaks.any():
@@ -72,9 +73,9 @@ def causal(model: Model, rows: int = 2, generator: Generator | None = None) -> N
             )
 
 
-def _conditionals(model: Model, x: Tensor) -> Tensor:
+def _conditionals(model: Model, x: Tensor, *condition: Tensor) -> Tensor:
     """The outputs at each place, shape (N, places, outputs)."""
-    outputs = model.conditionals(x)
+    outputs = model.conditionals(x, *condition)
     if outputs.shape[: x.dim()] != x.shape:
         raise VerificationError(
             f"expected conditionals of shape {tuple(x.shape)}, and more dimensions behind where a "
@@ -106,6 +107,18 @@ def _arbitrary(model: Model, rows: int, generator: Generator | None) -> Tensor:
         "expected a support of reals, an interval or finitely many states, got "
         f"{describe(model.support)}."
     )
+
+
+def _arbitrary_condition(
+    model: Model, rows: int, generator: Generator | None
+) -> tuple[Tensor, ...]:
+    """A random label or condition for each row, where the model has them."""
+    like = torch.empty(0, dtype=model.dtype, device=model.device)
+    if model.classes is not None:
+        return (integers(model.classes, (rows,), like, generator),)
+    if model.condition_shape is not None:
+        return (normal((rows, *model.condition_shape), like, generator),)
+    return ()
 
 
 def _another_value(x: Tensor, support: constraints.Constraint) -> Tensor:

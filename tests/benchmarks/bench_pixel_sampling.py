@@ -4,12 +4,20 @@ A full pass costs the same whatever the images hold, so that one is measured, an
 each of the 784 pixels; with ``whole=True`` all of them are run.
 """
 
+from functools import partial
+
 import torch
 
-from genlib.models.autoregressive import GatedPixelCNN, PixelCNN, PixelCNNPP
+from genlib.models.autoregressive import GatedPixelCNN, PixelCNN, PixelCNNPP, PixelRNN
 from tests.benchmarks.harness import measure, median, rounded, table
 
-MODELS = {"PixelCNN": PixelCNN, "GatedPixelCNN": GatedPixelCNN, "PixelCNNPP": PixelCNNPP}
+MODELS = {
+    "PixelCNN": PixelCNN,
+    "GatedPixelCNN": GatedPixelCNN,
+    "PixelCNNPP": PixelCNNPP,
+    "PixelRNN, rows": PixelRNN,
+    "PixelRNN, diagonals": partial(PixelRNN, kind="diagonal"),
+}
 CACHED, FULL = "with a cache", "a full pass for each pixel"
 
 

@@ -122,6 +122,17 @@ class Mixed(TrainedGaussian):
         self.tied = self.loc
 
 
+class Chains(TrainedGaussian):
+    """A model with a buffer that only training needs, and a setting that is a tuple."""
+
+    training_buffers = ("chains",)
+
+    def __init__(self, dim: int, sizes: tuple[int, ...] = (1, 2)) -> None:
+        super().__init__(dim)
+        self.sizes = sizes
+        self.register_buffer("chains", torch.zeros(3))
+
+
 class TestModels:
     def test_models_within_models_are_saved(self, tmp_path):
         gl.seed(0)
@@ -150,6 +161,19 @@ class TestModels:
             assert loaded.loc.dtype == kind and loaded.lower.dtype == torch.float32
             assert torch.equal(loaded.precise, model.precise) and loaded.tied is loaded.loc
             assert loaded.chains.numel() == 0
+
+    def test_a_model_given_twice_comes_back_as_one(self, tmp_path):
+        """Wherever it stands; and one that merely looks the same stays another."""
+        a, b = Chains(2, sizes=(3,)), Chains(2, sizes=(3,))
+        a.loc.data += 1.0
+        model = Pair(Pair(a, [b]), [Pair(b, [a]), a, Chains(2)])
+        model.save(tmp_path / "m")
+        loaded = gl.load(tmp_path / "m")
+        first, other = loaded.first, loaded.others[0]
+        assert first.first is other.others[0] is loaded.others[1]
+        assert first.others[0] is other.first is not first.first
+        assert torch.equal(first.first.loc, a.loc) and first.first.sizes == (3,)
+        assert len(list(loaded.parameters())) == len(list(model.parameters()))
 
     def test_load_draws_nothing_from_the_global_generator(self, tmp_path):
         gl.NADE(5, 3).save(tmp_path / "m")

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 
+from genlib.kernels import log_kernel_sum
 from genlib.kernels._checks import check_operand, check_shape
 
 LIKE = torch.ones(2)
@@ -37,6 +39,16 @@ def test_an_operand_that_is_like_the_other_passes(dtype):
         like.expand(5, 2),
     ):
         check_operand(value, "w", like)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script")  # torch's own, on its first tangent
+def test_tangents_are_refused_and_not_dropped():
+    """Forward mode through an operator that has none would answer zero."""
+    x = torch.ones(5, 2)
+    with pytest.raises(NotImplementedError, match="x: kernels are differentiated backwards only"):
+        torch.func.jvp(lambda x: log_kernel_sum(x, torch.zeros(3, 2), 1.0), (x,), (x,))
+    with forward_ad.dual_level(), pytest.raises(NotImplementedError, match=r"w: .*backwards only"):
+        check_operand(forward_ad.make_dual(LIKE, LIKE), "w", LIKE)
 
 
 def test_devices_without_kernels_are_refused():

@@ -153,8 +153,13 @@ MUTATIONS = [
         ),
         (
             "counting: the variance of K without N",
-            "variance = K.double(), n * P * (1 - P)",
-            "variance = K.double(), P * (1 - P)",
+            "variance = n * P * (1 - P)",
+            "variance = P * (1 - P)",
+        ),
+        (
+            "counting: the variance of K without 1 - P",
+            "variance = n * P * (1 - P)",
+            "variance = n * P",
         ),
         (
             "counting: the exponent of 1 - P",

@@ -92,6 +92,24 @@ def test_a_value_with_one_state_has_no_other():
     gl.verify.causal(model)
 
 
+@pytest.mark.parametrize("kind", ["labels", "conditions"])
+def test_a_leak_that_only_some_conditions_open_is_found(kind):
+    class Conditional(gl.Model):
+        event_shape = torch.Size([3])
+
+        def conditionals(self, x, y):
+            opens = (y == 1).float() if kind == "labels" else y.relu().sum(1)
+            return x.roll(-1, 1) * opens[:, None]
+
+    model = Conditional()
+    if kind == "labels":
+        model.classes = 2
+    else:
+        model.condition_shape = torch.Size([2])
+    with pytest.raises(VerificationError, match="output 0 depends on input 1"):
+        gl.verify.causal(model, rows=40)  # none of 40 opens with probability 2⁻⁴⁰
+
+
 @pytest.mark.parametrize("before", [float("nan"), float("-inf")])
 def test_outputs_that_are_not_finite_hide_no_leak(before):
     """NaN and −∞ differ from nothing by a number."""

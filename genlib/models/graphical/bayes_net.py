@@ -217,9 +217,10 @@ class BayesNet(TableModel):
         self._require_data("conditional")
         several = isinstance(query, Sequence) and not isinstance(query, str)
         target = [self._index(variable) for variable in (query if several else [query])]
-        if not isinstance(given or {}, Mapping):
+        given = {} if given is None else given
+        if not isinstance(given, Mapping):
             raise TypeError(f"given: expected a mapping of variables to states, got {given!r}.")
-        evidence = {self._index(name): _alone(state) for name, state in (given or {}).items()}
+        evidence = {self._index(name): _alone(state) for name, state in given.items()}
         self._check_question(target, evidence)
         evidence = {i: int(state) for i, state in evidence.items()}
         scopes, logs = self._factors(target, evidence)

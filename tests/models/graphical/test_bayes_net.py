@@ -543,7 +543,7 @@ class TestQuestions:
         with pytest.raises(ValueError, match=words):
             model.conditional(query, given)
 
-    @pytest.mark.parametrize("given", [["sprinkler"], "sprinkler", 3])
+    @pytest.mark.parametrize("given", [["sprinkler"], "sprinkler", 3, 0, False, torch.tensor([])])
     def test_evidence_is_a_mapping(self, model, given):
         with pytest.raises(TypeError, match="given: expected a mapping of variables to states"):
             model.conditional("rain", given)
