@@ -32,7 +32,8 @@ import torch
 Scope = tuple[int, ...]
 
 _LARGEST_LOG = 340.0  # numbers in exp(±340) have products, and sums of them, in float64
-_SMALL, _LARGE = 2**8, 2**15  # entries of a table for which planning costs more, and far less
+# Entries of tables that are multiplied faster than a plan is made for them, and far more slowly.
+_SMALL, _LARGE = 2**8, 2**15
 
 
 class Step(NamedTuple):
@@ -152,8 +153,8 @@ def contraction_path(
 ) -> list[Step]:
     """Steps whose last result is the product of all tables, summed over all but the ``target``.
 
-    Where the order leads to large tables, planning costs little, and a second order is tried in
-    which variables of many states weigh more: as if they had the square of their number.
+    Where the tables become large, a second order is tried, in which variables of many states weigh
+    more: as if each had the square of their number.
     """
     path, mean = _path_in_order(scopes, states, target, elimination_order(scopes, states, target))
     if mean > _LARGE:
