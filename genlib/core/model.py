@@ -23,6 +23,7 @@ import enum
 import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -447,7 +448,7 @@ class Model(nn.Module):
     def _require_finite_parameters(self) -> None:
         """Raise where a parameter is NaN or infinite: what is drawn would look like data."""
         for name, parameter in self.named_parameters():
-            if not torch.isfinite(parameter.sum()) and not torch.isfinite(parameter).all():
+            if not (math.isfinite(parameter.sum().item()) or torch.isfinite(parameter).all()):
                 raise ValueError(
                     f"{type(self).__name__}: expected finite parameters to sample from, found NaN "
                     f"or infinity in {name}; train or load the model again."
