@@ -1,4 +1,21 @@
-/* What the page itself must do for paper. */
+/* Pictures open above the page; and what the page must do for paper. */
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a.enlarge");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const dialog = document.createElement("dialog");
+  dialog.className = "enlarged";
+  dialog.ariaLabel = link.ariaLabel;
+  const picture = link.querySelector("img").cloneNode();
+  picture.removeAttribute("height");
+  picture.tabIndex = 0;
+  dialog.append(picture);
+  dialog.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+});
 
 (() => {
   const PAPER = 640; // width of the text on an A4 page, in CSS pixels

@@ -21,6 +21,7 @@ from tools.coursework.assignment import assignments
 from tools.coursework.form import HIDDEN, grade_id
 
 PAGES = [f"{entry}.html" for entry in entries()]
+LESSON = re.compile(r"lessons/(\d\d)_\w+/lesson\.html")
 PAGE_BYTES = 3_000_000
 WIDTHS = (390, 768, 1024, 1280, 1920)
 LOADING = ("src", "srcset", "data", "poster")  # attributes whose address the browser fetches
@@ -102,13 +103,51 @@ def test_every_internal_link_leads_somewhere(site, pages):
 
 
 def test_every_picture_says_in_words_what_it_shows(pages):
+    """In its caption, or else in its alternative text."""
     silent = [
         (page, image.get("src"))
         for page, soup in pages.items()
         for image in soup.find_all("img")
-        if not re.search(r"\w+ \w+", image.get("alt", ""))
+        if not (image.find_parent("figure") and image["alt"].startswith("Figure "))
+        and not re.search(r"\w+ \w+", image.get("alt", ""))
     ]
     assert silent == []
+
+
+def test_figures_of_a_lesson_are_numbered_and_have_captions(pages):
+    for page in filter(LESSON.search, PAGES):
+        number = int(LESSON.search(page)[1])
+        figures = pages[page].select("figure.course-figure")
+        assert len(figures) > 3
+        for i, figure in enumerate(figures, 1):
+            caption = figure.find_all("figcaption")[-1].get_text().strip()
+            assert re.match(rf"Figure {number}\.{i}\. \w+ \w+", caption)
+            for image in figure.select("img"):
+                assert image["loading"] == "lazy"
+                assert 100 < int(image["width"]) < 1200 and int(image["height"]) > 50
+
+
+def test_titles_of_lessons_carry_their_numbers(pages):
+    for page in filter(LESSON.search, PAGES):
+        number = int(LESSON.search(page)[1])
+        assert pages[page].h1.get_text().startswith(f"{number} · ")
+        exercises = pages[page.replace("lesson.html", "exercises.html")]
+        assert exercises.h1.get_text().startswith(f"Exercises {number}: ")
+
+
+def test_every_page_describes_itself(pages):
+    for page in PAGES:
+        (text,) = (tag["content"] for tag in pages[page].select("meta[name=description]"))
+        assert 20 < len(text) <= 200
+        assert len(pages[page].select("meta[name=viewport]")) == 1
+    titles = [pages[page].title.get_text() for page in PAGES]
+    assert len(set(titles)) == len(titles)
+
+
+def test_the_root_is_a_page_and_a_missing_page_says_so(site, pages):
+    assert "refresh" not in str(pages["index.html"].head)
+    assert pages["404.html"].h1.get_text() == "Page not found"
+    assert (site / "robots.txt").read_text("utf-8").startswith("User-agent: *\nAllow: /\n")
 
 
 def test_no_page_names_a_path_of_the_machine_that_built_it(site):

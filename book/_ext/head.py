@@ -1,0 +1,90 @@
+"""Sphinx extension: what a page says of itself to search engines and to those who link to it.
+
+A page's description is its own first paragraph. Where the address of the course is known, so is
+that of the pages: then they have canonical addresses, a card with a picture, and a site map.
+"""
+
+import html
+import os
+import re
+import textwrap
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+CARD = "card.png"
+VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
+LONGEST = 200  # characters of a description
+SITE_MAP = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+{urls}
+</urlset>
+"""
+
+
+def find_address(app: Sphinx, config: Config) -> None:
+    """The pages' own address: that of the configuration, or GitHub's for the repository."""
+    repository = urlsplit(
+        os.environ.get("REPOSITORY") or config.html_theme_options.get("repository_url") or ""
+    )
+    if not config.html_baseurl and repository.netloc == "github.com":
+        owner, name = repository.path.strip("/").removesuffix(".git").split("/")[:2]
+        config.html_baseurl = f"https://{owner.lower()}.github.io/{name}/"
+
+
+def describe(
+    app: Sphinx, page: str, template: str, context: dict, doctree: nodes.Node | None
+) -> None:
+    """Add description and card to the head of a page."""
+    title = html.unescape(re.sub("<[^>]*>", "", context.get("title", "")))
+    tags = {"og:title": title or app.config.html_title, "og:type": "article"}
+    tags["og:site_name"] = app.config.html_title
+    text = first_paragraph(doctree) if doctree is not None else ""
+    if text:
+        tags["og:description"] = tags["description"] = text
+    context["baseurl"] = app.config.html_baseurl
+    if app.config.html_baseurl:
+        tags["og:url"] = f"{app.config.html_baseurl}{page}.html"
+        tags["og:image"] = f"{app.config.html_baseurl}_static/{CARD}"
+        tags["twitter:card"] = "summary_large_image"
+    known = VIEWPORT.sub("", context.get("metatags", ""))  # which the theme declares as well
+    context["metatags"] = known + "".join(map(tag, tags, tags.values()))
+
+
+def tag(name: str, content: str) -> str:
+    """An element of the head."""
+    kind = "property" if name.startswith("og:") else "name"
+    return f'\n<meta {kind}="{name}" content="{html.escape(content)}" />'
+
+
+def first_paragraph(doctree: nodes.Node) -> str:
+    """The first paragraph of a page's running text, shortened."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        if isinstance(paragraph.parent, nodes.section | nodes.document):
+            return textwrap.shorten(paragraph.astext(), LONGEST, placeholder="…")
+    return ""
+
+
+def write_maps(app: Sphinx, error: Exception | None) -> None:
+    """Write the site map, and tell search engines of it."""
+    if error is not None or app.builder.format != "html":
+        return
+    address, robots = app.config.html_baseurl, "User-agent: *\nAllow: /\n"
+    if address:
+        urls = [
+            f"<url><loc>{address}{page}.html</loc></url>" for page in sorted(app.env.found_docs)
+        ]
+        Path(app.outdir, "sitemap.xml").write_text(SITE_MAP.format(urls="\n".join(urls)), "utf-8")
+        robots += f"Sitemap: {address}sitemap.xml\n"
+    Path(app.outdir, "robots.txt").write_text(robots, "utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("config-inited", find_address)
+    app.connect("html-page-context", describe)
+    app.connect("build-finished", write_maps)
+    return {"parallel_read_safe": True}
