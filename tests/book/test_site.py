@@ -6,10 +6,11 @@ All tests of the site stand in this file, so that it is built once.
 import functools
 import http.server
 import importlib
+import json
 import re
 import threading
 from html import unescape
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import unquote, urldefrag, urlencode, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
@@ -22,6 +23,7 @@ from tools.coursework.form import HIDDEN, grade_id
 
 PAGES = [f"{entry}.html" for entry in entries()]
 LESSON = re.compile(r"lessons/(\d\d)_\w+/lesson\.html")
+GENERATED = ["genindex.html", "search.html"]
 PAGE_BYTES = 3_000_000
 WIDTHS = (390, 768, 1024, 1280, 1920)
 LOADING = ("src", "srcset", "data", "poster")  # attributes whose address the browser fetches
@@ -52,7 +54,7 @@ def elsewhere(address):
 
 
 def test_every_page_of_the_table_of_contents_is_there(pages):
-    assert set(PAGES) <= set(pages)
+    assert {*PAGES, *GENERATED} <= set(pages)
 
 
 def test_no_page_loads_anything_from_another_server(pages):
@@ -198,6 +200,30 @@ def test_solutions_are_folded_and_can_be_left_out(pages, monkeypatch):
             assert [line for line in secrets if line in without] == []
 
 
+def test_a_citation_is_what_the_bibliography_calls_the_work(pages):
+    works = pages["book/bibliography.html"].select("div.citation")
+    labels = [work.select_one(".label").get_text().strip("[]") for work in works]
+    assert labels == sorted(set(labels), key=str.casefold)
+    assert [work["id"] for work in works if not work.select("a.external")] == []
+    label = dict(zip((work["id"] for work in works), labels, strict=True))
+    cited = {
+        (urldefrag(link["href"]).fragment, " ".join(link.get_text().split()))
+        for soup in pages.values()
+        for link in soup.select(".bibtex-citation a")
+    }
+    assert cited
+    authors_and_year = {label[id] for id, _ in cited}
+    years = {text.rpartition(", ")[2] for text in authors_and_year}
+    assert {text for _, text in cited} <= authors_and_year | years
+    assert [(id, text) for id, text in cited if not label[id].endswith(text)] == []
+
+
+def test_every_page_leads_to_the_index(pages):
+    for page in PAGES:
+        (link,) = pages[page].select("nav a[href$='genindex.html']")
+        assert link.get_text(strip=True) == "Index"
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -221,7 +247,7 @@ def browser():
         yield browser
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PAGES + GENERATED)
 def test_a_page_works_in_a_browser_without_network(browser, address, page):
     """Complete, and nothing cut off at any width."""
     browser.open(f"{address}/{page}", 1280)
@@ -281,6 +307,90 @@ def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
         assert all(a != b for a, b in zip(before, after, strict=True)), page
 
 
+def test_the_index_has_one_column_on_a_phone(browser, address):
+    browser.open(f"{address}/genindex.html", 390, 844)
+    assert browser.ask("document.querySelector('.genindextable td').clientWidth") > 300
+
+
+def ask_for(browser, address, query):
+    """What the search answers: the address, title and summary of each result, in order."""
+    browser.open(f"{address}/search.html?{urlencode({'q': query})}")
+    return browser.ask(SEARCH_RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("KL divergence", "lessons/04_maximum_likelihood/lesson.html"),
+        ("kullback-leibler", "lessons/04_maximum_likelihood/lesson.html"),
+        ("importance sampling", "lessons/05_autoregressive_networks/lesson.html"),
+        ("MADE", "lessons/05_autoregressive_networks/lesson.html"),
+        ("made", "lessons/05_autoregressive_networks/lesson.html"),
+        ("NADE", "lessons/05_autoregressive_networks/lesson.html"),
+        ("Bayesian networks", "lessons/02_structure/lesson.html"),
+        ("Parzen", "lessons/03_density_estimation/lesson.html"),
+        ("bandwith", "lessons/03_density_estimation/lesson.html"),
+        ("attention", "lessons/06_sequence_models/lesson.html"),
+        ("PixelCNN", "lessons/07_pixel_models/lesson.html"),
+        ("RBM", "book/coverage.html"),
+    ],
+)
+def test_the_search_finds_the_lesson_first(browser, address, query, first):
+    assert ask_for(browser, address, query)[0]["address"] == first
+
+
+@pytest.mark.parametrize("query", ["VAE", "GAN", "EM", "FRAME"])
+def test_the_search_knows_what_has_no_lesson_yet(browser, address, query):
+    assert "book/coverage.html" in [found["address"] for found in ask_for(browser, address, query)]
+
+
+@pytest.mark.parametrize(
+    ("query", "place", "title"),
+    [
+        ("KL", "book/glossary.html#term-KullbackLeibler-divergence", "Kullback–Leibler divergence"),
+        ("MADE", "book/glossary.html#term-masked-autoencoder", "masked autoencoder"),
+        ("PixelCNN", "book/glossary.html#term-PixelCNN", "PixelCNN"),
+        ("MADE", "book/api/models.html#genlib.models.autoregressive.made.MADE", "made.MADE"),
+    ],
+)
+def test_the_search_offers_terms_and_objects_by_name(browser, address, query, place, title):
+    titles = {found["address"]: found["title"] for found in ask_for(browser, address, query)}
+    assert titles[place].endswith(title)
+
+
+def test_the_search_finds_nothing_in_code_and_shows_none(browser, address):
+    assert ask_for(browser, address, "nanmedian") == []
+    for query in ("KL divergence", "importance sampling", "normalised"):
+        for found in ask_for(browser, address, query):
+            assert not re.search(r"\\|import |assert ", found["summary"]), found
+
+
+def test_the_search_takes_a_word_in_the_browser_as_in_the_index(browser, address, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    stem = importlib.import_module("search").Words({}).stem
+    browser.open(f"{address}/search.html")
+    words = [*browser.ask("Object.keys(Search._index.weights)"), "ies", "ties", "gans", "s", "axis"]
+    stems = browser.ask(f"{json.dumps(words)}.map(word => new Stemmer().stemWord(word))")
+    assert stems == [stem(word) for word in words]
+
+
+SEARCH_RESULTS = """
+    new Promise(resolve => {
+        const answer = () => {
+            const results = [...document.querySelectorAll("ul.search li")];
+            const state = document.querySelector("#search-results h2").textContent;
+            const summed = results.every(one => one.querySelector("p.context"));
+            if (state !== "Search Results" || !summed) return;
+            clearInterval(waiting);
+            resolve(results.map(one => ({
+                address: one.querySelector("a").getAttribute("href"),
+                title: one.querySelector("a").textContent,
+                summary: one.querySelector("p.context").textContent,
+            })));
+        };
+        const waiting = setInterval(answer, 20);
+    })
+"""
 FIGURE_STATE = """
     ["path[data-curve]", "[role=status]", "output"].map(selector => {
         const part = document.querySelector(".genlib-explorer " + selector);
