@@ -164,6 +164,18 @@ def test_every_notebook_is_offered_in_its_readers_edition(site, pages):
         assert [raw for source in words for raw in MYST.findall(source)] == []
 
 
+def test_equations_have_the_same_numbers_as_on_the_page(site, pages):
+    numbered = 0
+    for name, text in editions(site).items():
+        cells = nbformat.reads(text, as_version=4).cells
+        words = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        page = pages[name.replace(".ipynb", ".html")]
+        shown = [re.search(r"\(([\d.]+)\)", mark.text)[1] for mark in page.select(".eqno")]
+        assert re.findall(r"\\tag\{(.+?)\}", words) == shown
+        numbered += len(shown)
+    assert numbered
+
+
 def test_links_between_the_notebooks_lead_somewhere(site):
     found = editions(site)
     links = [

@@ -18,12 +18,13 @@ PLAIN = 0o644 << 16
 README = """\
 # Generative Models: the notebooks
 
-The lessons and exercises of the course, each complete in itself. {how} Open `lessons/` in Jupyter;
-the first cell of each notebook says how genlib, the library of the course, gets there.
-
-Solutions and the tests that grade the exercises are not here.
+The lessons and exercises of the course, each complete in itself. Open `lessons/` in Jupyter; the
+first cell of each notebook says how genlib, the library of the course, gets there. Solutions and
+the tests that grade the exercises are not here.
 """
-MADE = "They are made from [the course]({address}) at commit {commit}: change them there."
+MADE = """
+Made from [the course]({address}), at commit {commit}: to change something, change it there.
+"""
 ENVIRONMENT = """\
 # For Binder. PyTorch is the build for CPUs; postBuild adds genlib itself.
 name: genlib-course
@@ -55,10 +56,10 @@ def archive(path: Path, notebooks: dict[str, NotebookNode], source: Source | Non
 def surroundings(source: Source | None) -> dict[str, str]:
     """The files beside the notebooks: a word on them and, with a source, what Binder needs."""
     if source is None:
-        return {"README.md": README.format(how="")}
+        return {"README.md": README}
     packages = "\n".join(f"  - {package}" for package in conda_packages())
     return {
-        "README.md": README.format(how=MADE.format(**vars(source))),
+        "README.md": README + MADE.format(**vars(source)),
         "environment.yml": ENVIRONMENT.format(packages=packages),
         "postBuild": POST_BUILD.format(requirement=source.requirement),
     }
