@@ -23,6 +23,7 @@ import enum
 import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -412,12 +413,14 @@ class Model(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the model: that of its first floating-point parameter or buffer."""
-        return torch.get_default_dtype() if self._state is None else self._state.dtype
+        state = self._state
+        return torch.get_default_dtype() if state is None else state.dtype
 
     @property
     def device(self) -> torch.device:
         """Device on which the model lives."""
-        return torch.device("cpu") if self._state is None else self._state.device
+        state = self._state
+        return torch.device("cpu") if state is None else state.device
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Raise unless ``x`` is a batch of events of this model; see
@@ -445,7 +448,7 @@ class Model(nn.Module):
     def _require_finite_parameters(self) -> None:
         """Raise where a parameter is NaN or infinite: what is drawn would look like data."""
         for name, parameter in self.named_parameters():
-            if not torch.isfinite(parameter.sum()) and not torch.isfinite(parameter).all():
+            if not (math.isfinite(parameter.sum().item()) or torch.isfinite(parameter).all()):
                 raise ValueError(
                     f"{type(self).__name__}: expected finite parameters to sample from, found NaN "
                     f"or infinity in {name}; train or load the model again."

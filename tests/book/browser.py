@@ -15,6 +15,13 @@ from typing import Any, Self
 
 import websocket
 
+# The page is laid out anew, and what moves has arrived.
+SETTLED = """
+    new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame)).then(() =>
+        Promise.allSettled(document.getAnimations().map(moving => moving.finished))
+    ).then(() => true)
+"""
+A4_WIDTH = 718  # CSS pixels, without margins of 1 cm
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -77,20 +84,30 @@ class Browser:
         self.requests.clear()
         self.errors.clear()
         self._events.clear()
-        mobile = width < 600
+        self.resize(width, height)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.send("Emulation.setEmulatedMedia", media="", features=[scheme])
+        self.send("Page.navigate", url=url)
+        while "Page.loadEventFired" not in self._events:
+            self._receive()
+        self.ask("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the window another size; a narrow one is a phone's."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
             deviceScaleFactor=1,
-            mobile=mobile,
+            mobile=width < 600,
         )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self.send("Page.navigate", url=url)
-        while "Page.loadEventFired" not in self._events:
-            self._receive()
-        self.ask("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        self.ask(SETTLED)
+
+    def lay_out_on_paper(self) -> None:
+        """Show the page as it is printed on A4 with the browser's margins."""
+        self.ask("dispatchEvent(new Event('beforeprint'))")
+        self.send("Emulation.setEmulatedMedia", media="print")
+        self.resize(A4_WIDTH)
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page, awaited if it is a promise."""

@@ -27,6 +27,7 @@ PAGES = [f"{entry}.html" for entry in entries()]
 PAGE_BYTES = 3_000_000
 MYST = re.compile(r"\{[\w:-]+\}`|^ *:::|\(eq-[\w-]+\)|^\([\w-]+\)=$|\]\([^)]*\)\{", re.MULTILINE)
 CODE_OR_FORMULA = re.compile(r"`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
+WIDTHS = (390, 768, 1024, 1280, 1920)
 LOADING = ("src", "srcset", "data", "poster")  # attributes whose address the browser fetches
 
 
@@ -43,6 +44,11 @@ def pages(site):
         path.relative_to(site).as_posix(): BeautifulSoup(path.read_text("utf-8"), "html.parser")
         for path in paths
     }
+
+
+def colour(style):
+    """Red, green and blue of a computed colour."""
+    return [float(part) for part in re.findall(r"[\d.]+", style)][:3]
 
 
 def elsewhere(address):
@@ -246,14 +252,43 @@ def browser():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_works_in_a_browser_without_network(browser, address, page):
-    for width, height in ((1280, 900), (390, 844)):
-        browser.open(f"{address}/{page}", width, height)
-        assert browser.errors == []
-        assert [url for url in browser.requests if not url.startswith((address, "data:"))] == []
+    """Complete, and nothing cut off at any width."""
+    browser.open(f"{address}/{page}", 1280)
+    assert browser.errors == []
+    assert [url for url in browser.requests if not url.startswith((address, "data:"))] == []
+    mathematics, typeset = browser.ask(COUNT_MATHEMATICS)
+    assert typeset == mathematics
+    assert browser.ask(BROKEN_PICTURES) == []
+    for width in WIDTHS:
+        browser.resize(width)
         assert browser.ask("document.documentElement.scrollWidth") <= width
-        mathematics, typeset = browser.ask(COUNT_MATHEMATICS)
-        assert typeset == mathematics
-        assert browser.ask(BROKEN_PICTURES) == []
+        assert browser.ask(CUT_OFF) == [], width
+
+
+def test_what_is_cut_off_is_found(browser, address):
+    browser.open(f"{address}/{PAGES[0]}", 1280)
+    browser.ask(
+        "document.querySelector('.bd-article').insertAdjacentHTML('beforeend', "
+        '\'<div style="overflow:hidden;width:5em"><div style="white-space:nowrap">'
+        "a line that is too long</div></div>"
+        '<p style="position:absolute;left:1200px;width:200px">in no margin</p>'
+        '<div style="overflow:auto;width:5em"><pre>a line that one can scroll to</pre></div>\')'
+    )
+    found = browser.ask(CUT_OFF)
+    assert [text for _, text in found] == ["a line that is too long", "in no margin"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "lessons" in page or "api" in page])
+def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
+    """Where nobody can scroll, and whatever the screen's colours."""
+    browser.open(f"{address}/{page}", dark=True)
+    browser.lay_out_on_paper()
+    assert browser.ask(CUT_OFF) == []
+    ink, paper = browser.ask(
+        "[getComputedStyle(document.querySelector('.bd-article p')).color, "
+        "getComputedStyle(document.documentElement).backgroundColor]"
+    )
+    assert max(colour(ink)) < 80 and min(colour(paper)) == 255
 
 
 def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
@@ -289,4 +324,23 @@ BROKEN_PICTURES = """
         image.loading = "eager";
         return image.decode().then(() => null, () => image.src);
     })).then(all => all.filter(Boolean))
+"""
+# What is wider than one of the boxes around it that cuts it off: neither to be seen nor, on a
+# screen, to be scrolled to.
+CUT_OFF = """
+    [...document.querySelectorAll(".bd-article *, .bd-toc a")].filter(part => {
+        const text = document.createRange();
+        text.selectNodeContents(part);
+        const box = (part.childElementCount ? part : text).getBoundingClientRect();
+        const inside = part.parentElement.closest("mjx-container, svg, script, [hidden]");
+        if (inside || !box.width || !box.height) return false;
+        for (let around = part.parentElement; around; around = around.parentElement) {
+            const {overflowX} = getComputedStyle(around);
+            const limits = around.getBoundingClientRect();
+            const out = box.right > limits.right + 1.5 || box.left < limits.left - 1.5;
+            const scrolls = overflowX === "auto" || overflowX === "scroll";
+            if (scrolls && !matchMedia("print").matches) return false;
+            if (out && (around === document.body || overflowX !== "visible")) return true;
+        }
+    }).map(part => [part.tagName, part.textContent.trim().slice(0, 60)])
 """

@@ -52,7 +52,7 @@ class FVSBN(BinaryAutoregressive):
         does not come before i in the order.
         """
         dim = len(self.bias)
-        return self.lower.new_zeros(dim * dim).scatter(0, self.entry, self.lower).view(dim, dim)
+        return self.lower.new_zeros(dim * dim).scatter_(0, self.entry, self.lower).view(dim, dim)
 
     def _conditionals(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias).to(x.dtype)

@@ -133,7 +133,7 @@ class MADE(BinaryAutoregressive):
         return [getattr(self, f"degrees_{number}")[k] for number in range(len(self.layers) + 1)]
 
     def _masks(self, k: int) -> dict[MaskedLinear, Tensor]:
-        """The mask of each layer in the set ``k``, bool."""
+        """The mask of each layer in the set ``k``."""
         degrees = self._degrees(k)
         masks = {
             layer: connections(degrees[number + 1], degrees[number])
@@ -150,8 +150,9 @@ class MADE(BinaryAutoregressive):
         memory; new tensors, since a graph may still need the old ones.
         """
         if k != self._selected:
-            for layer, mask in self._masks(k).items():
-                layer.keep(mask)
+            with torch.inference_mode(False):  # training may follow, and could not use such masks
+                for layer, mask in self._masks(k).items():
+                    layer.keep(mask)
             self._selected = k
 
     @property
@@ -160,9 +161,9 @@ class MADE(BinaryAutoregressive):
         kept = self._masks(0)
         for k in range(1, len(self.orders)):
             for layer, mask in self._masks(k).items():
-                kept[layer] |= mask
+                kept[layer] = kept[layer].maximum(mask)
         biases = sum(layer.bias.numel() for layer in kept if layer.bias is not None)
-        return biases + sum(int(mask.sum()) for mask in kept.values())
+        return biases + sum(int(mask.count_nonzero()) for mask in kept.values())
 
     def _features(self, x: Tensor) -> Tensor:
         """The last hidden layer, under the masks that are selected."""
@@ -201,6 +202,8 @@ class MADE(BinaryAutoregressive):
         return log_bernoulli(self._logits(x, k), x)
 
     def _log_prob(self, x: Tensor) -> Tensor:
+        if len(self.orders) == 1:
+            return self._terms(x, 0).sum(1)
         each = torch.stack([self._terms(x, k).sum(1) for k in range(len(self.orders))])
         return each.logsumexp(0) - math.log(len(each))
 

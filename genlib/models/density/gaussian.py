@@ -58,7 +58,7 @@ class Gaussian(DensityEstimator):
         self.covariance, self.ridge = covariance, ridge
 
     def _estimate(self, x: Tensor, *, held_out: tuple[Tensor, ...]) -> History:
-        mean = sum(part.double().sum(0) for part in row_chunks(x, _IN_CACHE)) / len(x)
+        mean = sum(part.sum(0, dtype=torch.float64) for part in row_chunks(x, _IN_CACHE)) / len(x)
         sigma = _scatter(x, mean, diagonal=self.covariance == "diagonal").div_(len(x))
         sigma.diagonal().add_(self.ridge)
         scale_tril, failed = torch.linalg.cholesky_ex(sigma)
@@ -102,7 +102,7 @@ class Gaussian(DensityEstimator):
 
 def _scatter(x: Tensor, mean: Tensor, diagonal: bool) -> Tensor:
     """Σ_n (x_n − mean)(x_n − mean)ᵀ in float64, its lower triangle or its diagonal alone."""
-    parts = ((part - mean) for part in row_chunks(x, _IN_CACHE))  # a float64 mean makes them so
+    parts = (part.to(mean, copy=True).sub_(mean) for part in row_chunks(x, _IN_CACHE))
     if diagonal:
         return torch.diag(sum(part.square().sum(0) for part in parts))
     if x.device.type != "cpu":

@@ -68,14 +68,15 @@ class Histogram(DensityEstimator):
         parts = _columns(x)
         low, high = self._edges(x, parts)
         shape = self._grid(x, low, high)
-        keys = torch.cat([_keys(part, low, high, shape) for part in parts])
-        count = math.prod(shape.tolist())
+        keys, count = (_keys(part, low, high, shape) for part in parts), math.prod(shape.tolist())
+        if count > _IN_CACHE:  # counts of each part would not be cheap
+            keys = [torch.cat(tuple(keys))]
         if count <= _DENSE * len(x):
-            counts = torch.bincount(keys, minlength=count)
+            counts = sum(torch.bincount(part, minlength=count) for part in keys)
             cells = counts.nonzero().squeeze(1)
             counts = counts[cells]
         else:
-            cells, counts = keys.unique(return_counts=True)
+            cells, counts = torch.cat(tuple(keys)).unique(return_counts=True)
         self.low, self.high, self.shape = low, high, shape
         self.cells, self.counts = cells, counts
         return History()
@@ -125,38 +126,35 @@ class Histogram(DensityEstimator):
 
     def _log_prob(self, x: Tensor) -> Tensor:
         log_volume = ((self.high - self.low).double() / self.shape).log().sum()
-        counts = self.counts.double() + self.smoothing
-        others = torch.tensor([self.smoothing, 0.0]).to(counts)  # an empty cell, and outside
-        answers = torch.cat([counts, others]).log() - math.log(self._mass()) - log_volume
-        slot_of = self._slots(len(x))
-        slots = torch.cat([slot_of(part) for part in _columns(x)])
-        return answers.to(self.dtype).index_select(0, slots)
+        counts = torch.cat([self.counts, self.counts.new_zeros(1)])  # and that of an empty cell
+        log_p = (counts.double() + self.smoothing).log() - math.log(self._mass()) - log_volume
+        log_p_of = self._lookup(log_p.to(self.dtype), len(x))
+        return torch.cat([log_p_of(part) for part in _columns(x)])
 
-    def _slots(self, rows: int) -> Callable[[Tensor], Tensor]:
-        """Function from points, (d, N), to the places of their cells among those stored: after the
-        last of them for an empty cell, and one further outside the grid. It is to be asked for so
-        many rows.
+    def _lookup(self, log_p: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+        """Function from points, (d, N), to what ``log_p`` says of their cells: of each that is
+        stored, and last of an empty one. It is to be asked for so many rows.
         """
         stored, count = len(self.cells), math.prod(self.shape.tolist())
         table = None
         if count <= _DENSE * rows:
-            table = self.cells.new_full((count,), stored)
-            table[self.cells] = torch.arange(stored, device=table.device)
+            table = log_p[-1:].repeat(count)
+            table[self.cells] = log_p[:-1]
 
-        def slot_of(columns: Tensor) -> Tensor:
+        def log_p_of(columns: Tensor) -> Tensor:
             keys, outside = _keys(columns, self.low, self.high, self.shape), None
             # The extremes are found faster than every point that lies outside.
             if (columns.amin(1) < self.low).any() or (columns.amax(1) > self.high).any():
                 outside = ((columns < self.low[:, None]) | (columns > self.high[:, None])).any(0)
                 keys = keys.masked_fill_(outside, 0)
             if table is not None:
-                slots = table.index_select(0, keys)
+                found = table.index_select(0, keys)
             else:
                 slots = torch.searchsorted(self.cells, keys).clamp_max_(stored - 1)
-                slots = slots.where(self.cells[slots] == keys, stored)
-            return slots if outside is None else slots.masked_fill_(outside, stored + 1)
+                found = log_p[slots.where(self.cells[slots] == keys, stored)]
+            return found if outside is None else found.masked_fill_(outside, -torch.inf)
 
-        return slot_of
+        return log_p_of
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         row = integers(self.counts.sum().item(), (n,), self.low, generator)

@@ -16,8 +16,10 @@ Sources: Kjærulff (1990) for the order; Koller and Friedman (2009), chapter 9.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import heapq
+import itertools
 import math
 import sys
 from collections import defaultdict
@@ -30,6 +32,8 @@ import torch
 Scope = tuple[int, ...]
 
 _LARGEST_LOG = 340.0  # numbers in exp(±340) have products, and sums of them, in float64
+# Entries of tables that are multiplied faster than a plan is made for them, and far more slowly.
+_SMALL, _LARGE = 2**8, 2**15
 
 
 class Step(NamedTuple):
@@ -149,8 +153,25 @@ def contraction_path(
 ) -> list[Step]:
     """Steps whose last result is the product of all tables, summed over all but the ``target``.
 
-    Of the tables that hold the variable next in order the small ones are multiplied first. Every
-    product is summed at once over all variables that no other table holds.
+    Where the tables become large, a second order is tried, in which variables of many states weigh
+    more: as if each had the square of their number.
+    """
+    path, mean = _path_in_order(scopes, states, target, elimination_order(scopes, states, target))
+    if mean > _LARGE:
+        second = elimination_order(scopes, [count**2 for count in states], target)
+        other, other_mean = _path_in_order(scopes, states, target, second)
+        path = other if other_mean < mean else path
+    return path
+
+
+def _path_in_order(
+    scopes: Sequence[Scope], states: Sequence[int], target: Iterable[int], order: Iterable[int]
+) -> tuple[list[Step], float]:
+    """`contraction_path` in a given order, and the mean number of entries of all tables on it.
+
+    Of the tables that hold the variable next in order the small ones are multiplied first; of three
+    that are not small, the two whose product is smallest. Every product is summed at once over all
+    variables that no other table holds.
     """
     scopes, steps = [frozenset(scope) for scope in scopes], []
     sizes = [math.prod([states[i] for i in scope]) for scope in scopes]
@@ -159,27 +180,37 @@ def contraction_path(
         for i in scope:
             holders[i].add(k)
     kept = frozenset(target)
-    for variable in (*elimination_order(scopes, states, target), None):
+
+    def product_size(pair: tuple[int, int]) -> int:
+        return math.prod([states[i] for i in scopes[pair[0]] | scopes[pair[1]]])
+
+    for variable in (*order, None):
         if variable is None:
             tables = set().union(*(holders[i] for i in target))
         elif not (tables := holders[variable]):
             continue  # summed already
-        product, *others = sorted(tables, key=sizes.__getitem__)
-        if variable is not None and not others:
-            others = [None]  # one table alone to sum
-        for k in others:
-            used = {product} if k is None else {product, k}
-            union = scopes[product] if k is None else scopes[product] | scopes[k]
+        tables = sorted(tables, key=sizes.__getitem__)
+        if variable is not None and len(tables) == 1:
+            tables.append(None)  # one table alone to sum
+        while len(tables) > 1:
+            left, right = tables[:2]
+            if len(tables) > 2 and sizes[tables[2]] > _SMALL:
+                left, right = min(itertools.combinations(tables[:3], 2), key=product_size)
+            used = {left, right}
+            union = scopes[left] if right is None else scopes[left] | scopes[right]
             summed = frozenset([i for i in union if holders[i] <= used]) - kept
-            for i in union:
-                holders[i] -= used
-            steps.append(Step(product, k, summed, union - summed))
+            steps.append(Step(left, right, summed, union - summed))
             product = len(scopes)
             scopes.append(union - summed)
             sizes.append(math.prod([states[i] for i in scopes[product]]))
+            for i in union:
+                holders[i] -= used
             for i in scopes[product]:
                 holders[i].add(product)
-    return steps
+            for k in used:
+                tables.remove(k)
+            bisect.insort(tables, product, key=sizes.__getitem__)
+    return steps, sum(sizes) / len(sizes)
 
 
 # ---------------------------------------------------------------------- sums and products

@@ -33,6 +33,8 @@ def component(model, k):
     return SimpleNamespace(
         event_shape=model.event_shape,
         support=model.support,
+        classes=None,
+        condition_shape=None,
         dtype=model.dtype,
         device=model.device,
         order=model.orders[k],
@@ -123,6 +125,14 @@ def test_training_draws_every_set_of_masks():
     gl.seed(0)
     assert {model.loss(x).item() for _ in range(40)} == values
     assert len(values) == 3
+
+
+def test_masks_selected_in_inference_mode_serve_training():
+    model, x = MADE(9, [8], num_masks=2), gl.binary_events(9)
+    with torch.inference_mode():
+        model.log_prob(x)
+    for k in range(2):
+        model._terms(x, k).sum().backward()
 
 
 def test_only_direct_connections_make_an_fvsbn():

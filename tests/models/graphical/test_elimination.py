@@ -72,6 +72,36 @@ class TestOrder:
         assert len(path) == length - 1
         assert sum(4 ** len(step.scope) for step in path) <= 16 * length
 
+    @pytest.mark.parametrize("seed", range(20))
+    def test_of_three_large_tables_the_pair_with_the_smallest_product_comes_first(self, seed):
+        rng = np.random.default_rng(seed)
+        states = rng.integers(5, 9, 7).tolist()
+        scopes = [(0, *map(int, rng.permutation(range(1, 7))[:3])) for _ in range(3)]
+        first, *_ = contraction_path(scopes, states, sorted({*itertools.chain(*scopes)} - {0}))
+        products = {
+            pair: math.prod(states[i] for i in {*scopes[pair[0]], *scopes[pair[1]]})
+            for pair in itertools.combinations(range(3), 2)
+        }
+        assert products[tuple(sorted(first[:2]))] == min(products.values())
+
+    def test_where_tables_are_large_the_better_of_two_orders_is_taken(self, monkeypatch):
+        better = 0
+        for seed in range(30):
+            rng = np.random.default_rng(seed)
+            scopes, states = random_scopes(rng, variables=20, tables=16)
+            scopes = [scopes[k] for k in connected(scopes, [0])]
+            entries = []
+            for large in (math.inf, 0):
+                monkeypatch.setattr(elimination, "_LARGE", large)
+                path = contraction_path(scopes, states, [0])
+                entries.append(sum(math.prod(states[i] for i in step.scope) for step in path))
+            assert entries[1] <= entries[0]
+            better += entries[1] < entries[0]
+            tables = [rng.random([states[i] for i in scope]) for scope in scopes]
+            found = answered(scopes, states, [np.log(table) for table in tables], [0])
+            np.testing.assert_allclose(found, contracted(tables, scopes, [0]), rtol=1e-12)
+        assert better > 0
+
 
 class TestSums:
     @pytest.mark.parametrize("arithmetic", ["probabilities", "logarithms"])
