@@ -29,7 +29,7 @@ from tools.readers.bundle import archive
 from tools.readers.notebook import Source, commit_of, edition
 from tools.readers.text import Book, Plain, Target, Work
 
-ADDRESS = re.compile(r"https://[\w-]+(\.[\w-]+)+/[\w.-]+/[\w.-]+")
+ADDRESS = re.compile(r"https://[\w-]+(\.[\w-]+)+/[\w.-]+/[\w.-]+(?<!\.git)", re.ASCII)
 BUNDLE = "notebooks.zip"
 
 

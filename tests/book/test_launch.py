@@ -61,6 +61,8 @@ def test_colab_is_offered_only_what_it_can_open(launch):
         f" {ADDRESS}",
         f"{ADDRESS}\n",
         f"{ADDRESS}/",
+        f"{ADDRESS}.git",
+        f"{ADDRESS}é",
         f"{ADDRESS}/tree/main",
         f"{ADDRESS}?tab=readme",
         f"{ADDRESS}#readme",
