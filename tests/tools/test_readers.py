@@ -35,6 +35,7 @@ TARGETS = {
 }
 WORKS = {
     "bishop": Work("Bishop", "2006", BISHOP),
+    "neal": Work("Neal", "1992", "https://doi.org/10.1016/0004-3702(92)90065-6"),
     "oord": Work("van den Oord et al.", "2016a"),
 }
 
@@ -48,6 +49,7 @@ def written(text, site="", root=ROOT):
     [
         ("as {cite:t}`bishop` says", f"as [Bishop (2006)]({BISHOP}) says"),
         ("{cite:t}`oord,bishop`", f"van den Oord et al. (2016a), [Bishop (2006)]({BISHOP})"),
+        ("{cite:t}`neal`", "[Neal (1992)](https://doi.org/10.1016/0004-3702%2892%2990065-6)"),
         ("known {cite}`oord`", "known (van den Oord et al., 2016a)"),
         ("{cite:p}`oord, bishop`", f"(van den Oord et al., 2016a; [Bishop, 2006]({BISHOP}))"),
         ("the {term}`Kullback–Leibler\ndivergence`", "the Kullback–Leibler\ndivergence"),

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent, indent
+from urllib.parse import quote
 
 ASIDE = "margin"
 NOTES = ("note", "tip", "hint", "important", "warning", "caution", "attention", "danger", "seealso")
@@ -24,6 +25,7 @@ FENCE = re.compile(
 )
 OPTION = re.compile(r":([\w-]+):(?: (.*))?")
 TARGET = re.compile(r"^\([\w:.-]+\)=\n+|^\{[.#][^}\n]*\}\n", re.MULTILINE)
+UNCHANGED = ":/?#@!$&*+,;=%~"  # in an address; parentheses would end a link
 INLINE = re.compile(
     r"""
       \$\$ (?P<display>.+?) \$\$ (?:[ ]* \((?P<label>[\w:.-]+)\))?
@@ -274,4 +276,5 @@ def quoted(text: str) -> str:
 
 
 def hyperlink(text: str, address: str) -> str:
-    return f"[{text}]({address})" if address else text
+    """A link, whose address may hold parentheses, as those of old DOIs do."""
+    return f"[{text}]({quote(address, safe=UNCHANGED)})" if address else text
