@@ -1,7 +1,6 @@
 """Sphinx extension: pages of exercises, with solutions folded away and hidden tests left out.
 
-With ``SOLUTIONS=0`` in the environment solutions are left out as well. What a page offers for
-download is always the notebook that students get, never the source.
+With ``SOLUTIONS=0`` in the environment solutions are left out as well.
 """
 
 import os
@@ -43,13 +42,6 @@ def replace_source(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = nbformat.writes(shown(Path(app.env.doc2path(name)), solutions))
 
 
-def replace_downloads(app: Sphinx, error: Exception | None) -> None:
-    for copied in Path(app.outdir).glob(f"_sources/**/{NAME}.ipynb"):
-        source = Path(app.srcdir) / copied.relative_to(Path(app.outdir) / "_sources")
-        nbformat.write(Assignment(source).released(), copied)
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", replace_source)
-    app.connect("build-finished", replace_downloads)
     return {"parallel_read_safe": True}

@@ -5,7 +5,6 @@ that of the pages: then they have canonical addresses, a card with a picture, an
 """
 
 import html
-import os
 import re
 import textwrap
 from pathlib import Path
@@ -28,11 +27,9 @@ SITE_MAP = """\
 
 def find_address(app: Sphinx, config: Config) -> None:
     """The pages' own address: that of the configuration, or GitHub's for the repository."""
-    repository = urlsplit(
-        os.environ.get("REPOSITORY") or config.html_theme_options.get("repository_url") or ""
-    )
+    repository = urlsplit(config.html_theme_options["repository_url"])
     if not config.html_baseurl and repository.netloc == "github.com":
-        owner, name = repository.path.strip("/").removesuffix(".git").split("/")[:2]
+        owner, name = repository.path.strip("/").split("/")
         config.html_baseurl = f"https://{owner.lower()}.github.io/{name}/"
 
 
@@ -84,7 +81,7 @@ def write_maps(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("config-inited", find_address)
+    app.connect("config-inited", find_address, priority=900)  # after launch has looked at it
     app.connect("html-page-context", describe)
     app.connect("build-finished", write_maps)
     return {"parallel_read_safe": True}

@@ -1,51 +1,82 @@
-"""The line that installs genlib elsewhere appears with the repository's address, and only then."""
+"""Buttons that open a notebook elsewhere appear with the repository's address, and only then."""
 
 import importlib
-import json
 from types import SimpleNamespace
 
 import pytest
+from sphinx.errors import ConfigError
 
 from tools import ROOT
 
-NOTEBOOK = json.dumps({"cells": [{"source": "# Title"}, {"source": "import genlib"}]})
-ADDRESS = "https://code.example/course"
+ADDRESS = "https://github.com/owner/course"
 
 
 @pytest.fixture
 def launch(monkeypatch):
+    monkeypatch.delenv("REPOSITORY", raising=False)
     monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
     return importlib.import_module("launch")
 
 
-def read(launch, url, path="lesson.ipynb"):
-    config = SimpleNamespace(html_theme_options={"repository_url": url})
-    app = SimpleNamespace(config=config, env=SimpleNamespace(doc2path=lambda page: path))
-    source = [NOTEBOOK]
-    launch.tell_how_to_install(app, "lesson", source)
-    return source[0]
+def offered(launch, url):
+    """The theme's options, of a book whose configuration names this address."""
+    buttons = {"colab_url": "https://colab.example", "binderhub_url": "https://binder.example"}
+    options = {"repository_url": url, "launch_buttons": buttons}
+    launch.offer_buttons(None, SimpleNamespace(html_theme_options=options))
+    return options
 
 
-def test_the_line_stands_between_title_and_code(launch):
-    cells = json.loads(read(launch, ADDRESS))["cells"]
-    assert [cell["source"] for cell in cells[::2]] == ["# Title", "import genlib"]
-    assert f"%pip install --no-deps git+{ADDRESS}" in cells[1]["source"]
+def test_with_an_address_there_are_all_buttons(launch):
+    options = offered(launch, ADDRESS)
+    assert options["use_repository_button"] and len(options["launch_buttons"]) == 2
 
 
-def test_without_an_address_nothing_is_offered(launch):
-    assert read(launch, "") == NOTEBOOK
-    assert read(launch, ADDRESS, "index.md") == NOTEBOOK
+@pytest.mark.parametrize("url", ["", None])
+def test_without_one_there_are_none(launch, url):
+    options = offered(launch, url)
+    assert not options["use_repository_button"] and "launch_buttons" not in options
 
 
 def test_the_address_of_the_environment_counts(launch, monkeypatch):
     monkeypatch.setenv("REPOSITORY", ADDRESS)
-    options = {"repository_url": "", "launch_buttons": {}}
-    launch.offer_buttons(None, SimpleNamespace(html_theme_options=options))
-    assert options["repository_url"] == ADDRESS and "launch_buttons" in options
+    assert offered(launch, "")["repository_url"] == ADDRESS
+    assert offered(launch, "https://github.com/owner/other")["repository_url"] == ADDRESS
 
 
-def test_without_one_there_are_no_buttons(launch, monkeypatch):
-    monkeypatch.delenv("REPOSITORY", raising=False)
-    options = {"repository_url": "", "launch_buttons": {}}
-    launch.offer_buttons(None, SimpleNamespace(html_theme_options=options))
-    assert "launch_buttons" not in options
+def test_colab_is_offered_only_what_it_can_open(launch):
+    options = offered(launch, "https://gitlab.com/owner/course")
+    assert list(options["launch_buttons"]) == ["binderhub_url"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "github.com/owner/course",
+        "http://github.com/owner/course",
+        "git@github.com:owner/course.git",
+        "https://github.com",
+        "https://github.com/owner",
+        "https:///owner/course",
+        "https://localhost/owner/course",
+        f" {ADDRESS}",
+        f"{ADDRESS}\n",
+        f"{ADDRESS}/",
+        f"{ADDRESS}.git",
+        f"{ADDRESS}é",
+        f"{ADDRESS}/tree/main",
+        f"{ADDRESS}?tab=readme",
+        f"{ADDRESS}#readme",
+        f"{ADDRESS} (main)",
+        f'{ADDRESS}"; rm',
+        "the repository",
+        True,
+        5,
+    ],
+)
+def test_what_is_no_address_is_refused(launch, monkeypatch, url):
+    with pytest.raises(ConfigError, match="Expected https://HOST/OWNER/NAME"):
+        offered(launch, url)
+    if isinstance(url, str):
+        monkeypatch.setenv("REPOSITORY", url)
+        with pytest.raises(ConfigError, match="REPOSITORY"):
+            offered(launch, "")

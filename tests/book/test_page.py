@@ -73,16 +73,15 @@ def test_a_figure_without_words_is_an_error_of_the_build(caplog):
     assert "lessons/03_x/lesson: figure 3.1 has no alternative text" in caplog.text
 
 
-def test_the_pages_address_is_github_s_unless_another_is_given(monkeypatch):
+def test_the_pages_address_is_github_s_unless_another_is_given():
     find_address = importlib.import_module("head").find_address
     for repository, given, expected in (
         ("https://github.com/Some/course", "", "https://some.github.io/course/"),
-        ("https://github.com/Some/course.git", "", "https://some.github.io/course/"),
         ("https://github.com/Some/course", "https://a.org/", "https://a.org/"),
         ("https://gitlab.org/Some/course", "", ""),
         ("", "", ""),
     ):
-        monkeypatch.setenv("REPOSITORY", repository)
-        config = SimpleNamespace(html_baseurl=given, html_theme_options={})
+        options = {"repository_url": repository}
+        config = SimpleNamespace(html_baseurl=given, html_theme_options=options)
         find_address(None, config)
         assert config.html_baseurl == expected

@@ -7,17 +7,20 @@ import functools
 import http.server
 import importlib
 import json
+import posixpath
 import re
 import threading
+import zipfile
 from html import unescape
 from urllib.parse import unquote, urldefrag, urlencode, urlsplit
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
 from tests.book.browser import Browser, executable
 from tests.book.toc import entries
-from tools import ROOT, book
+from tools import ROOT, book, lessons
 from tools.coursework.assignment import assignments
 from tools.coursework.form import HIDDEN, grade_id
 
@@ -25,6 +28,8 @@ PAGES = [f"{entry}.html" for entry in entries()]
 LESSON = re.compile(r"lessons/(\d\d)_\w+/lesson\.html")
 GENERATED = ["genindex.html", "search.html"]
 PAGE_BYTES = 3_000_000
+MYST = re.compile(r"\{[\w:-]+\}`|^ *:::|\(eq-[\w-]+\)|^\([\w-]+\)=$|\]\([^)]*\)\{", re.MULTILINE)
+CODE_OR_FORMULA = re.compile(r"`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
 WIDTHS = (390, 768, 1024, 1280, 1920)
 LOADING = ("src", "srcset", "data", "poster")  # attributes whose address the browser fetches
 
@@ -178,9 +183,72 @@ def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
             path.read_text("utf-8") for path in texts if "_static" not in path.parts
         )
         assert [line for line in secrets if line in unescape(published)] == []
-        (copied,) = site.glob(f"_sources/lessons/{assignment.lesson}/exercises.ipynb")
-        assert "BEGIN SOLUTION" not in copied.read_text("utf-8")
-        assert "raise NotImplementedError" in copied.read_text("utf-8")
+        offered = editions(site)[f"lessons/{assignment.lesson}/exercises.ipynb"]
+        assert "BEGIN SOLUTION" not in offered
+        assert "raise NotImplementedError" in offered
+
+
+def editions(site):
+    """The text of every notebook in the archive, by name."""
+    with zipfile.ZipFile(site / "notebooks.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith(".ipynb")]
+        return {name: archive.read(name).decode() for name in names}
+
+
+def test_every_notebook_is_offered_in_its_readers_edition(site, pages):
+    """The Download button's and the archive's are the same, whole and without MyST."""
+    sources = {f"{entry}.ipynb" for entry in entries() if entry.startswith("lessons/")}
+    assert set(editions(site)) == sources
+    for name, text in editions(site).items():
+        page = pages[name.replace(".ipynb", ".html")]
+        (button,) = page.select("a.btn-download-source-button")
+        downloaded = (site / name).parent / button["href"]
+        notebook = nbformat.reads(downloaded.read_text("utf-8"), as_version=4)
+        nbformat.validate(notebook)
+        assert notebook == nbformat.reads(text, as_version=4)
+        assert "import genlib" in notebook.cells[0].source
+        words = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        assert [raw for source in words for raw in MYST.findall(source)] == []
+
+
+def test_equations_have_the_same_numbers_as_on_the_page(site, pages):
+    numbered = 0
+    for name, text in editions(site).items():
+        cells = nbformat.reads(text, as_version=4).cells
+        words = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        page = pages[name.replace(".ipynb", ".html")]
+        shown = [re.search(r"\(([\d.]+)\)", mark.text)[1] for mark in page.select(".eqno")]
+        assert re.findall(r"\\tag\{(.+?)\}", words) == shown
+        numbered += len(shown)
+    assert numbered
+
+
+def test_links_between_the_notebooks_lead_somewhere(site):
+    found = editions(site)
+    links = [
+        (name, link)
+        for name, text in found.items()
+        for cell in nbformat.reads(text, as_version=4).cells
+        if cell.cell_type == "markdown"
+        for link in re.findall(r"\]\(([^()\s]+)\)", CODE_OR_FORMULA.sub("", cell.source))
+        if not elsewhere(link)
+    ]
+    assert links
+    assert [
+        (name, link)
+        for name, link in links
+        if posixpath.normpath(posixpath.join(posixpath.dirname(name), link)) not in found
+    ] == []
+
+
+def test_a_readers_edition_runs_from_its_top(site, tmp_path):
+    """The first cells of a lesson, which bring genlib, in a folder that holds nothing else."""
+    notebook = nbformat.reads(editions(site)["lessons/02_structure/lesson.ipynb"], as_version=4)
+    code = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    notebook.cells = notebook.cells[: code[2] + 1]
+    nbformat.write(notebook, tmp_path / "lesson.ipynb")
+    executed, _ = lessons.executed(tmp_path / "lesson.ipynb", None)
+    assert executed.cells[code[2]].execution_count == 3
 
 
 def test_solutions_are_folded_and_can_be_left_out(pages, monkeypatch):

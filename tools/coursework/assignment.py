@@ -22,7 +22,7 @@ from nbgrader.preprocessors import (
     ComputeChecksums,
     LockCells,
 )
-from nbgrader.utils import is_solution
+from nbgrader.utils import is_locked, is_solution
 
 from tools import ROOT
 from tools.coursework.form import (
@@ -129,11 +129,11 @@ class Assignment:
         return {e.name: cells[e.name].source for e in self.exercises if not e.by_hand}
 
     def own_cells(self, submitted: NotebookNode) -> list[NotebookNode]:
-        """The cells that a student has added."""
+        """The cells that a student has added, to the released notebook or its reader's edition."""
         ours = by_id(self.graded).keys()
         text = {cell.source for cell in self.graded.cells}
         added = [c for c in submitted.cells if grade_id(c) not in ours and c.source not in text]
-        return [cell for cell in added if cell.source.strip()]
+        return [c for c in added if c.source.strip() and not (grade_id(c) and is_locked(c))]
 
     def composed(self, submitted: NotebookNode) -> list[NotebookNode]:
         """The cells to grade: answers from a student's notebook, all else from the source.
