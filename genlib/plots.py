@@ -7,9 +7,12 @@ are seen only through their queries, and classes of models through their declara
 
 from __future__ import annotations
 
+import base64
 import html
+import importlib
 import io
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +52,10 @@ STYLE = {
     "lines.linewidth": 1.6,
     "image.cmap": "cividis",
     "image.interpolation": "nearest",
+    "svg.hashsalt": "genlib",  # the same figure is the same file
 }
+_DPI = 200  # of what is not drawn but made of pixels: sharp on dense screens
+_LARGEST_DRAWING = 150_000  # characters; a figure with more is smaller as pixels
 
 
 # The taxonomy of densities: what is said of p(x), and the ways of saying it.
@@ -67,8 +73,36 @@ _NAMES_WIDTH = 54  # characters of a line of names in the taxonomy
 
 
 def use_style() -> None:
-    """Make `STYLE` matplotlib's default for the rest of the session."""
+    """Make `STYLE` matplotlib's default for the rest of the session.
+
+    In a notebook, figures are shown as drawings (SVG), sharp at any size, or, where a drawing would
+    be too large, in pixels fit for dense screens.
+    """
     mpl.rcParams.update(STYLE)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel"):
+        # Imported now, it cannot put its own format in place of ours at the first figure.
+        importlib.import_module("matplotlib_inline.backend_inline")
+        formatter = shell.display_formatter
+        formatter.formatters["image/png"].pop(Figure, None)
+        formatter.mimebundle_formatter.for_type(Figure, _shown)
+
+
+def _shown(figure: Figure, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
+    """``figure`` for a notebook: its data, and how wide to show them, by their type."""
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg", dpi=_DPI, metadata={"Date": None})
+    if len(drawing.getvalue()) <= _LARGEST_DRAWING:
+        return {"image/svg+xml": drawing.getvalue()}, {}
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="png", dpi=_DPI)
+    encoded = base64.b64encode(pixels.getvalue()).decode()
+    return {"image/png": encoded}, {"image/png": {"width": _width(figure)}}
+
+
+def _width(figure: Figure) -> int:
+    """Of a figure in CSS pixels, 96 an inch."""
+    return round(96 * figure.get_size_inches()[0])
 
 
 def images(
@@ -348,9 +382,9 @@ def as_jpeg(figure: Figure | None = None, quality: int = 85) -> Image:
 
     figure = plt.gcf() if figure is None else figure
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", pil_kwargs={"quality": quality})
+    figure.savefig(buffer, format="jpeg", dpi=_DPI, pil_kwargs={"quality": quality})
     plt.close(figure)
-    return Image(buffer.getvalue(), format="jpeg")
+    return Image(buffer.getvalue(), format="jpeg", width=_width(figure))
 
 
 def _axes(ax: Axes | None, **figure: object) -> Axes:

@@ -110,6 +110,8 @@ class Index(IndexBuilder):
         stream.seek(0)
         frozen = format.load(stream)
         self._weights = {page: Counter() for page in frozen["docnames"]}
+        if "weights" not in frozen:
+            raise ValueError("an index of another kind, from an earlier build")
         for word, weights in frozen["weights"].items():
             for page, weight in weights.items():
                 self._weights[frozen["docnames"][int(page)]][word] = weight

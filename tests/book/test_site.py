@@ -128,7 +128,7 @@ def test_figures_of_a_lesson_are_numbered_and_have_captions(pages):
         assert len(figures) > 3
         for i, figure in enumerate(figures, 1):
             caption = figure.find_all("figcaption")[-1].get_text().strip()
-            assert re.match(rf"Figure {number}\.{i}\. \w+ \w+", caption)
+            assert re.match(rf"Figure {number}\.{i}\. \w.*\w+ \w+", caption)
             for image in figure.select("img"):
                 assert image["loading"] == "lazy"
                 assert 100 < int(image["width"]) < 1200 and int(image["height"]) > 50
@@ -357,12 +357,12 @@ def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
 
 
 def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
-    moving = [page for page, soup in pages.items() if soup.select(".genlib-explorer")]
+    moving = [page for page, soup in pages.items() if soup.select(".genlib-curves")]
     assert moving
     for page in moving:
         browser.open(f"{address}/{page}")
         before = browser.ask(FIGURE_STATE)
-        browser.ask("document.querySelector('.genlib-explorer input[type=range]').focus()")
+        browser.ask("document.querySelector('.genlib-curves input[type=range]').focus()")
         for event in ("keyDown", "keyUp"):
             browser.send(
                 "Input.dispatchKeyEvent",
@@ -461,7 +461,7 @@ SEARCH_RESULTS = """
 """
 FIGURE_STATE = """
     ["path[data-curve]", "[role=status]", "output"].map(selector => {
-        const part = document.querySelector(".genlib-explorer " + selector);
+        const part = document.querySelector(".genlib-curves " + selector);
         return part.getAttribute("d") || part.textContent;
     })
 """

@@ -1,19 +1,10 @@
-"""Figures that a reader can move, in a live notebook and on a page with no kernel behind it.
-
-An `Explorer` computes its curves for every position of its controls beforehand and carries them
-along as data, with a few lines of plain JavaScript that pick the right ones. It asks no server for
-anything, and its controls are the browser's own, so the keyboard works them. With a kernel at hand,
-`Explorer.live` recomputes instead of looking up.
-"""
+"""Curves that change with controls: computed for every position beforehand, and looked up."""
 
 from __future__ import annotations
 
-import hashlib
-import html
 import itertools
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,10 +14,10 @@ from torch import Tensor
 
 from genlib import plots
 from genlib.core.validation import check_tensor
+from genlib.widgets.page import Interactive, escaped
+from genlib.widgets.controls import Controls, bar, checked_controls, is_scale
 
 Frame = Callable[..., tuple[Mapping[str, Tensor], str]]
-
-_MOST_FRAMES = 10_000
 
 # The drawing area, in the units of the SVG's own coordinate system.
 _WIDTH, _HEIGHT = 6400, 3000
@@ -35,8 +26,9 @@ _COLOURS = ("#2B8CCE", "#D55E00", "#009E73", "#CC79A7")
 _DASHES = ("", "160 80", "40 60", "160 60 40 60")
 
 
-class Explorer:
-    """Curves over ``x`` that change with controls.
+class Explorer(Interactive):
+    """Curves over ``x`` that change with controls. With a kernel at hand, `live` recomputes instead
+    of looking up.
 
     Parameters
     ----------
@@ -70,11 +62,13 @@ class Explorer:
     3
     """
 
+    kind = "curves"
+
     def __init__(
         self,
         frame: Frame,
         x: Tensor,
-        controls: Mapping[str, Sequence[Any]],
+        controls: Controls,
         start: Mapping[str, Any] | None = None,
         *,
         xlabel: str = "",
@@ -87,24 +81,9 @@ class Explorer:
             raise ValueError(
                 f"x: expected shape (N,) and different values, got shape {tuple(x.shape)}."
             )
-        _check_controls(controls)
-        self.frame, self.x, self.xlabel, self.ylabel, self.alt = (
-            frame,
-            x.detach().cpu(),
-            xlabel,
-            ylabel,
-            alt,
-        )
-        self.controls = {name: list(values) for name, values in controls.items()}
-        if not isinstance(start, Mapping | None):
-            raise TypeError(f"start: expected values by the name of a control, got {start!r}.")
-        self.start = {name: values[0] for name, values in self.controls.items()} | dict(start or {})
-        for name, value in self.start.items():
-            if value not in self.controls.get(name, []):
-                raise ValueError(
-                    f"start: expected {name!r} to be one of {self.controls.get(name)}, got "
-                    f"{value!r}."
-                )
+        super().__init__(alt)
+        self.frame, self.x, self.xlabel, self.ylabel = frame, x.detach().cpu(), xlabel, ylabel
+        self.controls, self.start = checked_controls(controls, start)
         self.frames = [
             self._computed(dict(zip(self.controls, values, strict=True)))
             for values in itertools.product(*self.controls.values())
@@ -133,43 +112,41 @@ class Explorer:
             name: ipywidgets.SelectionSlider(
                 options=values, value=self.start[name], continuous_update=False
             )
-            if _is_scale(values)
+            if is_scale(values)
             else ipywidgets.Dropdown(options=values, value=self.start[name])
             for name, values in self.controls.items()
         }
         return ipywidgets.interactive(show, **sliders)
 
-    def _repr_html_(self) -> str:
-        paths = [{name: self._path(y) for name, y in curves.items()} for curves, _ in self.frames]
-        names = list(dict.fromkeys(name for frame in paths for name in frame))
-        moving = [name for name in names if len({frame[name] for frame in paths}) > 1]
-        data = json.dumps(
-            {
-                "sizes": [len(values) for values in self.controls.values()],
-                "x": self._places(self.x, *self._xlim(), _LEFT, _WIDTH - _RIGHT),
-                "curves": moving,
-                "y": [
-                    [self._heights(curves[name]) for name in moving] for curves, _ in self.frames
-                ],
-                "captions": [caption for _, caption in self.frames],
-            },
-            separators=(",", ":"),
-            ensure_ascii=False,
-        ).replace("</", "<\\/")
-        first = self._index(self.start)
-        key = "explorer-" + hashlib.sha256((data + self.alt).encode()).hexdigest()[:12]
-        curves = "".join(self._curve(i, name, paths[first][name]) for i, name in enumerate(names))
-        return _PAGE.format(
-            key=key,
-            alt=html.escape(self.alt, quote=True),
-            width=_WIDTH,
-            height=_HEIGHT,
-            axes=self._axes(),
-            curves=curves,
-            legend="".join(self._legend(i, name) for i, name in enumerate(names)),
-            controls="".join(self._control(name) for name in self.controls),
-            caption=html.escape(self.frames[first][1]),
-            data=data,
+    def _data(self) -> dict[str, Any]:
+        moving = self._moving()
+        return {
+            "sizes": [len(values) for values in self.controls.values()],
+            "x": self._places(self.x, *self._xlim(), _LEFT, _WIDTH - _RIGHT),
+            "curves": moving,
+            "y": [[self._heights(curves[name]) for name in moving] for curves, _ in self.frames],
+            "captions": [caption for _, caption in self.frames],
+        }
+
+    def _moving(self) -> list[str]:
+        """Names of the curves that differ between positions, as they are drawn."""
+        return [
+            name
+            for name in self.frames[0][0]
+            if len({tuple(self._heights(curves[name])) for curves, _ in self.frames}) > 1
+        ]
+
+    def _body(self) -> str:
+        curves, caption = self.frames[self._index(self.start)]
+        lines = "".join(
+            _stroke(i, self._path(y), f'data-curve="{escaped(name)}"')
+            for i, (name, y) in enumerate(curves.items())
+        )
+        legend = "".join(self._legend(i, name) for i, name in enumerate(curves))
+        return (
+            f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escaped(self.alt)}" '
+            f'style="font-size:150px">{self._axes()}{lines}{legend}</svg>'
+            + bar(self.controls, self.start, caption)
         )
 
     def _computed(self, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
@@ -229,9 +206,6 @@ class Explorer:
         across = self._places(self.x, *self._xlim(), _LEFT, _WIDTH - _RIGHT)
         return "M" + "L".join(f"{a} {b}" for a, b in zip(across, self._heights(y), strict=True))
 
-    def _curve(self, i: int, name: str, path: str) -> str:
-        return _stroke(i, path, f'data-curve="{html.escape(name, quote=True)}"')
-
     def _legend(self, i: int, name: str) -> str:
         y = _TOP + 130 + 190 * i
         line = _stroke(i, f"M{_WIDTH - 1900} {y}h400")
@@ -253,25 +227,6 @@ class Explorer:
         turned = f'<g transform="translate(150 {(_TOP + bottom) // 2}) rotate(-90)">'
         return "".join(parts) + turned + _text(0, 0, self.ylabel) + "</g>"
 
-    def _control(self, name: str) -> str:
-        values = self.controls[name]
-        start = values.index(self.start[name])
-        if _is_scale(values):
-            shown = html.escape(json.dumps(values), quote=True)
-            inner = (
-                f'<input type="range" min="0" max="{len(values) - 1}" value="{start}" '
-                f'data-values="{shown}" aria-valuetext="{values[start]}"> '
-                f"<output>{values[start]}</output>"
-            )
-        else:
-            names = [html.escape(str(value)) for value in values]
-            options = [
-                f'<option value="{i}"{" selected" * (i == start)}>{name}</option>'
-                for i, name in enumerate(names)
-            ]
-            inner = f"<select>{''.join(options)}</select>"
-        return f"<label>{html.escape(name)} {inner}</label>"
-
 
 def _stroke(i: int, path: str, attributes: str = "") -> str:
     """The i-th line's colour and dashes along a path."""
@@ -283,62 +238,8 @@ def _stroke(i: int, path: str, attributes: str = "") -> str:
 
 
 def _text(x: int, y: int, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
-
-
-def _check_controls(controls: object) -> None:
-    """Raise unless there are values for every control, and not too many positions in all."""
-    if not isinstance(controls, Mapping):
-        raise TypeError(f"controls: expected lists of values by name, got {controls!r}.")
-    for name, values in controls.items():
-        if not isinstance(values, Sequence) or isinstance(values, str):
-            raise TypeError(f"controls: expected a list of values for {name!r}, got {values!r}.")
-        if not len(values):
-            raise ValueError(f"controls: expected at least one value for {name!r}, got none.")
-    positions = math.prod(len(values) for values in controls.values())
-    if positions > _MOST_FRAMES:
-        raise ValueError(
-            f"controls: expected at most {_MOST_FRAMES} positions in all, got {positions}; "
-            "thin the values out."
-        )
-
-
-def _is_scale(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escaped(text)}</text>'
 
 
 def _ticks(low: float, high: float) -> list[float]:
     return [tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]
-
-
-_PAGE = """<figure class="genlib-explorer" id="{key}" style="margin:1em 0;max-width:46em">
-<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}"
- style="width:100%;height:auto;font-size:150px;fill:currentColor">
-{axes}{curves}{legend}</svg>
-<div style="display:flex;flex-wrap:wrap;gap:.4em 1.6em;align-items:center">{controls}
-<span role="status" style="font-variant-numeric:tabular-nums">{caption}</span></div>
-<script type="application/json">{data}</script>
-<script>
-(function () {{
-  const figure = document.getElementById("{key}");
-  const data = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
-  const controls = [...figure.querySelectorAll("input, select")];
-  const paths = {{}};
-  figure.querySelectorAll("path[data-curve]").forEach((p) => (paths[p.dataset.curve] = p));
-  function draw() {{
-    const index = controls.reduce((sum, c, i) => sum * data.sizes[i] + Number(c.value), 0);
-    data.curves.forEach((name, i) => {{
-      const y = data.y[index][i];
-      paths[name].setAttribute("d", "M" + data.x.map((x, k) => x + " " + y[k]).join("L"));
-    }});
-    for (const control of controls) {{
-      if (control.type !== "range") continue;
-      const value = JSON.parse(control.dataset.values)[control.value];
-      control.setAttribute("aria-valuetext", value);
-      control.parentElement.querySelector("output").textContent = value;
-    }}
-    figure.querySelector("[role=status]").textContent = data.captions[index];
-  }}
-  controls.forEach((control) => control.addEventListener("input", draw));
-}})();
-</script></figure>"""

@@ -1,0 +1,5 @@
+"""Figures that a reader can touch: by mouse, finger and keys, with no kernel and no network."""
+
+from genlib.widgets.curves import Explorer
+
+__all__ = ["Explorer"]

@@ -1,0 +1,78 @@
+"""Sliders and menus: the browser's own, so that mouse, touch and keys work them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genlib.widgets.page import escaped
+
+_MOST_POSITIONS = 10_000
+
+Controls = Mapping[str, Sequence[Any]]
+
+
+def checked_controls(
+    controls: object, start: object
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """The values of every control, and those to start from: by default the first of each.
+
+    Raises
+    ------
+    TypeError, ValueError
+        There are no values for a control, too many positions in all, or ``start`` names others.
+    """
+    if not isinstance(controls, Mapping):
+        raise TypeError(f"controls: expected lists of values by name, got {controls!r}.")
+    for name, values in controls.items():
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise TypeError(f"controls: expected a list of values for {name!r}, got {values!r}.")
+        if not len(values):
+            raise ValueError(f"controls: expected at least one value for {name!r}, got none.")
+    positions = math.prod(len(values) for values in controls.values())
+    if positions > _MOST_POSITIONS:
+        raise ValueError(
+            f"controls: expected at most {_MOST_POSITIONS} positions in all, got {positions}; "
+            "thin the values out."
+        )
+    known = {name: list(values) for name, values in controls.items()}
+    if not isinstance(start, Mapping | None):
+        raise TypeError(f"start: expected values by the name of a control, got {start!r}.")
+    chosen = {name: values[0] for name, values in known.items()} | dict(start or {})
+    for name, value in chosen.items():
+        if value not in known.get(name, []):
+            raise ValueError(
+                f"start: expected {name!r} to be one of {known.get(name)}, got {value!r}."
+            )
+    return known, chosen
+
+
+def bar(controls: Controls, start: Mapping[str, Any], caption: str) -> str:
+    """All controls and what is said of the position, as HTML."""
+    parts = "".join(_control(name, list(values), start[name]) for name, values in controls.items())
+    status = f'<span role="status">{escaped(caption)}</span>'
+    return f'<div class="genlib-controls">{parts}{status}</div>'
+
+
+def _control(name: str, values: list[Any], start: Any) -> str:
+    at = values.index(start)
+    if is_scale(values):
+        inner = (
+            f'<input type="range" data-control="{escaped(name)}" min="0" max="{len(values) - 1}" '
+            f'value="{at}" data-values="{escaped(json.dumps(values))}" aria-valuetext="{start}"> '
+            f"<output>{start}</output>"
+        )
+    else:
+        options = "".join(
+            f'<option value="{i}"{" selected" * (i == at)}>{escaped(value)}</option>'
+            for i, value in enumerate(values)
+        )
+        inner = f'<select data-control="{escaped(name)}">{options}</select>'
+    return f"<label>{escaped(name)} {inner}</label>"
+
+
+def is_scale(values: Sequence[Any]) -> bool:
+    """Whether values are numbers, which make a slider; others make a menu."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

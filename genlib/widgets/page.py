@@ -1,0 +1,90 @@
+"""What all figures of the kit share: a page of their own that asks no server for anything.
+
+A figure carries its data as JSON, and a few lines of plain JavaScript that draw it: a file of
+``js/``, one function of the figure's element, its data and some helpers (``js/kit.js``). It is
+whole before any script runs: what stands in the page then is the figure at its start.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import html
+import json
+from abc import ABC, abstractmethod
+from importlib import resources
+from typing import Any, ClassVar
+
+_LARGEST = 600_000  # characters of a figure's data: a page has a few figures, and is read on phones
+_PAGE = """\
+<div class="genlib-figure genlib-{kind}" id="{key}">
+<style>{style}</style>
+{body}
+<script type="application/json">{data}</script>
+<script>
+(() => {{
+{kit}
+const draw = {script};
+const figure = document.getElementById("{key}");
+draw(figure, JSON.parse(figure.querySelector('script[type="application/json"]').textContent), kit);
+}})();
+</script>
+</div>"""
+
+
+class Interactive(ABC):
+    """A figure that a reader can touch, in a notebook and on a page with no kernel behind it.
+
+    A subclass names its script, ``js/<kind>.js``, and gives the data for it and the figure at its
+    start as HTML.
+
+    Attributes
+    ----------
+    alt : str
+        What there is to see, for those who cannot; a page that numbers its figures prints it as the
+        caption.
+    """
+
+    kind: ClassVar[str]
+    alt: str
+
+    def __init__(self, alt: str) -> None:
+        if not isinstance(alt, str):
+            raise TypeError(f"alt: expected words, got {alt!r}.")
+        self.alt = alt
+
+    @abstractmethod
+    def _data(self) -> Any:
+        """What the script draws: a nest of lists, dictionaries, numbers and strings."""
+
+    @abstractmethod
+    def _body(self) -> str:
+        """The figure at its start, as HTML. Its drawing is labelled with ``alt``."""
+
+    def _repr_html_(self) -> str:
+        data = json.dumps(self._data(), separators=(",", ":"), ensure_ascii=False)
+        if len(data) > _LARGEST:
+            raise ValueError(
+                f"{type(self).__name__}: expected data of at most {_LARGEST:,} characters, got "
+                f"{len(data):,}; show less of it, or more coarsely."
+            )
+        key = "figure-" + hashlib.sha256((self.kind + data + self.alt).encode()).hexdigest()[:12]
+        return _PAGE.format(
+            kind=self.kind,
+            key=key,
+            style=_file("kit.css"),
+            body=self._body(),
+            data=data.replace("</", "<\\/"),
+            kit=_file("kit.js"),
+            script=_file(f"{self.kind}.js").rstrip().removesuffix(";"),
+        )
+
+
+@functools.cache
+def _file(name: str) -> str:
+    return resources.files("genlib.widgets").joinpath("js", name).read_text(encoding="utf-8")
+
+
+def escaped(text: object) -> str:
+    """``text`` for HTML, within an attribute or without."""
+    return html.escape(str(text), quote=True)
