@@ -10,6 +10,7 @@ import json
 import re
 from pathlib import Path
 
+from figures import INTERACTIVE
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -30,7 +31,7 @@ def shown(root: Path, folder: str, cell_id: str) -> str:
     link = f'<a href="lessons/{folder}/lesson.html">Lesson {int(folder[:2])}</a>'
     for output in cell.get("outputs", ()):
         data = {kind: "".join(value) for kind, value in output.get("data", {}).items()}
-        if 'class="genlib-' in data.get("text/html", ""):
+        if INTERACTIVE in data.get("text/html", ""):
             return f"{data['text/html']}\n<p>{link}</p>"
         for kind in PICTURES:
             if kind in data:

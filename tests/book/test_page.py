@@ -140,13 +140,20 @@ def test_a_mark_that_is_not_true_is_an_error_of_the_build(source, message):
         folding.fold(json.dumps({"cells": [cell]}), "lessons/02_x/lesson")
 
 
+INTERACTIVE = '<div class="genlib-figure genlib-x">'
+
+
 def test_what_a_lesson_shows_can_be_shown_elsewhere_and_nothing_else(tmp_path):
     shown = importlib.import_module("borrow").shown
     picture = {"data": {"image/svg+xml": ["<svg>", "</svg>"]}}
     alt = {"mystnb": {"image": {"alt": "A <line>."}}}
     cells = [
         {"id": "a", "metadata": alt, "outputs": [picture]},
-        {"id": "b", "metadata": {}, "outputs": [{"data": {"text/html": '<div class="genlib-x">'}}]},
+        {
+            "id": "b",
+            "metadata": {},
+            "outputs": [{"data": {"text/html": '<div class="genlib-figure genlib-x">'}}],
+        },
         {"id": "c", "metadata": {}, "outputs": [{"text": "7"}]},
     ]
     folder = tmp_path / "lessons" / "03_x"
@@ -157,7 +164,7 @@ def test_what_a_lesson_shows_can_be_shown_elsewhere_and_nothing_else(tmp_path):
         "data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=" in drawn and 'alt="A &lt;line&gt;."' in drawn
     )
     assert '<a href="lessons/03_x/lesson.html">Lesson 3</a>' in drawn
-    assert '<div class="genlib-x">' in shown(tmp_path, "03_x", "b")
+    assert INTERACTIVE in shown(tmp_path, "03_x", "b")
     for cell in "cd":
         with pytest.raises(
             ExtensionError, match=f"expected a picture or figure of the cell '{cell}'"
