@@ -111,10 +111,8 @@ def line(start: tuple[int, int], end: tuple[int, int]) -> str:
 
 
 def box(lesson: Lesson, x: int, y: int) -> str:
-    needed = ", ".join(map(str, lesson.needs))
-    spoken = f"Lesson {lesson.number}, {lesson.title}; needs {needed or 'no other'}"
     return (
-        f'<a href="{lesson.page}.html" aria-label="{html.escape(spoken)}">'
+        f'<a href="{lesson.page}.html">'
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="8" />'
         f'<text x="{x + 12}" y="{y + 23}">{lesson.number}</text>'
         f'<text x="{x + 12}" y="{y + 42}">{html.escape(lesson.title)}</text></a>'
