@@ -20,3 +20,11 @@ const kit = {
     figure.querySelector("[role=status]").textContent = text;
   },
 };
+
+/* Append an SVG element with attributes and, perhaps, words to ``parent``; returns it. */
+kit.svg = (parent, tag, attributes, words = "") => {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.textContent = words;
+  return parent.appendChild(element);
+};
