@@ -23,7 +23,7 @@ const kit = {
 
 /* Append an SVG element with attributes and, perhaps, words to ``parent``; returns it. */
 kit.svg = (parent, tag, attributes, words = "") => {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  const element = document.createElementNS(parent.namespaceURI, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.textContent = words;
   return parent.appendChild(element);
