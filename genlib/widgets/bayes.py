@@ -58,6 +58,7 @@ class BayesNetGraph(Interactive):
 
     Examples
     --------
+    >>> import torch
     >>> net = BayesNet({"rain": [], "wet": ["rain"]})
     >>> net.set_tables([torch.tensor([0.8, 0.2]), torch.tensor([[0.9, 0.1], [0.2, 0.8]])])
     >>> figure = BayesNetGraph(net, "rain", start={"wet": 1}, alt="Rain and wet grass.")
