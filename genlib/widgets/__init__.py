@@ -1,7 +1,8 @@
 """Figures that a reader can touch: by mouse, finger and keys, with no kernel and no network."""
 
+from genlib.widgets.coder import ArithmeticCoder
 from genlib.widgets.curves import Explorer
 from genlib.widgets.grid import Grid
 from genlib.widgets.pixels import pixel_weights, receptive_field
 
-__all__ = ["Explorer", "Grid", "pixel_weights", "receptive_field"]
+__all__ = ["ArithmeticCoder", "Explorer", "Grid", "pixel_weights", "receptive_field"]

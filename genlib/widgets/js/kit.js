@@ -54,3 +54,11 @@ const kit = {
 
   clamp: (value, low, high) => Math.min(Math.max(value, low), high),
 };
+
+/* Append an SVG element with attributes and, perhaps, words to ``parent``; returns it. */
+kit.svg = (parent, tag, attributes, words = "") => {
+  const element = document.createElementNS(parent.namespaceURI, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.textContent = words;
+  return parent.appendChild(element);
+};
