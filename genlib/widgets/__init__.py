@@ -3,5 +3,14 @@
 from genlib.widgets.bayes import BayesNetGraph
 from genlib.widgets.coder import ArithmeticCoder
 from genlib.widgets.curves import Explorer
+from genlib.widgets.grid import Grid
+from genlib.widgets.pixels import pixel_weights, receptive_field
 
-__all__ = ["ArithmeticCoder", "BayesNetGraph", "Explorer"]
+__all__ = [
+    "ArithmeticCoder",
+    "BayesNetGraph",
+    "Explorer",
+    "Grid",
+    "pixel_weights",
+    "receptive_field",
+]

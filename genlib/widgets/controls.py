@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,13 @@ def checked_controls(
                 f"start: expected {name!r} to be one of {known.get(name)}, got {value!r}."
             )
     return known, chosen
+
+
+def positions(controls: Controls) -> list[dict[str, Any]]:
+    """Every position of the controls, in the order in which the scripts count them."""
+    return [
+        dict(zip(controls, values, strict=True)) for values in itertools.product(*controls.values())
+    ]
 
 
 def bar(controls: Controls, start: Mapping[str, Any], caption: str) -> str:

@@ -2,7 +2,8 @@
 
 A figure carries its data as JSON, and a few lines of plain JavaScript that draw it: a file of
 ``js/``, one function of the figure's element, its data and some helpers (``js/kit.js``). It is
-whole before any script runs: what stands in the page then is the figure at its start.
+whole before any script runs, as far as Python can draw it: what stands in the page then is the
+figure at its start.
 """
 
 from __future__ import annotations

@@ -62,11 +62,3 @@ kit.svg = (parent, tag, attributes, words = "") => {
   element.textContent = words;
   return parent.appendChild(element);
 };
-
-/* Append an SVG element with attributes and, perhaps, words to ``parent``; returns it. */
-kit.svg = (parent, tag, attributes, words = "") => {
-  const element = document.createElementNS(parent.namespaceURI, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.textContent = words;
-  return parent.appendChild(element);
-};
