@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genlib.models.graphical import BayesNet
-from genlib.widgets.page import Interactive, check_words, escaped, hint_line, how_line
+from genlib.widgets.page import Interactive, check_words, escaped, instructions
 
 _MOST_NODES = 8
 _LARGEST_TABLE = 2**12  # entries of the joint table, which the page sums over at every click
@@ -115,8 +115,7 @@ class BayesNetGraph(Interactive):
         left, top, width, height = self._view(paths)
         nodes = "".join(self._node(i) for i in range(len(self.beliefs)))
         return (
-            hint_line(self.hint)
-            + how_line(_HOW_TO)
+            instructions(self.hint, _HOW_TO)
             + f'<svg viewBox="{left} {top} {width} {height}" role="group" '
             f'style="max-width:{width}px" aria-label="{escaped(self.alt)}">'
             f"{''.join(map(_arrow, paths))}{nodes}</svg>"

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from genlib.widgets.controls import bar
-from genlib.widgets.page import Interactive, check_words, escaped, hint_line, how_line
+from genlib.widgets.page import Interactive, check_words, escaped, instructions
 
 _MOST_LETTERS = 8
 _LONGEST = 40  # letters of a message
@@ -114,8 +114,7 @@ class ArithmeticCoder(Interactive):
         cells = "<td></td>" * 2
         table = "".join(f'<tr><th scope="row">{row}</th>{cells}</tr>' for row in rows)
         return (
-            hint_line(self.hint)
-            + how_line(_HOW_TO.format(letters=_listed(self.p)))
+            instructions(self.hint, _HOW_TO.format(letters=_listed(self.p)))
             + f'<svg viewBox="0 0 560 300" role="img" aria-label="{escaped(self.alt)}"></svg>'
             '<p class="genlib-bits">Bits: <output></output></p>'
             f'<label>message <input type="text" value="{escaped(self.message)}" '

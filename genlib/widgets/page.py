@@ -90,18 +90,14 @@ def escaped(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
-def hint_line(hint: str) -> str:
-    """What to look for, above a figure, as HTML."""
-    return f'<p class="genlib-hint">{escaped(hint)}</p>' if hint else ""
-
-
-def how_line(text: str) -> str:
-    """How to work a figure, as HTML."""
-    return f'<p class="genlib-how">{escaped(text)}</p>'
-
-
 def check_words(value: object, name: str) -> str:
     """``value``, if it is a string."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected words, got {value!r}.")
     return value
+
+
+def instructions(hint: str, how_to: str) -> str:
+    """What to look for in a figure and how to work it, as HTML."""
+    look = f"<strong>{escaped(hint)}</strong> " if hint else ""
+    return f'<p class="genlib-hint">{look}{escaped(how_to)}</p>'
