@@ -3,14 +3,18 @@
 from genlib.widgets.bayes import BayesNetGraph
 from genlib.widgets.coder import ArithmeticCoder
 from genlib.widgets.curves import Explorer
+from genlib.widgets.decoder import Decoder
 from genlib.widgets.grid import Grid
 from genlib.widgets.pixels import pixel_weights, receptive_field
+from genlib.widgets.sketchpad import Sketchpad
 
 __all__ = [
     "ArithmeticCoder",
     "BayesNetGraph",
+    "Decoder",
     "Explorer",
     "Grid",
+    "Sketchpad",
     "pixel_weights",
     "receptive_field",
 ]
