@@ -9,7 +9,6 @@ from bs4 import BeautifulSoup
 
 import genlib as gl
 
-NO_YES = ("no", "yes")
 NODE = "document.querySelectorAll('g[role=button]')"
 
 
@@ -108,22 +107,38 @@ def test_variables_of_several_states_in_any_order(shown):
             assert bars == pytest.approx(listed, abs=1e-9)
 
 
+def causes():
+    """Two causes of wet grass with no arrow between them, so that only the grass links them."""
+    net = gl.BayesNet(
+        {"rain": [], "sprinkler": [], "wet": ["rain", "sprinkler"], "slippery": ["wet"]}
+    ).double()
+    tables = {name: lawn().table(name) for name in net.variables}
+    net.set_tables(tables | {"sprinkler": torch.tensor([0.7, 0.3])})
+    return net
+
+
 def test_a_second_cause_explains_the_first_away(shown):
-    net = lawn()
-    browser = shown(
-        graph(net, "rain", start={"wet": 1}, states=dict.fromkeys(net.variables, NO_YES))
-    )
-    assert status(browser) == "p(rain | wet = yes): no 0.642, yes 0.358"
-    wet = believed(browser)[0][1]
-    for _ in range(2):
-        browser.ask(f"{NODE}[1].dispatchEvent(new Event('click'))")
-    assert status(browser) == "p(rain | sprinkler = yes, wet = yes): no 0.993, yes 0.007"
-    both = believed(browser)[0][1]
-    dry = net.conditional("rain")[1].item()
-    assert both < dry < wet  # rarer than with no news at all
-    assert wet == pytest.approx(net.conditional("rain", {"wet": 1})[1].item(), abs=1e-6)
-    both_truth = net.conditional("rain", {"wet": 1, "sprinkler": 1})[1].item()
-    assert both == pytest.approx(both_truth, abs=1e-6)
+    net = causes()
+    names = dict.fromkeys(net.variables, ("no", "yes"))
+    browser = shown(graph(net, "rain", start={"wet": 1}, states=names))
+    truth = [
+        net.conditional("rain", given)[1].item()
+        for given in ({"wet": 1}, {"wet": 1, "sprinkler": 1}, {"sprinkler": 1}, {})
+    ]
+    seen = [believed(browser)[0][1]]
+    assert status(browser) == "p(rain | wet = yes): no 0.558, yes 0.442"
+    for node, clicks, sentence in (
+        (1, 2, "p(rain | sprinkler = yes, wet = yes): no 0.784, yes 0.216"),
+        (2, 1, "p(rain | sprinkler = yes): no 0.800, yes 0.200"),
+        (1, 1, "p(rain): no 0.800, yes 0.200"),
+    ):
+        for _ in range(clicks):
+            browser.ask(f"{NODE}[{node}].dispatchEvent(new Event('click'))")
+        assert status(browser) == sentence
+        seen.append(believed(browser)[0][1])
+    assert seen == pytest.approx(truth, abs=1e-6)
+    wet, both, on, nothing = seen
+    assert both < wet - 0.2 and on == pytest.approx(nothing)  # the grass alone links the causes
 
 
 def test_the_start_stands_in_the_page_before_its_script_runs():
