@@ -157,11 +157,11 @@ class BayesNetGraph(Interactive):
         observed = self.net.variables[i] in self.start
         x, y = self._corner(i)
         lines = "".join(
-            f'<text x="{x + 10}" y="{at + 18}">{escaped(state)}</text>'
+            f'<text x="{x + 10}" y="{at + 18}">{escaped(state)} </text>'
             f'<rect x="{x + 78}" y="{at + 5}" width="{_BAR}" height="14" fill-opacity=".15"/>'
             f'<rect class="bar" x="{x + 78}" y="{at + 5}" width="{_BAR * p}" height="14" '
             'fill="#2B8CCE"/>'
-            f'<text x="{x + _BOX - 10}" y="{at + 18}" text-anchor="end">{p:.3f}</text>'
+            f'<text x="{x + _BOX - 10}" y="{at + 18}" text-anchor="end">{p:.3f} </text>'
             for at, state, p in zip(
                 range(y + _HEAD, y + self._height(i), _LINE),
                 self.states[i],
@@ -170,10 +170,10 @@ class BayesNetGraph(Interactive):
             )
         )
         return (
-            f'<g role="button" tabindex="{-(i > 0)}" aria-pressed="{str(observed).lower()}" '
-            f'aria-label="{escaped(name)}"><rect class="box" x="{x}" y="{y}" width="{_BOX}" '
+            f'<g role="button" tabindex="{-(i > 0)}" aria-pressed="{str(observed).lower()}">'
+            f'<rect class="box" x="{x}" y="{y}" width="{_BOX}" '
             f'height="{self._height(i)}" rx="8" fill="#8881" stroke="currentColor"/>'
-            f'<text x="{x + 10}" y="{y + 22}" font-weight="bold">{escaped(name)}</text>{lines}</g>'
+            f'<text x="{x + 10}" y="{y + 22}" font-weight="bold">{escaped(name)} </text>{lines}</g>'
         )
 
     def _path(self, parent: int, child: int) -> list[Place]:

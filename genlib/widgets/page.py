@@ -99,5 +99,5 @@ def check_words(value: object, name: str) -> str:
 
 def instructions(hint: str, how_to: str) -> str:
     """What to look for in a figure and how to work it, as HTML."""
-    look = f"<strong>{escaped(hint)}</strong> " if hint else ""
-    return f'<p class="genlib-hint">{look}{escaped(how_to)}</p>'
+    look = f'<p class="genlib-hint">{escaped(hint)}</p>' if hint else ""
+    return f'{look}<p class="genlib-how">{escaped(how_to)}</p>'

@@ -162,9 +162,10 @@ def test_keys_work_it_with_one_tab_stop_for_the_graph(shown):
     for key in ("ArrowDown", "ArrowRight", "Enter", "Enter", "ArrowUp", " "):
         browser.ask(press % key)
     assert status(browser) == "p(rain | sprinkler = 0, wet = 1): 0 0.000, 1 1.000"
-    labels = browser.ask(f"[...{NODE}].map(g => g.getAttribute('aria-label'))")
-    assert labels[1:3] == ["sprinkler: observed 0", "wet: observed 1"]
-    assert labels[0] == "rain: 0 0.000, 1 1.000"
+    names = browser.ask(f"[...{NODE}].map(g => g.textContent.trim())")
+    assert names[:2] == ["rain 0 0.000 1 1.000", "sprinkler 0 1.000 1 0.000"]
+    pressed = browser.ask(f"[...{NODE}].map(g => g.getAttribute('aria-pressed'))")
+    assert pressed == ["false", "true", "true", "false"]
     assert browser.ask("document.querySelectorAll('[tabindex=\"0\"]').length") == 1
 
 

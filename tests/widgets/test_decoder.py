@@ -94,7 +94,7 @@ def test_the_caption_is_the_first_label_and_each_number_is_one_tab_stop():
     soup = BeautifulSoup(decoder(network(2), 2)._repr_html_(), "html.parser")
     assert soup.find(attrs={"aria-label": True})["aria-label"] == "an image"
     assert len(soup.select("input, button, select, [tabindex]")) == 2
-    assert soup.find("strong").string == "Move."
+    assert soup.find(class_="genlib-hint").string == "Move."
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,8 @@
     nodes.forEach((node, i) => {
       const state = observed[i];
       node.setAttribute("aria-pressed", state >= 0);
-      const seen = state >= 0 ? `observed ${data.states[i][state]}` : p ? words(i, p) : "impossible";
-      node.setAttribute("aria-label", `${data.names[i]}: ${seen}`);
       node.querySelectorAll("[text-anchor]").forEach((text, s) => {
-        text.textContent = p ? p[i][s].toFixed(3) : "–";
+        text.textContent = p ? p[i][s].toFixed(3) + " " : "– ";
       });
       node.querySelectorAll(".bar").forEach((bar, s) => {
         bar.setAttribute("width", p ? BAR * p[i][s] : 0);
