@@ -2,12 +2,14 @@
 
 from genlib.widgets.coder import ArithmeticCoder
 from genlib.widgets.curves import Explorer
+from genlib.widgets.distances import Distances
 from genlib.widgets.grid import Grid
 from genlib.widgets.kernel_density import KernelDensity
 from genlib.widgets.pixels import pixel_weights, receptive_field
 
 __all__ = [
     "ArithmeticCoder",
+    "Distances",
     "Explorer",
     "Grid",
     "KernelDensity",

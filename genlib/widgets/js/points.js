@@ -1,8 +1,8 @@
 /* Points in a drawing, to add, drag and remove by pointer and keys. Each is a list of coordinates.
 
-   `toPage` and `toData` go from a point to the view box of `svg` and back, and keep it inside; `step`
-   is what an arrow key moves, per coordinate; `changed(points, chosen)` draws. With `fixed`, points
-   are only moved. */
+   `toPage(point, k)` and `toData(place, k)` go from the k-th point to the view box of `svg` and back,
+   and keep it inside; `step` is what an arrow key moves, per coordinate; `changed(points, chosen)`
+   draws. With `fixed`, points are only moved. */
 kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixed = false }) => {
   const near = 18; // units of the view box
   let chosen = points.length ? 0 : -1;
@@ -13,7 +13,10 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
 
   function nearest(event) {
     const [x, y] = kit.place(svg, event);
-    const away = points.map((point) => Math.hypot(...toPage(point).map((at, i) => at - [x, y][i])));
+    const away = points.map((point, k) => {
+      const [a, b] = toPage(point, k);
+      return Math.hypot(a - x, b - y);
+    });
     const least = away.indexOf(Math.min(...away));
     return away[least] < near ? least : -1;
   }
@@ -34,8 +37,12 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
   function moveBy(steps) {
     if (chosen < 0) return;
     const to = points[chosen].map((at, i) => at + steps[i] * step[i]);
-    points[chosen] = toData(toPage(to));
+    points[chosen] = toData(toPage(to, chosen), chosen);
     told();
+  }
+
+  function beside() {
+    return step.map((size, i) => (points[chosen]?.[i] ?? 0) + 5 * size);
   }
 
   function choose(next) {
@@ -53,7 +60,7 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
   });
   svg.addEventListener("pointermove", (event) => {
     if (!held) return;
-    points[chosen] = toData(kit.place(svg, event));
+    points[chosen] = toData(kit.place(svg, event), chosen);
     told();
   });
   for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => (held = false));
@@ -77,11 +84,18 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
       PageDown: () => choose(chosen + 1),
       Delete: remove,
       Backspace: remove,
-      Enter: () => add(toData(toPage((points[chosen] ?? step.map(() => 0)).map((at, i) => at + 5 * step[i])))),
+      Enter: () => add(toData(toPage(beside()))),
     };
     if (event.target !== area || !keys[event.key]) return;
     event.preventDefault();
     keys[event.key]();
   });
-  return { remove, told, set: (others) => (points.splice(0, points.length, ...others), (chosen = 0), told()) };
+
+  function set(others) {
+    points.splice(0, points.length, ...others);
+    chosen = kit.clamp(chosen, 0, points.length - 1);
+    told();
+  }
+
+  return { remove, told, set };
 };
