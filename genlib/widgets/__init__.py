@@ -4,7 +4,9 @@ from genlib.widgets.bayes import BayesNetGraph
 from genlib.widgets.coder import ArithmeticCoder
 from genlib.widgets.curves import Explorer
 from genlib.widgets.decoder import Decoder
+from genlib.widgets.distances import Distances
 from genlib.widgets.grid import Grid
+from genlib.widgets.kernel_density import KernelDensity
 from genlib.widgets.pixels import pixel_weights, receptive_field
 from genlib.widgets.sketchpad import Sketchpad
 
@@ -12,8 +14,10 @@ __all__ = [
     "ArithmeticCoder",
     "BayesNetGraph",
     "Decoder",
+    "Distances",
     "Explorer",
     "Grid",
+    "KernelDensity",
     "Sketchpad",
     "pixel_weights",
     "receptive_field",

@@ -64,6 +64,15 @@ def bar(controls: Controls, start: Mapping[str, Any], caption: str) -> str:
     return f'<div class="genlib-controls">{parts}{status}</div>'
 
 
+def buttons(actions: Mapping[str, str]) -> str:
+    """A row of buttons, by the name of their action in the script, as HTML."""
+    each = "".join(
+        f'<button type="button" data-action="{escaped(name)}">{escaped(words)}</button>'
+        for name, words in actions.items()
+    )
+    return f'<div class="genlib-controls">{each}</div>'
+
+
 def _control(name: str, values: list[Any], start: Any) -> str:
     at = values.index(start)
     if is_scale(values):

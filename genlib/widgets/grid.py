@@ -122,7 +122,7 @@ class Grid(Interactive):
         values = torch.cat([frame[name].flatten() for frame in self.frames])
         values = values[~values.isnan()]
         if self.categories:
-            whole = (values == values.round()).all() and 0 <= values.min()
+            whole = (values == values.round()).all() and values.min() >= 0
             if not (whole and values.max() < len(self.categories)):
                 raise ValueError(
                     f"panels: expected numbers of categories, 0 … {len(self.categories) - 1}, in "
@@ -146,7 +146,7 @@ class Grid(Interactive):
         return levels.where(~values.isnan(), -1).long().flatten().tolist()
 
     def _data(self) -> dict[str, Any]:
-        maps: dict[str, int] = {}
+        maps: dict[tuple[Any, ...], int] = {}
         return {
             "sizes": [len(values) for values in self.controls.values()],
             "shape": list(self.shape),
@@ -160,20 +160,27 @@ class Grid(Interactive):
             "categories": self.categories,
         }
 
-    def _panel(self, name: str, maps: dict[str, int]) -> dict[str, Any]:
+    def _panel(self, name: str, maps: dict[tuple[Any, ...], int]) -> dict[str, Any]:
         """What the script draws of a panel; every map stands once in ``maps``, for all panels."""
         values = [frame[name] for frame in self.frames]
         panel = {"name": name, "columns": values[0].shape[-1], "limits": self.limits[name]}
         if values[0].dim() == 2:
-            rounded = [[float(f"{v:.4g}") for v in each.flatten().tolist()] for each in values]
+            rounded = [[_rounded(v) for v in each.flatten().tolist()] for each in values]
             return panel | {"values": rounded}
-        frames = []
-        for each in values:
-            levels = self._levels(name, each)
-            size = each[0, 0].numel()
-            texts = (levels[at : at + size] for at in range(0, len(levels), size))
-            frames.append([maps.setdefault(_letters(text), len(maps)) for text in texts])
+        frames = [
+            [maps.setdefault(self._map(name, shown), len(maps)) for shown in each.flatten(0, 1)]
+            for each in values
+        ]
         return panel | {"linked": frames}
+
+    def _map(self, name: str, values: Tensor) -> tuple[Any, ...]:
+        """The letters of a map; of numbers also its two largest, place and value in turn."""
+        letters = _letters(self._levels(name, values))
+        if self.categories:
+            return (letters,)
+        largest, places = values.flatten().nan_to_num(-math.inf).topk(min(2, values.numel()))
+        pairs = zip(places.tolist(), largest.tolist(), strict=True)
+        return letters, *(part for k, v in pairs if v > -math.inf for part in (k, _rounded(v)))
 
     def _colours(self) -> list[str]:
         if self.categories:
@@ -232,6 +239,12 @@ def _swatch(colour: str, symbol: str, words: str) -> str:
         f'<span><span class="genlib-swatch" style="background: {colour}; color: #000">{symbol}'
         f"</span>{escaped(words)}</span>"
     )
+
+
+def _rounded(value: float) -> float | int:
+    """``value`` to four digits, as short as it can be written."""
+    rounded = float(f"{value:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _letters(levels: list[int]) -> str:

@@ -25,8 +25,8 @@ def receptive_field(
     kernel_size: int = 3,
     start: Mapping[str, Any] | None = None,
     cell: Cell | None = None,
-    hint: str = "Which earlier pixels does the output at a pixel depend on? With one stack, those to "
-    "the right, above a line that rises from it, are never seen, however many the layers.",
+    hint: str = "Which earlier pixels does the output at a pixel depend on? With one stack, those "
+    "to the right, above a line that rises from it, are never seen, however many the layers.",
 ) -> Grid:
     """Point at a pixel of a ``side`` × ``side`` image: what its output sees through a stack of
     masked convolutions.
@@ -145,8 +145,8 @@ def pixel_weights(
     *,
     start: Mapping[str, Any] | None = None,
     cell: Cell | None = None,
-    hint: str = "Which earlier pixels move the logit of a pixel? Look for its left neighbour and the "
-    "one above. Then choose other pictures: whose map changes?",
+    hint: str = "Which earlier pixels move the logit of a pixel? Look for its left neighbour and "
+    "the one above. Then choose other pictures: whose map changes?",
 ) -> Grid:
     """Point at a pixel: how much its logit moves, on average over pictures, when an earlier pixel
     is flipped.
@@ -172,7 +172,7 @@ def pixel_weights(
     -------
     Grid
         The mean picture, and a linked panel for each model: map (i, j) holds the mean of
-        \\|change of the logit of pixel (i, j)\\| for each earlier pixel, NaN for the others.
+        how much the logit of pixel (i, j) moves for each earlier pixel, NaN for the others.
 
     Raises
     ------
@@ -201,7 +201,8 @@ def pixel_weights(
         {"pictures": list(pictures)},
         {"pictures": chosen},
         cell=cell,
-        limits={"mean picture": (0, 1)} | {name: (0, linked.nan_to_num().max().item()) for name in models},
+        limits={"mean picture": (0, 1)}
+        | {name: (0, linked.nan_to_num().max().item()) for name in models},
         empty="not earlier than the pixel",
         hint=hint,
         alt=f"A picture of {rows} × {columns} pixels in which one is selected, and beside it for "
@@ -211,7 +212,7 @@ def pixel_weights(
 
 @torch.no_grad()
 def influence(model: Autoregressive, x: Tensor) -> Tensor:
-    """Mean over the pictures ``x`` of \\|change of the logit of i\\| when pixel j is flipped, (i, j).
+    """Mean over the pictures ``x`` of how much the logit of i moves when j is flipped, (i, j).
 
     NaN where j does not come before i in the model's order.
     """

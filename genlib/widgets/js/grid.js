@@ -25,7 +25,7 @@
   /* The level of every cell that a panel shows now; undefined where there is nothing. */
   function levels(panel, count) {
     if (panel.linked) {
-      const map = data.maps[panel.linked[position][cell]];
+      const [map] = data.maps[panel.linked[position][cell]];
       return Array.from({ length: count }, (_, k) => levelOf[map[k]]);
     }
     const [low, high] = panel.limits;
@@ -41,11 +41,10 @@
       const count = (c) => found.filter((level) => level === c).length;
       return data.categories.map((words, c) => `${count(c)} ${words}`).join(", ");
     }
-    const largest = [...found.keys()].filter((k) => found[k] > 0).sort((a, b) => found[b] - found[a]);
+    const [, ...largest] = data.maps[panel.linked[position][cell]];
     if (!largest.length) return "nothing";
-    const [low, high] = panel.limits;
-    const value = (k) => Number((low + (found[k] / top) * (high - low)).toPrecision(2));
-    return "most at " + largest.slice(0, 2).map((k) => `${place(k, panel.columns)} (${value(k)})`).join(", then ");
+    const words = (i) => `${place(largest[i], panel.columns)} (${largest[i + 1]})`;
+    return "most at " + [0, 2].filter((i) => i < largest.length).map(words).join(", then ");
   }
 
   function draw() {

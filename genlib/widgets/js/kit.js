@@ -52,6 +52,13 @@ const kit = {
     }
   },
 
+  /* Call the action that a button names when it is pressed. */
+  buttons(figure, actions) {
+    figure.querySelectorAll("[data-action]").forEach((button) => {
+      button.addEventListener("click", () => actions[button.dataset.action](button));
+    });
+  },
+
   clamp: (value, low, high) => Math.min(Math.max(value, low), high),
 };
 

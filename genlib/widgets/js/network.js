@@ -31,21 +31,25 @@ kit.network = (layers, shape) => {
     const [small, large] = transposed ? [from, to] : [to, from];
     const out = new Float64Array(to[0] * to[1] * to[2]);
     for (let i = 0; i < out.length; i++) out[i] = bias[Math.floor(i / (to[1] * to[2]))];
+    const ceil = (a, b) => Math.max(0, Math.ceil(a / b));
     let k = 0;
     for (let s = 0; s < small[0]; s++)
       for (let l = 0; l < large[0]; l++)
         for (let a = 0; a < kernel[0]; a++)
           for (let b = 0; b < kernel[1]; b++) {
             const w = weight[k++];
-            for (let y = 0; y < small[1]; y++) {
-              const v = y * stride[0] - padding[0] + a;
-              if (v < 0 || v >= large[1]) continue;
-              for (let z = 0; z < small[2]; z++) {
-                const u = z * stride[1] - padding[1] + b;
-                if (u < 0 || u >= large[2]) continue;
-                const [here, there] = [(s * small[1] + y) * small[2] + z, (l * large[1] + v) * large[2] + u];
-                if (transposed) out[there] += w * x[here];
-                else out[here] += w * x[there];
+            const [up, left] = [a - padding[0], b - padding[1]];
+            // The rows and columns of the smaller map whose partner lies within the larger.
+            const rows = Math.min(small[1], ceil(large[1] - up, stride[0]));
+            const columns = Math.min(small[2], ceil(large[2] - left, stride[1]));
+            const first = ceil(-left, stride[1]);
+            for (let y = ceil(-up, stride[0]); y < rows; y++) {
+              const here = (s * small[1] + y) * small[2];
+              const there = (l * large[1] + y * stride[0] + up) * large[2] + left;
+              if (transposed) {
+                for (let z = first; z < columns; z++) out[there + z * stride[1]] += w * x[here + z];
+              } else {
+                for (let z = first; z < columns; z++) out[here + z] += w * x[there + z * stride[1]];
               }
             }
           }
