@@ -111,6 +111,8 @@ class ArithmeticCoder(Interactive):
     def _body(self) -> str:
         names = list(self.models)
         rows = ("under p, the source", "under q, sent", "q costs more by")
+        columns = ("cost in bits", "this message", "expected")
+        heads = "".join(f'<th scope="col">{column}</th>' for column in columns)
         cells = "<td></td>" * 2
         table = "".join(f'<tr><th scope="row">{row}</th>{cells}</tr>' for row in rows)
         return (
@@ -121,8 +123,8 @@ class ArithmeticCoder(Interactive):
             f'maxlength="{_LONGEST}" autocomplete="off" autocapitalize="none" spellcheck="false">'
             "</label>"
             + bar({"model": names}, {"model": names[0]}, "")
-            + '<table class="genlib-table"><thead><tr><th scope="col">cost in bits</th><th scope="col">this message</th>'
-            f'<th scope="col">expected</th></tr></thead><tbody>{table}</tbody></table>'
+            + f'<table class="genlib-table"><thead><tr>{heads}</tr></thead>'
+            f"<tbody>{table}</tbody></table>"
         )
 
 
