@@ -8,6 +8,7 @@ from genlib.widgets.grid import Grid
 from genlib.widgets.kernel_density import KernelDensity
 from genlib.widgets.made_masks import MadeMasks
 from genlib.widgets.pixels import pixel_weights, receptive_field
+from genlib.widgets.points import Points
 
 __all__ = [
     "ArithmeticCoder",
@@ -17,6 +18,7 @@ __all__ = [
     "Grid",
     "KernelDensity",
     "MadeMasks",
+    "Points",
     "pixel_weights",
     "receptive_field",
 ]

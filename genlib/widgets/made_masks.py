@@ -148,7 +148,8 @@ class MadeMasks(Interactive):
             f"{''.join(units)}</svg></div>"
             '<div class="genlib-legend">outputs at the top, inputs at the bottom'
             '<span><span class="genlib-swatch" style="background: #56B4E9"></span>seen</span>'
-            '<span><span class="genlib-swatch" style="background: #E69F00; color: #000"></span>not seen (dashed)</span>'
+            '<span><span class="genlib-swatch" style="background: #E69F00; border-style: dashed">'
+            "</span>not seen</span>"
             "</div>" + bar({}, {}, "")
         )
 

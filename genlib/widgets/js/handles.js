@@ -5,9 +5,11 @@
    draws. With `fixed`, points are only moved. */
 kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixed = false }) => {
   const near = 18; // units of the view box
+  const twice = 400; // milliseconds within which a second tap removes
   let chosen = points.length ? 0 : -1;
   let held = false;
   let grabbed = false; // the click that follows was a drag
+  let tapped = { k: -1, time: 0 }; // the point that was last pressed, and when
 
   const told = () => changed(points, chosen);
 
@@ -54,12 +56,23 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
     const k = nearest(event);
     held = grabbed = k >= 0;
     if (!held) return;
+    const again = k === tapped.k && event.timeStamp - tapped.time < twice;
+    tapped = { k: again ? -1 : k, time: event.timeStamp };
     chosen = k;
+    if (again && !fixed) {
+      held = false;
+      remove();
+      return;
+    }
     svg.setPointerCapture(event.pointerId);
     told();
   });
+  /* A finger that holds a point must not scroll the page. */
+  const holding = (event) => nearest(event.touches[0]) >= 0 && event.preventDefault();
+  svg.addEventListener("touchstart", holding, { passive: false });
   svg.addEventListener("pointermove", (event) => {
     if (!held) return;
+    tapped.k = -1;
     points[chosen] = toData(kit.place(svg, event), chosen);
     told();
   });
@@ -68,11 +81,6 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
     if (!grabbed) add(toData(kit.place(svg, event)));
     grabbed = false;
   });
-  svg.addEventListener("dblclick", (event) => {
-    chosen = nearest(event);
-    remove();
-  });
-
   const onLine = step.length === 1;
   kit.arrows(area, (right, down) => {
     if (onLine && down) choose(chosen + down);
