@@ -19,7 +19,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 LABEL = re.compile(r'aria-label="([^"]*)"')
-INTERACTIVE = "genlib-"  # how the class of an interactive figure begins
+INTERACTIVE = 'class="genlib-figure'  # of the element that holds an interactive figure
 PICTURE = re.compile(r'<img alt="([^"]*)" src="([^"]*_images/([^"/]+))" />')
 SIDE = rb'\b(width|height)="([\d.]+)pt"'
 SIDES = re.compile(rb"<svg[^>]*?" + SIDE + rb"[^>]*?" + SIDE)  # in either order
@@ -43,7 +43,7 @@ class Figures(SphinxPostTransform):
 def is_drawn(node: Node) -> bool:
     """Whether ``node`` is a picture, or an interactive figure, that a cell has put out."""
     if isinstance(node, nodes.raw):
-        return node.get("format") == "html" and f'class="{INTERACTIVE}' in node.astext()
+        return node.get("format") == "html" and INTERACTIVE in node.astext()
     return isinstance(node, nodes.image) and "cell_output" in classes_around(node)
 
 

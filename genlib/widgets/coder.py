@@ -121,7 +121,7 @@ class ArithmeticCoder(Interactive):
             f'maxlength="{_LONGEST}" autocomplete="off" autocapitalize="none" spellcheck="false">'
             "</label>"
             + bar({"model": names}, {"model": names[0]}, "")
-            + '<table><thead><tr><th scope="col">bits</th><th scope="col">this message</th>'
+            + '<table class="genlib-table"><thead><tr><th scope="col">cost in bits</th><th scope="col">this message</th>'
             f'<th scope="col">expected</th></tr></thead><tbody>{table}</tbody></table>'
         )
 

@@ -2,7 +2,8 @@
 
 A figure carries its data as JSON, and a few lines of plain JavaScript that draw it: a file of
 ``js/``, one function of the figure's element, its data and some helpers (``js/kit.js``). It is
-whole before any script runs: what stands in the page then is the figure at its start.
+whole before any script runs, as far as Python can draw it: what stands in the page then is the
+figure at its start.
 """
 
 from __future__ import annotations
@@ -98,5 +99,5 @@ def check_words(value: object, name: str) -> str:
 
 def instructions(hint: str, how_to: str) -> str:
     """What to look for in a figure and how to work it, as HTML."""
-    look = f"<strong>{escaped(hint)}</strong> " if hint else ""
-    return f'<p class="genlib-hint">{look}{escaped(how_to)}</p>'
+    look = f'<p class="genlib-hint">{escaped(hint)}</p>' if hint else ""
+    return f'{look}<p class="genlib-how">{escaped(how_to)}</p>'

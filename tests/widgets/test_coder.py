@@ -116,6 +116,30 @@ def test_it_starts_with_the_message_and_the_first_model(shown):
     assert browser.ask("document.querySelector('output').textContent") == "10011"  # 19/32 = 0.59375
 
 
+def test_what_a_wrong_model_costs_is_its_divergence_from_p(shown):
+    models = {
+        "q = p": P,
+        "q uniform": dict.fromkeys("abc", 1 / 3),
+        "q reversed": {"a": 0.25, "b": 0.25, "c": 0.5},
+    }
+    browser = shown(coder(models=models, message="baca"))  # its letters come as often as p says
+    for message, excess in (
+        ("baca", ("0.00", "0.34", "1.00")),
+        ("ccc", ("0.00", "-1.25", "-3.00")),
+    ):
+        for i, bits in enumerate(excess):
+            browser.ask(
+                f"""(() => {{
+                  const [input, menu] = document.querySelectorAll("input, select");
+                  input.value = "{message}";
+                  menu.value = {i};
+                  menu.dispatchEvent(new Event("input"));
+                }})()"""
+            )
+            last = "document.querySelectorAll('td')[4].textContent"
+            assert browser.ask(last) == bits
+
+
 def test_other_letters_are_left_out_with_a_word(shown):
     said = type_in(shown(coder()), "bxaéc", "q = p")
     assert said["message"] == "bac" and said["bits"] == "10011"

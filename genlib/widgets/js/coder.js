@@ -71,7 +71,7 @@
     kit.svg(svg, "rect", {
       x: LEFT + WIDTH * offset, y, width: Math.max(2, WIDTH * share), height: 8, "data-sent": "",
     });
-    const digits = String(code.one).length - String(code.width).length + 3;
+    const digits = String(code.one).length - String(code.width).length + 4;
     const ends = [code.low, code.low + code.width].map((end) => decimal(end, code.one, digits));
     kit.svg(svg, "text", { x: LEFT, y: y + 26, "data-low": "" }, ends[0]);
     kit.svg(svg, "text", { x: LEFT + WIDTH, y: y + 26, "text-anchor": "end" }, ends[1]);

@@ -25,13 +25,13 @@ const kit = {
     figure.querySelector("[role=status]").textContent = text;
   },
 
-  /* Call `move(right, down)` with the step of an arrow key that is pressed on `element`. */
+  /* Call `move(right, down, event)` with the step of an arrow key that is pressed on `element`. */
   arrows(element, move) {
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     element.addEventListener("keydown", (event) => {
       if (!steps[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
-      move(...steps[event.key]);
+      move(...steps[event.key], event);
     });
   },
 
