@@ -20,7 +20,10 @@ from sphinx.util import logging
 
 LABEL = re.compile(r'aria-label="([^"]*)"')
 INTERACTIVE = 'class="genlib-figure'  # of the element that holds an interactive figure
-PICTURE = re.compile(r'<img alt="([^"]*)" src="([^"]*_images/([^"/]+))" />')
+PICTURE = re.compile(  # Sphinx makes a link of one that says how wide to show it
+    r'(<a class="[^"]*image-reference" href="[^"]*">)?'
+    r'<img alt="([^"]*)" src="([^"]*_images/([^"/]+))"(?: style="[^"]*")? />(?(1)\s*</a>)'
+)
 SIDE = rb'\b(width|height)="([\d.]+)pt"'
 SIDES = re.compile(rb"<svg[^>]*?" + SIDE + rb"[^>]*?" + SIDE)  # in either order
 PIXELS_AN_INCH = 96  # of CSS
@@ -79,7 +82,7 @@ def give_sizes(app: Sphinx, page: str, template: str, context: dict, doctree: No
     paths = {name: Path(app.srcdir, path) for path, name in app.builder.images.items()}
 
     def sized(found: re.Match[str]) -> str:
-        alt, address, name = found.groups()
+        _, alt, address, name = found.groups()
         width, height = size(paths[unquote(name)])
         picture = (
             f'<img alt="{alt}" src="{address}" width="{width}" height="{height}" loading="lazy" />'

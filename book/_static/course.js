@@ -21,6 +21,7 @@ document.addEventListener("click", (event) => {
 document.getElementById("pst-primary-sidebar")?.setAttribute("role", "complementary");
 document.getElementById("pst-primary-sidebar")?.setAttribute("aria-label", "Side bar");
 document.querySelectorAll(".search-button-field").forEach((button) => button.removeAttribute("aria-label"));
+document.querySelectorAll("details.hide > summary").forEach((line) => line.removeAttribute("aria-label"));
 document.querySelectorAll(".bd-links summary").forEach((arrow) => {
   const title = arrow.closest("li").querySelector("a").textContent.trim();
   arrow.setAttribute("aria-label", `Pages of ${title}`);
