@@ -64,7 +64,7 @@ class Distances(Interactive):
     """
 
     kind = "distances"
-    shared = ("points.js",)
+    shared = ("handles.js",)
 
     def __init__(
         self,

@@ -67,7 +67,7 @@ class KernelDensity(Interactive):
     """
 
     kind = "kernel_density"
-    shared = ("points.js",)
+    shared = ("handles.js",)
 
     def __init__(
         self,

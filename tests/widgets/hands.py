@@ -56,13 +56,19 @@ def drag(browser, drawing, start, end):
     mouse(browser, "mouseReleased", *end)
 
 
-def tap(browser, drawing, x, y):
-    """Touch a point of a drawing with a finger, and let go."""
-    x, y = place(browser, drawing, x, y)
+def swipe(browser, drawing, *places):
+    """Touch a drawing with a finger, slide it over the other places, and let go."""
     browser.send("Emulation.setTouchEmulationEnabled", enabled=True)
-    browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    for kind, at in zip(["touchStart", *["touchMove"] * len(places)], places, strict=False):
+        x, y = place(browser, drawing, *at)
+        browser.send("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
     browser.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
     browser.send("Emulation.setTouchEmulationEnabled", enabled=False)
+
+
+def tap(browser, drawing, x, y):
+    """Touch a point of a drawing with a finger, and let go."""
+    swipe(browser, drawing, (x, y))
 
 
 def set_control(browser, name, position):
