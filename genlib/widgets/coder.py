@@ -119,8 +119,9 @@ class ArithmeticCoder(Interactive):
             instructions(self.hint, _HOW_TO.format(letters=_listed(self.p)))
             + f'<svg viewBox="0 0 560 300" role="img" aria-label="{escaped(self.alt)}"></svg>'
             '<p class="genlib-bits">Bits: <output></output></p>'
-            f'<div class="genlib-controls"><label>message <input type="text" value="{escaped(self.message)}" '
-            f'maxlength="{_LONGEST}" autocomplete="off" autocapitalize="none" spellcheck="false">'
+            '<div class="genlib-controls"><label>message '
+            f'<input type="text" value="{escaped(self.message)}" maxlength="{_LONGEST}" '
+            'autocomplete="off" autocapitalize="none" spellcheck="false">'
             "</label></div>"
             + bar({"model": names}, {"model": names[0]}, "")
             + f'<table class="genlib-table"><thead><tr>{heads}</tr></thead>'
