@@ -145,7 +145,7 @@ INTERACTIVE = '<div class="genlib-figure genlib-x">'
 
 def test_what_a_lesson_shows_can_be_shown_elsewhere_and_nothing_else(tmp_path):
     shown = importlib.import_module("borrow").shown
-    picture = {"data": {"image/svg+xml": ["<svg>", "</svg>"]}}
+    picture = {"data": {"image/svg+xml": ['<svg width="72pt" ', 'height="36pt"></svg>']}}
     alt = {"mystnb": {"image": {"alt": "A <line>."}}}
     cells = [
         {"id": "a", "metadata": alt, "outputs": [picture]},
@@ -159,17 +159,17 @@ def test_what_a_lesson_shows_can_be_shown_elsewhere_and_nothing_else(tmp_path):
     folder = tmp_path / "lessons" / "03_x"
     folder.mkdir(parents=True)
     (folder / "lesson.ipynb").write_text(json.dumps({"cells": cells}))
-    drawn = shown(tmp_path, "03_x", "a")
+    drawn = shown(tmp_path, tmp_path, "03_x", "a")
     assert (
         "data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=" in drawn and 'alt="A &lt;line&gt;."' in drawn
     )
     assert '<a href="lessons/03_x/lesson.html">Lesson 3</a>' in drawn
-    assert INTERACTIVE in shown(tmp_path, "03_x", "b")
+    assert INTERACTIVE in shown(tmp_path, tmp_path, "03_x", "b")
     for cell in "cd":
         with pytest.raises(
             ExtensionError, match=f"expected a picture or figure of the cell '{cell}'"
         ):
-            shown(tmp_path, "03_x", cell)
+            shown(tmp_path, tmp_path, "03_x", cell)
 
 
 def test_the_edition_and_how_to_cite_it():
