@@ -14,8 +14,8 @@ from torch import Tensor
 
 from genlib import plots
 from genlib.core.validation import check_tensor
-from genlib.widgets.page import Interactive, escaped
 from genlib.widgets.controls import Controls, bar, checked_controls, is_scale
+from genlib.widgets.page import Interactive, escaped
 
 Frame = Callable[..., tuple[Mapping[str, Tensor], str]]
 
