@@ -1,7 +1,8 @@
 """Sphinx extension: ``<!-- output FOLDER CELL -->`` shows what a cell of a lesson has put out.
 
 ``FOLDER`` is the lesson's, and ``CELL`` the id of a cell that has drawn a picture or an interactive
-figure. The page thereby shows what the lesson shows, and nothing that no code has drawn.
+figure. The page, at the root of the book, thereby shows what the lesson shows, and nothing that no
+code has drawn.
 """
 
 import base64
@@ -10,16 +11,18 @@ import json
 import re
 from pathlib import Path
 
-from figures import INTERACTIVE
+from figures import INTERACTIVE, size
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 PLACEHOLDER = re.compile(r"<!-- output (\w+) ([\w-]+) -->")
-PICTURES = ("image/svg+xml", "image/jpeg", "image/png")
+PICTURES = {"image/svg+xml": "svg", "image/jpeg": "jpg", "image/png": "png"}
+IMAGES = "_images"  # Sphinx's folder of pictures
 
 
-def shown(root: Path, folder: str, cell_id: str) -> str:
-    """The picture or figure that a cell has put out, as HTML, with a link to its lesson.
+def shown(root: Path, book: Path, folder: str, cell_id: str) -> str:
+    """The picture or figure that a cell has put out, as HTML, with a link to its lesson. A picture
+    becomes a file of the ``book``.
 
     Raises
     ------
@@ -33,27 +36,27 @@ def shown(root: Path, folder: str, cell_id: str) -> str:
         data = {kind: "".join(value) for kind, value in output.get("data", {}).items()}
         if INTERACTIVE in data.get("text/html", ""):
             return f"{data['text/html']}\n<p>{link}</p>"
-        for kind in PICTURES:
-            if kind in data:
-                alt = html.escape(cell["metadata"]["mystnb"]["image"]["alt"])
-                return (
-                    f'<figure class="borrowed"><img src="{address(kind, data[kind])}" alt="{alt}" '
-                    f'loading="lazy" /><figcaption>{link}. {alt}</figcaption></figure>'
-                )
+        for kind in filter(data.get, PICTURES):
+            path = book / IMAGES / f"{folder}-{cell_id}.{PICTURES[kind]}"
+            path.parent.mkdir(exist_ok=True)
+            text = kind == "image/svg+xml"
+            path.write_bytes(data[kind].encode() if text else base64.b64decode(data[kind]))
+            width, height = size(path)
+            alt = html.escape(cell["metadata"]["mystnb"]["image"]["alt"])
+            return (
+                f'<figure class="borrowed"><img src="{IMAGES}/{path.name}" alt="{alt}" '
+                f'width="{width}" height="{height}" loading="lazy" />'
+                f"<figcaption>{link}. {alt}</figcaption></figure>"
+            )
     raise ExtensionError(f"lessons/{folder}: expected a picture or figure of the cell {cell_id!r}.")
 
 
-def address(kind: str, data: str) -> str:
-    """A picture as an address that holds it."""
-    if kind == "image/svg+xml":
-        data = base64.b64encode(data.encode()).decode()
-    return f"data:{kind};base64,{''.join(data.split())}"
-
-
 def expand(app: Sphinx, page: str, source: list[str]) -> None:
-    source[0] = PLACEHOLDER.sub(
-        lambda found: f"```{{raw}} html\n{shown(Path(app.srcdir), *found.groups())}\n```", source[0]
-    )
+    def raw(found: re.Match[str]) -> str:
+        drawn = shown(Path(app.srcdir), Path(app.outdir), *found.groups())
+        return f"```{{raw}} html\n{drawn}\n```"
+
+    source[0] = PLACEHOLDER.sub(raw, source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

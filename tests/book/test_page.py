@@ -145,31 +145,31 @@ INTERACTIVE = '<div class="genlib-figure genlib-x">'
 
 def test_what_a_lesson_shows_can_be_shown_elsewhere_and_nothing_else(tmp_path):
     shown = importlib.import_module("borrow").shown
-    picture = {"data": {"image/svg+xml": ["<svg>", "</svg>"]}}
+    picture = {"data": {"image/svg+xml": ['<svg width="72pt" ', 'height="36pt"></svg>']}}
     alt = {"mystnb": {"image": {"alt": "A <line>."}}}
     cells = [
         {"id": "a", "metadata": alt, "outputs": [picture]},
         {
             "id": "b",
             "metadata": {},
-            "outputs": [{"data": {"text/html": '<div class="genlib-figure genlib-x">'}}],
+            "outputs": [{"data": {"text/html": INTERACTIVE}}],
         },
         {"id": "c", "metadata": {}, "outputs": [{"text": "7"}]},
     ]
     folder = tmp_path / "lessons" / "03_x"
     folder.mkdir(parents=True)
     (folder / "lesson.ipynb").write_text(json.dumps({"cells": cells}))
-    drawn = shown(tmp_path, "03_x", "a")
-    assert (
-        "data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=" in drawn and 'alt="A &lt;line&gt;."' in drawn
-    )
+    drawn = shown(tmp_path, tmp_path, "03_x", "a")
+    assert 'src="_images/03_x-a.svg"' in drawn and 'width="96" height="48"' in drawn
+    assert 'alt="A &lt;line&gt;."' in drawn
+    assert (tmp_path / "_images" / "03_x-a.svg").read_text().startswith("<svg width")
     assert '<a href="lessons/03_x/lesson.html">Lesson 3</a>' in drawn
-    assert INTERACTIVE in shown(tmp_path, "03_x", "b")
+    assert INTERACTIVE in shown(tmp_path, tmp_path, "03_x", "b")
     for cell in "cd":
         with pytest.raises(
             ExtensionError, match=f"expected a picture or figure of the cell '{cell}'"
         ):
-            shown(tmp_path, "03_x", cell)
+            shown(tmp_path, tmp_path, "03_x", cell)
 
 
 def test_the_edition_and_how_to_cite_it():
