@@ -111,18 +111,21 @@ class ArithmeticCoder(Interactive):
     def _body(self) -> str:
         names = list(self.models)
         rows = ("under p, the source", "under q, sent", "q costs more by")
+        columns = ("cost in bits", "this message", "expected")
+        heads = "".join(f'<th scope="col">{column}</th>' for column in columns)
         cells = "<td></td>" * 2
         table = "".join(f'<tr><th scope="row">{row}</th>{cells}</tr>' for row in rows)
         return (
             instructions(self.hint, _HOW_TO.format(letters=_listed(self.p)))
             + f'<svg viewBox="0 0 560 300" role="img" aria-label="{escaped(self.alt)}"></svg>'
             '<p class="genlib-bits">Bits: <output></output></p>'
-            f'<label>message <input type="text" value="{escaped(self.message)}" '
-            f'maxlength="{_LONGEST}" autocomplete="off" autocapitalize="none" spellcheck="false">'
-            "</label>"
+            '<div class="genlib-controls"><label>message '
+            f'<input type="text" value="{escaped(self.message)}" maxlength="{_LONGEST}" '
+            'autocomplete="off" autocapitalize="none" spellcheck="false">'
+            "</label></div>"
             + bar({"model": names}, {"model": names[0]}, "")
-            + '<table class="genlib-table"><thead><tr><th scope="col">cost in bits</th><th scope="col">this message</th>'
-            f'<th scope="col">expected</th></tr></thead><tbody>{table}</tbody></table>'
+            + f'<table class="genlib-table"><thead><tr>{heads}</tr></thead>'
+            f"<tbody>{table}</tbody></table>"
         )
 
 

@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup
 from torch import nn
 
 import genlib as gl
+from genlib.widgets.network import LARGEST_WEIGHTS
 
 PIXELS = """(() => {
   const canvas = document.querySelector("canvas");
@@ -88,6 +89,15 @@ def test_numbers_outside_are_drawn_at_the_ends(shown):
         net[0].bias.copy_(torch.tensor([-2.0, -1.0, 0.0, 3.0]))
     browser = shown(decoder(net, 1, values=(-1, 1)))
     assert close(seen(browser), torch.tensor([[[0, 0], [0.5, 1]]]))
+
+
+def test_the_largest_network_fits_into_a_page(shown):
+    net = nn.Sequential(nn.Linear(2, 92), nn.ReLU(), nn.Linear(92, 784), nn.Sigmoid())
+    weights = 4 * sum(p.numel() for p in net.parameters())
+    assert 290_000 < weights <= LARGEST_WEIGHTS
+    figure = decoder(net.append(nn.Unflatten(1, (1, 28, 28))), 2)
+    assert len(figure._repr_html_()) < 1.34 * weights + 20_000  # base64, and the scripts
+    assert close(seen(shown(figure)), net(torch.zeros(1, 2))[0])
 
 
 def test_the_caption_is_the_first_label_and_each_number_is_one_tab_stop():

@@ -17,6 +17,8 @@ LAYERS = {
     "convolution": ((3, 9, 8), [nn.Conv2d(3, 4, 3)]),
     "strided convolution": ((2, 9, 8), [nn.Conv2d(2, 3, (3, 2), stride=(2, 3), padding=(1, 0))]),
     "convolution of one pixel": ((2, 4, 5), [nn.Conv2d(2, 3, 1, bias=False)]),
+    "wide padding": ((2, 3, 4), [nn.Conv2d(2, 3, 2, stride=2, padding=4)]),
+    "transposed with gaps": ((2, 3, 4), [nn.ConvTranspose2d(2, 3, 2, stride=4)]),
     "transposed": ((3, 4, 5), [nn.ConvTranspose2d(3, 2, 3)]),
     "strided transposed": (
         (3, 4, 5),
