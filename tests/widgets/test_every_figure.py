@@ -41,7 +41,7 @@ def test_one_tab_stop_beside_the_browser_s_own_controls(figure):
 def test_it_is_light_and_asks_no_server_and_is_the_same_each_time(figure):
     text = figure._repr_html_()
     data = BeautifulSoup(text, "html.parser").find("script", type="application/json").string
-    assert json.loads(data) and len(data) < 150_000
+    assert json.loads(data) and len(data) < 100_000
     assert not re.search(r"https?://|src=|@import|url\(", text)
     assert figure._repr_html_() == text
 
