@@ -321,18 +321,33 @@ class AnswerSheet:
         return "\n".join("  ".join(row).rstrip() for row in cells)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("model", *_QUERIES.values()))
-        body = "".join(map(self._row_html, self.rows, self.reasons))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        """A row for all models that answer alike, for the same reasons."""
+        alike: dict[str, list[str]] = {}
+        for row, reasons in zip(self.rows, self.reasons, strict=True):
+            alike.setdefault(self._cells(row, reasons), []).append(row[0])
+        head = "".join(
+            f'<th style="text-align:left">{name}</th>' for name in ("model", *_QUERIES.values())
+        )
+        body = "".join(f"<tr>{self._names(names)}{cells}</tr>" for cells, names in alike.items())
+        return (
+            '<div class="genlib-answers" style="overflow-x:auto"><table>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
 
     @staticmethod
-    def _row_html(row: Sequence[str], reasons: Mapping[str, str]) -> str:
-        cells = [f"<td><code>{html.escape(row[0])}</code></td>"]
+    def _names(names: Sequence[str]) -> str:
+        listed = ", ".join(f"<code>{html.escape(name)}</code>" for name in names)
+        return f'<td style="text-align:left;vertical-align:top">{listed}</td>'
+
+    @staticmethod
+    def _cells(row: Sequence[str], reasons: Mapping[str, str]) -> str:
+        cells = []
         for query, answer in zip(_QUERIES, row[1:], strict=True):
             reason = html.escape(reasons.get(query, ""))
             because = f"<br><small>{reason}</small>" if reason else ""
-            cells.append(f'<td style="text-align:left">{html.escape(answer)}{because}</td>')
-        return f"<tr>{''.join(cells)}</tr>"
+            answer = html.escape(answer)
+            cells.append(f'<td style="text-align:left;vertical-align:top">{answer}{because}</td>')
+        return "".join(cells)
 
 
 _QUERIES = {"log_prob": "density", "sample": "sample", "encode": "encode"}

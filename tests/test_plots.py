@@ -268,6 +268,14 @@ def test_answers_agree_with_what_the_models_do(known):
         assert (row[1] == "exact") == (make is not gl.KNearest)
 
 
+def test_models_that_answer_alike_share_a_row_of_the_table(known):
+    a, c = (declared(name, gl.Density.EXACT, "log_prob", encode="no.") for name in "AC")
+    b = declared("B", gl.Density.EXACT, "log_prob", encode="another reason.")
+    table = gl.plots.answers([a, b, c])._repr_html_()
+    assert table.count("<tr>") == 3  # the head, and two
+    assert "<code>A</code>, <code>C</code></td>" in table
+
+
 def test_answers_give_the_reason_of_a_refusal_and_escape_it(known):
     model = declared("Shy", gl.Density.NONE, "encode", sample="a < b & it is shy.")
     sheet = gl.plots.answers([model])

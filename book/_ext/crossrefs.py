@@ -1,4 +1,4 @@
-"""Sphinx extension: "lesson 4" and "section 4.7" in running text become links.
+"""Sphinx extension: "lesson 4", "section 4.7" and "document H" in running text become links.
 
 A lesson that is not written yet is marked as planned. A section that a lesson does not have is an
 error of the build. (Sections of other works are written with a §, and stay as they are.)
@@ -26,6 +26,8 @@ MENTION = re.compile(
     re.IGNORECASE,
 )
 ONE = re.compile(r"(?:(?:lesson|section)\s+)?(\d+(?:\.\d+)?)", re.IGNORECASE)  # its noun, if alone
+DOCUMENT = re.compile(r"\bdocuments?\s+[CDHUX]\b", re.IGNORECASE)
+DOCUMENTS = "book/documents"  # the page that names them
 LAST_LESSON = 33
 UNLINKED = nodes.reference | nodes.literal | nodes.literal_block | nodes.title | nodes.math
 log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class CrossReferences(SphinxPostTransform):
     def run(self, **_: object) -> None:
         places = known_places(self.env)
         for text in list(self.document.findall(nodes.Text)):
-            if MENTION.search(text) and not is_elsewhere(text):
+            if (MENTION.search(text) or DOCUMENT.search(text)) and not is_elsewhere(text):
                 parts = linked(text, places, self.env.docname, self.app.builder)
                 text.parent.replace(text, list(parts))
 
@@ -70,23 +72,32 @@ def linked(
     text: str, places: dict[str, tuple[str, str]], page: str, builder: Builder
 ) -> Iterator[Node]:
     """``text`` in parts, mentions among them as links or marked as planned."""
+
+    def link(words: str, target: str, anchor: str = "") -> Node:
+        address = builder.get_relative_uri(page, target) + anchor
+        return nodes.reference("", words, internal=True, refuri=address)
+
     end = 0
-    for mention in MENTION.finditer(text):
-        for one in ONE.finditer(text, mention.start(), mention.end()):
-            yield nodes.Text(text[end : one.start()])
-            end = one.end()
-            number = one[1]
-            if number in places:
-                target, anchor = places[number]
-                address = builder.get_relative_uri(page, target) + anchor
-                yield nodes.reference("", one[0], internal=True, refuri=address)
-                continue
-            yield nodes.Text(one[0])
+    for found in sorted((*ones(text), *DOCUMENT.finditer(text)), key=re.Match.start):
+        yield nodes.Text(text[end : found.start()])
+        end = found.end()
+        if found.re is DOCUMENT:
+            yield link(found[0], DOCUMENTS)
+        elif (number := found[1]) in places:
+            yield link(found[0], *places[number])
+        else:
+            yield nodes.Text(found[0])
             if "." in number or not 1 <= int(number) <= LAST_LESSON:
-                log.warning(f"{page}: expected a lesson or a section of one, got {mention[0]!r}.")
+                log.warning(f"{page}: expected a lesson or a section of one, got {found[0]!r}.")
             else:
                 yield nodes.superscript("", "planned", classes=["planned"])
     yield nodes.Text(text[end:])
+
+
+def ones(text: str) -> Iterator[re.Match[str]]:
+    """Each lesson or section that is mentioned, also within lists."""
+    for mention in MENTION.finditer(text):
+        yield from ONE.finditer(text, mention.start(), mention.end())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

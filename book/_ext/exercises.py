@@ -4,6 +4,7 @@ With ``SOLUTIONS=0`` in the environment solutions are left out as well.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,22 +19,40 @@ from tools.coursework.form import HIDDEN, grade_id
 
 NAME = "exercises"
 PROMPTS = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+WORTH = re.compile(r"^(## Exercise .+?) · (\d+ points?\b.+)$", re.MULTILINE)
+HOW = "Write your answer between the marks in each cell."
+HOW_ON_A_PAGE = (
+    "To answer, take the notebook (the download button above): it has a cell for each answer."
+)
 MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
 def shown(path: Path, solutions: bool) -> NotebookNode:
-    """The notebook that stands in the book."""
+    """The notebook that stands in the book: a solution last in its exercise, after the checks, and
+    what an exercise is worth below its heading.
+    """
     assignment = Assignment(path)
-    if not solutions:
-        return assignment.released()
-    notebook = nbformat.from_dict(assignment.source)
-    notebook.cells = [cell for cell in notebook.cells if not grade_id(cell).endswith(HIDDEN)]
+    if solutions:
+        notebook = nbformat.from_dict(assignment.source)
+        notebook.cells = [cell for cell in notebook.cells if not grade_id(cell).endswith(HIDDEN)]
+        put_solutions_last(notebook.cells)
+    else:
+        notebook = assignment.released()
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = WORTH.sub(r"\1\n\n*\2*", cell.source).replace(HOW, HOW_ON_A_PAGE)
+    return notebook
+
+
+def put_solutions_last(cells: list[NotebookNode]) -> None:
+    """Fold each solution, without its marks, and move it behind the code cell that checks it."""
+    for i, cell in enumerate(list(cells)):
         lines = cell.source.splitlines()
         cell.source = "\n".join(line for line in lines if line.strip() not in MARKS)
         if len(lines) > len(cell.source.splitlines()):
             cell.metadata["mystnb"] = PROMPTS
-    return notebook
+            if i + 1 < len(cells) and cells[i + 1].cell_type == "code":
+                cells[i], cells[i + 1] = cells[i + 1], cells[i]
 
 
 def replace_source(app: Sphinx, name: str, source: list[str]) -> None:

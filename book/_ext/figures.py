@@ -19,8 +19,11 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 LABEL = re.compile(r'aria-label="([^"]*)"')
-INTERACTIVE = "genlib-"  # how the class of an interactive figure begins
-PICTURE = re.compile(r'<img alt="([^"]*)" src="([^"]*_images/([^"/]+))" />')
+INTERACTIVE = 'class="genlib-figure'  # of the element that holds an interactive figure
+PICTURE = re.compile(  # Sphinx makes a link of one that says how wide to show it
+    r'(<a class="[^"]*image-reference" href="[^"]*">)?'
+    r'<img alt="([^"]*)" src="([^"]*_images/([^"/]+))"(?: style="[^"]*")? />(?(1)\s*</a>)'
+)
 SIDE = rb'\b(width|height)="([\d.]+)pt"'
 SIDES = re.compile(rb"<svg[^>]*?" + SIDE + rb"[^>]*?" + SIDE)  # in either order
 PIXELS_AN_INCH = 96  # of CSS
@@ -43,7 +46,7 @@ class Figures(SphinxPostTransform):
 def is_drawn(node: Node) -> bool:
     """Whether ``node`` is a picture, or an interactive figure, that a cell has put out."""
     if isinstance(node, nodes.raw):
-        return node.get("format") == "html" and f'class="{INTERACTIVE}' in node.astext()
+        return node.get("format") == "html" and INTERACTIVE in node.astext()
     return isinstance(node, nodes.image) and "cell_output" in classes_around(node)
 
 
@@ -79,7 +82,7 @@ def give_sizes(app: Sphinx, page: str, template: str, context: dict, doctree: No
     paths = {name: Path(app.srcdir, path) for path, name in app.builder.images.items()}
 
     def sized(found: re.Match[str]) -> str:
-        alt, address, name = found.groups()
+        _, alt, address, name = found.groups()
         width, height = size(paths[unquote(name)])
         picture = (
             f'<img alt="{alt}" src="{address}" width="{width}" height="{height}" loading="lazy" />'

@@ -1,4 +1,4 @@
-"""Sphinx extension: what sets up, draws or checks is folded away, under a line that says what it is.
+"""Sphinx extension: what sets up, draws or checks is folded away, under a line that says what.
 
 The first line of such a cell is a comment: ``# Set-up: …``, ``# Figure: …`` or ``# Check: …``. On
 the page it is all one sees of the cell, beside what the cell puts out; a click shows the rest.

@@ -52,6 +52,17 @@ def describe(
     context["metatags"] = known + "".join(map(tag, tags, tags.values()))
 
 
+def defer_scripts(
+    app: Sphinx, page: str, template: str, context: dict, doctree: nodes.Node | None
+) -> None:
+    """Let no script keep a page from being shown, but for the small one on which inline scripts
+    rely.
+    """
+    for script in context.get("script_files", ()):
+        if script.filename and not script.filename.endswith("documentation_options.js"):
+            script.attributes.setdefault("defer", "defer")
+
+
 def tag(name: str, content: str) -> str:
     """An element of the head."""
     kind = "property" if name.startswith("og:") else "name"
@@ -83,5 +94,6 @@ def write_maps(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", find_address, priority=900)  # after launch has looked at it
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", defer_scripts, priority=900)  # all have been added
     app.connect("build-finished", write_maps)
     return {"parallel_read_safe": True}

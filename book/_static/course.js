@@ -1,4 +1,4 @@
-/* Pictures open above the page; and what the page must do for paper. */
+/* Pictures open above the page; names for what the theme leaves nameless; and what the page must do for paper. */
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.enlarge");
@@ -16,6 +16,28 @@ document.addEventListener("click", (event) => {
   document.body.append(dialog);
   dialog.showModal();
 });
+
+/* The theme's side bar is no landmark, its arrows have no name, and its search button has one that differs from its text. */
+document.getElementById("pst-primary-sidebar")?.setAttribute("role", "complementary");
+document.getElementById("pst-primary-sidebar")?.setAttribute("aria-label", "Side bar");
+document.querySelectorAll(".search-button-field").forEach((button) => button.removeAttribute("aria-label"));
+document.querySelectorAll("details.hide > summary").forEach((line) => line.removeAttribute("aria-label"));
+document.querySelectorAll(".bd-links summary").forEach((arrow) => {
+  const title = arrow.closest("li").querySelector("a").textContent.trim();
+  arrow.setAttribute("aria-label", `Pages of ${title}`);
+});
+document.querySelectorAll("a.headerlink").forEach((link) => (link.tabIndex = -1)); /* the contents lead to all of them */
+
+/* What scrolls can be scrolled by keys. */
+(() => {
+  const reachable = () =>
+    document.querySelectorAll(".bd-article :is(.math, .enlarge, .pst-scrollable-table-container)").forEach((part) => {
+      if (part.scrollWidth > part.clientWidth + 1) part.tabIndex = 0;
+      else if (part.tagName !== "A") part.removeAttribute("tabindex");
+    });
+  addEventListener("resize", reachable);
+  addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reachable));
+})();
 
 (() => {
   const PAPER = 640; // width of the text on an A4 page, in CSS pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -49,11 +50,27 @@ def checked_controls(
     return known, chosen
 
 
+def positions(controls: Controls) -> list[dict[str, Any]]:
+    """Every position of the controls, in the order in which the scripts count them."""
+    return [
+        dict(zip(controls, values, strict=True)) for values in itertools.product(*controls.values())
+    ]
+
+
 def bar(controls: Controls, start: Mapping[str, Any], caption: str) -> str:
     """All controls and what is said of the position, as HTML."""
     parts = "".join(_control(name, list(values), start[name]) for name, values in controls.items())
     status = f'<span role="status">{escaped(caption)}</span>'
     return f'<div class="genlib-controls">{parts}{status}</div>'
+
+
+def buttons(actions: Mapping[str, str]) -> str:
+    """A row of buttons, by the name of their action in the script, as HTML."""
+    each = "".join(
+        f'<button type="button" data-action="{escaped(name)}">{escaped(words)}</button>'
+        for name, words in actions.items()
+    )
+    return f'<div class="genlib-controls">{each}</div>'
 
 
 def _control(name: str, values: list[Any], start: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,8 +13,8 @@ from torch import Tensor
 
 from genlib import plots
 from genlib.core.validation import check_tensor
+from genlib.widgets.controls import Controls, bar, checked_controls, is_scale, positions
 from genlib.widgets.page import Interactive, escaped
-from genlib.widgets.controls import Controls, bar, checked_controls, is_scale
 
 Frame = Callable[..., tuple[Mapping[str, Tensor], str]]
 
@@ -84,10 +83,7 @@ class Explorer(Interactive):
         super().__init__(alt)
         self.frame, self.x, self.xlabel, self.ylabel = frame, x.detach().cpu(), xlabel, ylabel
         self.controls, self.start = checked_controls(controls, start)
-        self.frames = [
-            self._computed(dict(zip(self.controls, values, strict=True)))
-            for values in itertools.product(*self.controls.values())
-        ]
+        self.frames = [self._computed(settings) for settings in positions(self.controls)]
         if len({tuple(curves) for curves, _ in self.frames}) > 1:
             raise ValueError("frame: expected the same names of curves, in one order, everywhere.")
         if ylim is None:
@@ -137,7 +133,7 @@ class Explorer(Interactive):
         ]
 
     def _body(self) -> str:
-        curves, caption = self.frames[self._index(self.start)]
+        curves, caption = self.frames[positions(self.controls).index(self.start)]
         lines = "".join(
             _stroke(i, self._path(y), f'data-curve="{escaped(name)}"')
             for i, (name, y) in enumerate(curves.items())
@@ -172,12 +168,6 @@ class Explorer(Interactive):
                     f"frame: expected numbers, got NaN in {name!r} at x = {where:g}, {settings}."
                 )
         return curves, str(found[1])
-
-    def _index(self, settings: Mapping[str, Any]) -> int:
-        index = 0
-        for name, values in self.controls.items():
-            index = index * len(values) + values.index(settings[name])
-        return index
 
     def _xlim(self) -> tuple[float, float]:
         return self.x.min().item(), self.x.max().item()

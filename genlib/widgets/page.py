@@ -2,7 +2,8 @@
 
 A figure carries its data as JSON, and a few lines of plain JavaScript that draw it: a file of
 ``js/``, one function of the figure's element, its data and some helpers (``js/kit.js``). It is
-whole before any script runs: what stands in the page then is the figure at its start.
+whole before any script runs, as far as Python can draw it: what stands in the page then is the
+figure at its start.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Interactive(ABC):
     """A figure that a reader can touch, in a notebook and on a page with no kernel behind it.
 
     A subclass names its script, ``js/<kind>.js``, and gives the data for it and the figure at its
-    start as HTML.
+    start as HTML. Scripts that several kinds share, which add to the kit, it names in ``shared``.
 
     Attributes
     ----------
@@ -46,12 +47,11 @@ class Interactive(ABC):
     """
 
     kind: ClassVar[str]
+    shared: ClassVar[tuple[str, ...]] = ()
     alt: str
 
     def __init__(self, alt: str) -> None:
-        if not isinstance(alt, str):
-            raise TypeError(f"alt: expected words, got {alt!r}.")
-        self.alt = alt
+        self.alt = check_words(alt, "alt")
 
     @abstractmethod
     def _data(self) -> Any:
@@ -75,7 +75,7 @@ class Interactive(ABC):
             style=_file("kit.css"),
             body=self._body(),
             data=data.replace("</", "<\\/"),
-            kit=_file("kit.js"),
+            kit="".join(map(_file, ("kit.js", *self.shared))),
             script=_file(f"{self.kind}.js").rstrip().removesuffix(";"),
         )
 
@@ -88,3 +88,16 @@ def _file(name: str) -> str:
 def escaped(text: object) -> str:
     """``text`` for HTML, within an attribute or without."""
     return html.escape(str(text), quote=True)
+
+
+def check_words(value: object, name: str) -> str:
+    """``value``, if it is a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected words, got {value!r}.")
+    return value
+
+
+def instructions(hint: str, how_to: str) -> str:
+    """What to look for in a figure and how to work it, as HTML."""
+    look = f'<p class="genlib-hint">{escaped(hint)}</p>' if hint else ""
+    return f'{look}<p class="genlib-how">{escaped(how_to)}</p>'

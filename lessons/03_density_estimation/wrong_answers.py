@@ -40,14 +40,14 @@ WRONG = {
         "the weights are forgotten": ("density @ w", "density.sum(1)"),
     },
     "sampling": {
-        "a training row is a draw": (f" + {_NOISE}", ""),
-        "h is a variance": ("+ h *", "+ h**0.5 *"),
+        "a training row is a draw": (" + noise", ""),
+        "h is a variance": ("= h *", "= h**0.5 *"),
         "one noise for all coordinates": ("train.shape[1]", "1"),
         "the generator is ignored": ("train.shape[1], generator=generator", "train.shape[1]"),
         "uniform noise of the same spread": (_NOISE, f"h * 12**0.5 * {_UNIFORM}"),
         "rows take turns": (_CHOSEN, "torch.arange(n) % len(train)"),
         "noise with heavier tails": [
-            ("return", f"u = {_UNIFORM}\n    return"),
+            ("noise = ", f"u = {_UNIFORM}\n    noise = "),
             (_NOISE, "h / math.sqrt(2) * -u.sign() * torch.log1p(-2 * u.abs())"),
         ],
         "the function has a seed of its own": [
@@ -115,7 +115,8 @@ def expected_estimate(x, h, w, m, s):
     "sampling": {
         "multinomial and normal": [
             (_CHOSEN, "torch.ones(len(train)).multinomial(n, True, generator=generator)"),
-            (f"train[chosen] + {_NOISE}", "torch.normal(train[chosen], h, generator=generator)"),
+            (f"    noise = {_NOISE}\n", ""),
+            ("train[chosen] + noise", "torch.normal(train[chosen], h, generator=generator)"),
         ],
     },
 }

@@ -21,6 +21,11 @@ SETTLED = """
         Promise.allSettled(document.getAnimations().map(moving => moving.finished))
     ).then(() => true)
 """
+# All mathematics, not only what is near the window.
+TYPESET = """
+    !window.MathJax || MathJax.startup.promise
+        .then(() => MathJax.startup.document.lazyTypesetAll()).then(() => true)
+"""
 A4_WIDTH = 718  # CSS pixels, without margins of 1 cm
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -90,7 +95,7 @@ class Browser:
         self.send("Page.navigate", url=url)
         while "Page.loadEventFired" not in self._events:
             self._receive()
-        self.ask("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        self.ask(TYPESET)
 
     def resize(self, width: int, height: int = 900) -> None:
         """Give the window another size; a narrow one is a phone's."""

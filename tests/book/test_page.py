@@ -1,11 +1,14 @@
 """What the extensions make of a page: its head, its figures, what its text mentions by number."""
 
 import importlib
+import json
+import re
 from types import SimpleNamespace
 
 import pytest
 from docutils import nodes
 from PIL import Image
+from sphinx.errors import ExtensionError
 
 from tools import ROOT
 
@@ -27,7 +30,8 @@ MENTIONS = {
     "(lessons 4 and 8)": ["(lessons ", "[4]", " and ", "8", "<planned>", ")"],
     "lessons 4, 4 to 9": ["lessons ", "[4]", ", ", "[4]", " to ", "9", "<planned>", ""],
     "lesson 4, 2 cups": ["", "[lesson 4]", ", 2 cups"],
-    "document H, §4.7": ["document H, §4.7"],
+    "see document H, §4.7": ["see ", "[document H]", ", §4.7"],
+    "documents A": ["documents A"],
     "their section 43, their section 6.1.1": ["their section 43, their section 6.1.1"],
 }
 
@@ -38,8 +42,7 @@ def test_mentions_become_links_and_planned_lessons_are_marked(crossrefs, text):
     found = []
     for node in crossrefs.linked(text, PLACES, "book/x", builder):
         if isinstance(node, nodes.reference):
-            number = node.astext().split()[-1]
-            page, anchor = PLACES[number]
+            page, anchor = PLACES.get(node.astext().split()[-1], ("book/documents", ""))
             assert node["refuri"] == f"{page}.html{anchor}"
             found.append(f"[{node.astext()}]")
         else:
@@ -53,6 +56,130 @@ def test_a_place_that_does_not_exist_is_an_error_of_the_build(crossrefs, text, c
     builder = SimpleNamespace(get_relative_uri=lambda *_: "")
     list(crossrefs.linked(text, PLACES, "book/x", builder))
     assert "book/x: expected a lesson or a section of one" in caplog.text
+
+
+NOTEBOOK = """# {title}
+
+| time | {column} | sources |
+|---|---|---|
+| an hour | {needs} | a book |
+"""
+
+
+def lesson(root, number, needs="", title=None, column="needs"):
+    folder = root / "lessons" / f"{number:02}_x"
+    folder.mkdir(parents=True)
+    title = f"{number} · Name" if title is None else title
+    source = NOTEBOOK.format(title=title, column=column, needs=needs or "nothing")
+    (folder / "lesson.ipynb").write_text(json.dumps({"cells": [{"source": source}]}))
+
+
+def test_the_map_puts_each_lesson_below_what_it_needs(tmp_path):
+    lessonmap = importlib.import_module("lessonmap")
+    lesson(tmp_path, 1)
+    lesson(tmp_path, 2, "lesson 1; patience")
+    lesson(tmp_path, 3)
+    lesson(tmp_path, 4, "lessons [2](/lessons/02_x/lesson.ipynb) and [3](/x); 17 apples")
+    lessons = lessonmap.read(tmp_path)
+    assert [lesson.needs for lesson in lessons.values()] == [(), (1,), (), (2, 3)]
+    assert lessonmap.rows(lessons) == {1: 0, 2: 1, 3: 0, 4: 2}
+    drawn = lessonmap.drawing(lessons)
+    assert drawn.count("<path") == 3 and drawn.count("<a href=") == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"title": "Name"}, "lessons/02_x: expected a title such as '# 2 · Name', got '# Name'"),
+        ({"title": "3 · Name"}, "expected a title such as '# 2 · Name', got '# 3 · Name'"),
+        ({"column": "wants"}, "lessons/02_x: expected a table with a column 'needs'"),
+        ({"needs": "lesson 3"}, "lessons/02_x/lesson: expected to need earlier lessons .*, got 3"),
+        ({"needs": "lesson 2"}, "expected to need earlier lessons .*, got 2"),
+    ],
+)
+def test_a_lesson_without_number_or_needs_is_an_error_of_the_build(tmp_path, settings, message):
+    lessonmap = importlib.import_module("lessonmap")
+    lesson(tmp_path, 2, **settings)
+    with pytest.raises(ExtensionError, match=message):
+        lessonmap.rows(lessonmap.read(tmp_path))
+
+
+def test_marked_cells_are_folded_under_their_line():
+    folding = importlib.import_module("folding")
+    cells = [
+        {"cell_type": "code", "metadata": {}, "source": source}
+        for source in (
+            "# Check: one is one\nassert 1 == 1",
+            "x = 1",
+            "# Figure: a line\nplt.plot(x)",
+        )
+    ]
+    cells[2]["metadata"] = {"tags": ["a"], "mystnb": {"image": {"alt": "A line."}}}
+    folded = json.loads(folding.fold(json.dumps({"cells": cells}), "lessons/02_x/lesson"))["cells"]
+    assert folded[0]["metadata"]["tags"] == ["hide-input"]
+    assert folded[0]["metadata"]["mystnb"]["code_prompt_show"] == "✓ Checked: one is one"
+    assert folded[0]["source"] == "assert 1 == 1"
+    assert folded[1] == cells[1]
+    assert folded[2]["metadata"]["tags"] == ["a", "hide-input"]
+    assert folded[2]["metadata"]["mystnb"]["image"] == {"alt": "A line."}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("# Check: nothing", "'# Check: nothing' has a mark and no code"),
+        ("# Check: nothing\nx = 1", "checks nothing"),
+        ("# Figure: a line\nplt.plot(x)\nassert x", "the check needs a cell of its own"),
+        ("# Set-up: all\nimport a\na.assert_close(1, 1)", "the check needs a cell of its own"),
+    ],
+)
+def test_a_mark_that_is_not_true_is_an_error_of_the_build(source, message):
+    folding = importlib.import_module("folding")
+    cell = {"cell_type": "code", "metadata": {}, "source": source}
+    with pytest.raises(ExtensionError, match=f"lessons/02_x/lesson: the cell .*{message}"):
+        folding.fold(json.dumps({"cells": [cell]}), "lessons/02_x/lesson")
+
+
+INTERACTIVE = '<div class="genlib-figure genlib-x">'
+
+
+def test_what_a_lesson_shows_can_be_shown_elsewhere_and_nothing_else(tmp_path):
+    shown = importlib.import_module("borrow").shown
+    picture = {"data": {"image/svg+xml": ['<svg width="72pt" ', 'height="36pt"></svg>']}}
+    alt = {"mystnb": {"image": {"alt": "A <line>."}}}
+    cells = [
+        {"id": "a", "metadata": alt, "outputs": [picture]},
+        {
+            "id": "b",
+            "metadata": {},
+            "outputs": [{"data": {"text/html": INTERACTIVE}}],
+        },
+        {"id": "c", "metadata": {}, "outputs": [{"text": "7"}]},
+    ]
+    folder = tmp_path / "lessons" / "03_x"
+    folder.mkdir(parents=True)
+    (folder / "lesson.ipynb").write_text(json.dumps({"cells": cells}))
+    drawn = shown(tmp_path, tmp_path, "03_x", "a")
+    assert 'src="_images/03_x-a.svg"' in drawn and 'width="96" height="48"' in drawn
+    assert 'alt="A &lt;line&gt;."' in drawn
+    assert (tmp_path / "_images" / "03_x-a.svg").read_text().startswith("<svg width")
+    assert '<a href="lessons/03_x/lesson.html">Lesson 3</a>' in drawn
+    assert INTERACTIVE in shown(tmp_path, tmp_path, "03_x", "b")
+    for cell in "cd":
+        with pytest.raises(
+            ExtensionError, match=f"expected a picture or figure of the cell '{cell}'"
+        ):
+            shown(tmp_path, tmp_path, "03_x", cell)
+
+
+def test_the_edition_and_how_to_cite_it():
+    edition = importlib.import_module("edition")
+    assert re.fullmatch(
+        r"Edition \d+\.\d+\.\d+ of \d{1,2} \w+ 20\d\d( \(`\w+`\))?", edition.edition(ROOT)
+    )
+    entry = edition.citation(ROOT, "https://github.com/Some/course")
+    assert entry.count("{") == entry.count("}") and "https://github.com/Some/course" in entry
+    assert "url" not in edition.citation(ROOT, "")
 
 
 def test_pictures_are_as_large_as_they_were_drawn(tmp_path):

@@ -26,6 +26,7 @@ from tools.coursework.form import HIDDEN, grade_id
 
 PAGES = [f"{entry}.html" for entry in entries()]
 LESSON = re.compile(r"lessons/(\d\d)_\w+/lesson\.html")
+LESSONS = [page for page in PAGES if LESSON.search(page)]
 GENERATED = ["genindex.html", "search.html"]
 PAGE_BYTES = 3_000_000
 MYST = re.compile(r"\{[\w:-]+\}`|^ *:::|\(eq-[\w-]+\)|^\([\w-]+\)=$|\]\([^)]*\)\{", re.MULTILINE)
@@ -122,7 +123,7 @@ def test_every_picture_says_in_words_what_it_shows(pages):
 
 
 def test_figures_of_a_lesson_are_numbered_and_have_captions(pages):
-    for page in filter(LESSON.search, PAGES):
+    for page in LESSONS:
         number = int(LESSON.search(page)[1])
         figures = pages[page].select("figure.course-figure")
         assert len(figures) > 3
@@ -135,7 +136,7 @@ def test_figures_of_a_lesson_are_numbered_and_have_captions(pages):
 
 
 def test_titles_of_lessons_carry_their_numbers(pages):
-    for page in filter(LESSON.search, PAGES):
+    for page in LESSONS:
         number = int(LESSON.search(page)[1])
         assert pages[page].h1.get_text().startswith(f"{number} · ")
         exercises = pages[page.replace("lesson.html", "exercises.html")]
@@ -257,6 +258,8 @@ def test_solutions_are_folded_and_can_be_left_out(pages, monkeypatch):
     for assignment in assignments().values():
         page = pages[f"lessons/{assignment.lesson}/exercises.html"]
         assert len(page.select("details.hide")) == len(assignment.solutions())
+        headings = [heading.get_text() for heading in page.select("article h2")]
+        assert headings and not any(" points" in heading for heading in headings)
         answers = assignment.solutions()
         others = [cell.source for cell in assignment.source.cells if grade_id(cell) not in answers]
         given = "\n".join(others)  # an exercise may print a line that its solution keeps
@@ -354,6 +357,13 @@ def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
         "getComputedStyle(document.documentElement).backgroundColor]"
     )
     assert max(colour(ink)) < 80 and min(colour(paper)) == 255
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_code_takes_a_quarter_of_a_lesson_at_most(browser, address, page):
+    """What sets up, draws and checks is folded; what is left to see is worth reading."""
+    browser.open(f"{address}/{page}")
+    assert browser.ask(CODE) <= 0.25
 
 
 def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
@@ -464,6 +474,13 @@ FIGURE_STATE = """
         const part = document.querySelector(".genlib-curves " + selector);
         return part.getAttribute("d") || part.textContent;
     })
+"""
+# The part of a page's height that visible code takes.
+CODE = """
+    [...document.querySelectorAll(".bd-article .cell_input")]
+        .filter(cell => !cell.closest("details:not([open])"))
+        .reduce((sum, cell) => sum + cell.getBoundingClientRect().height, 0)
+        / document.querySelector(".bd-article").getBoundingClientRect().height
 """
 COUNT_MATHEMATICS = """
     [".math", "mjx-container"].map(selector => document.querySelectorAll(selector).length)

@@ -117,7 +117,7 @@ def test_neighbours_in_a_ball_that_holds_k(lesson, d, unit, k):
 def test_colours_of_rectangles_are_dequantised(lesson):
     photo = torch.arange(3 * 10 * 12).view(3, 10, 12) % 256 / 255
     lesson |= {"photo": photo}
-    found = lesson["heap"]([(2, 5, 1, 4), (0, 1, 0, 12)])
+    found = lesson["colours_in"]([(2, 5, 1, 4), (0, 1, 0, 12)])
     levels = [photo[:, 2:5, 1:4].flatten(1), photo[:, :1].flatten(1)]
     expected = (torch.cat(levels, 1).T * 255).round()
     assert (found * 256 - (found * 256).floor()).std() > 0.2  # spread over the cell
@@ -128,11 +128,11 @@ def test_colours_of_rectangles_are_dequantised(lesson):
 @pytest.mark.covers("F10", "F12")
 def test_log_odds_and_classes_follow_bayes_rule(lesson):
     torch.manual_seed(0)
-    heaps = {"one": torch.randn(80, 2) - 1, "other": 1 + 2 * torch.randn(90, 2)}
-    lesson |= {"marked": {name: name for name in heaps}, "heap": heaps.__getitem__}
+    clusters = {"one": torch.randn(80, 2) - 1, "other": 1 + 2 * torch.randn(90, 2)}
+    lesson |= {"marked": {name: name for name in clusters}, "colours_in": clusters.__getitem__}
     x = torch.randn(20, 2)
     densities = []
-    for rows in heaps.values():
+    for rows in clusters.values():
         covariance = torch.cov(rows.T, correction=0)
         densities.append(stats.multivariate_normal(rows.mean(0), covariance).logpdf(x))
     found = lesson["log_odds"](gl.Gaussian, x)

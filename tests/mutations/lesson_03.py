@@ -97,8 +97,8 @@ MUTATIONS = [
         ),
         (
             "dequantisation: u left out",
-            "((found * 255 + torch.rand(found.shape)) / 256)",
-            "((found * 255 + 0 * torch.rand(found.shape)) / 256)",
+            "found = (found * 255 + torch.rand(found.shape)) / 256",
+            "found = (found * 255 + 0 * torch.rand(found.shape)) / 256",
             "test_colours_of_rectangles_are_dequantised",
         ),
         (
@@ -109,8 +109,8 @@ MUTATIONS = [
         ),
         (
             "Bayes rule: the prior of a class left out",
-            "joint[:, c] = model.log_prob(ask) + (labels == c)",
-            "joint[:, c] = model.log_prob(ask) + 0 * (labels == c)",
+            "joint[:, c] = model.log_prob(ask) + prior.log()",
+            "joint[:, c] = model.log_prob(ask) + 0 * prior.log()",
             "test_log_odds_and_classes_follow_bayes_rule",
         ),
         (

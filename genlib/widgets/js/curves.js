@@ -2,7 +2,7 @@
   const paths = {};
   figure.querySelectorAll("path[data-curve]").forEach((p) => (paths[p.dataset.curve] = p));
   kit.controls(figure, (positions) => {
-    const index = Object.values(positions).reduce((sum, at, i) => sum * data.sizes[i] + at, 0);
+    const index = kit.index(positions, data.sizes);
     data.curves.forEach((name, i) => {
       const y = data.y[index][i];
       paths[name].setAttribute("d", "M" + data.x.map((x, k) => x + " " + y[k]).join("L"));

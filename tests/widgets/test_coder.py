@@ -1,0 +1,199 @@
+"""The arithmetic coder of the page computes what fractions of whole numbers say."""
+
+import json
+import math
+import random
+from fractions import Fraction
+
+import pytest
+import torch
+
+import genlib as gl
+
+P = {"a": 0.5, "b": 0.25, "c": 0.25}
+MODELS = {
+    "q = p": P,
+    "uniform": dict.fromkeys("abc", 1 / 3),
+    "reversed": {"a": 0.2, "b": 0.3, "c": 0.5},
+}
+
+
+def coder(**settings):
+    given = {"models": MODELS, "message": "bac", "hint": "Type.", "alt": "the message bac"}
+    return gl.widgets.ArithmeticCoder(P, **{**given, **settings})
+
+
+def interval(message, q):
+    """Low end and width, as fractions."""
+    low, width = Fraction(0), Fraction(1)
+    for letter in message:
+        shares = {x: Fraction(share).limit_denominator(1000) for x, share in q.items()}
+        low += width * sum(shares[x] for x in shares if x < letter)
+        width *= shares[letter]
+    return low, width
+
+
+def type_in(browser, message, model):
+    """Type a message and choose a model as a reader does; what the page then says."""
+    return browser.ask(
+        f"""(() => {{
+          const input = document.querySelector("input"), menu = document.querySelector("select");
+          input.value = {json.dumps(message)};
+          menu.value = {list(MODELS).index(model)};
+          input.dispatchEvent(new Event("input"));
+          return {{
+            message: input.value,
+            bits: document.querySelector("output").textContent,
+            settled: document.querySelector("output b").textContent,
+            low: document.querySelector("[data-low]").textContent,
+            status: document.querySelector("[role=status]").textContent,
+            bill: [...document.querySelectorAll("td")].map(cell => cell.textContent),
+          }};
+        }})()"""
+    )
+
+
+def messages():
+    dice = random.Random(4)
+    some = ["".join(dice.choices("abc", k=k)) for k in (1, 2, 3, 5, 8, 13, 21, 40)]
+    return ["", "bac", "a" * 40, "c" * 40, "b" * 39 + "a", *some]
+
+
+def test_the_bits_are_the_shortest_that_settle_the_message(shown):
+    browser = shown(coder())
+    for model, q in MODELS.items():
+        for message in messages():
+            low, width = interval(message, q)
+            said = type_in(browser, message, model)
+            bits = said["bits"]
+            start, length = (
+                Fraction(int("0" + bits, 2), 2 ** len(bits)),
+                Fraction(1, 2 ** len(bits)),
+            )
+            assert low <= start and start + length <= low + width
+            half = 2 ** (len(bits) - 1) if bits else None  # no shorter string would do
+            if half:
+                m = math.ceil(low * half)
+                assert Fraction(m + 1, half) > low + width
+            assert -math.log2(width) <= len(bits) < -math.log2(width) + 2
+            assert abs(float(said["low"]) - low) < max(1e-15, float(width) / 10)
+            # What is settled begins every number of the interval, and no longer string does.
+            settled = said["settled"]
+            assert bits.startswith(settled)
+            cell = Fraction(1, 2 ** len(settled))
+            start = int("0" + settled, 2) * cell
+            assert start <= low and low + width <= start + cell
+            if len(settled) < len(bits):
+                assert low < start + cell / 2 < low + width
+
+
+def test_the_bill_is_entropy_cross_entropy_and_divergence(shown):
+    browser = shown(coder())
+    p = torch.tensor(list(P.values()), dtype=torch.float64)
+    for model, q in MODELS.items():
+        share = torch.tensor(list(q.values()), dtype=torch.float64)
+        for message in ("bac", "ccccb"):
+            index = ["abc".index(letter) for letter in message]
+            bill = type_in(browser, message, model)["bill"]
+            numbers = [float(cell.split("= ")[-1]) for cell in bill]
+            ideal = [-table[index].log2().sum().item() for table in (p, share)]
+            cross = [-(p * table.log2()).sum().item() * len(message) for table in (p, share)]
+            truth = [
+                ideal[0],
+                cross[0],
+                ideal[1],
+                cross[1],
+                ideal[1] - ideal[0],
+                cross[1] - cross[0],
+            ]
+            assert numbers == pytest.approx(truth, abs=0.0051)
+
+
+def test_it_starts_with_the_message_and_the_first_model(shown):
+    browser = shown(coder())
+    status = browser.ask("document.querySelector('[role=status]').textContent")
+    assert status == "“bac” takes 5 bits. Ideal: −log₂ Q = 5.00, as many as with q = p."
+    assert browser.ask("document.querySelector('output').textContent") == "10011"  # 19/32 = 0.59375
+
+
+def test_what_a_wrong_model_costs_is_its_divergence_from_p(shown):
+    models = {
+        "q = p": P,
+        "q uniform": dict.fromkeys("abc", 1 / 3),
+        "q reversed": {"a": 0.25, "b": 0.25, "c": 0.5},
+    }
+    browser = shown(coder(models=models, message="baca"))  # its letters come as often as p says
+    for message, excess in (
+        ("baca", ("0.00", "0.34", "1.00")),
+        ("ccc", ("0.00", "-1.25", "-3.00")),
+    ):
+        for i, bits in enumerate(excess):
+            browser.ask(
+                f"""(() => {{
+                  const [input, menu] = document.querySelectorAll("input, select");
+                  input.value = "{message}";
+                  menu.value = {i};
+                  menu.dispatchEvent(new Event("input"));
+                }})()"""
+            )
+            last = "document.querySelectorAll('td')[4].textContent"
+            assert browser.ask(last) == bits
+
+
+def test_other_letters_are_left_out_with_a_word(shown):
+    said = type_in(shown(coder()), "bxaéc", "q = p")
+    assert said["message"] == "bac" and said["bits"] == "10011"
+    assert said["status"].startswith("Only a, b, c can be sent, so x é was left out.")
+
+
+def test_it_fits_a_phone_and_has_two_tab_stops(shown):
+    browser = shown(coder(message="abc" * 13), width=390)
+    assert browser.ask("document.documentElement.scrollWidth") <= 390
+    assert browser.ask("document.querySelectorAll('input, select, button, [tabindex]').length") == 2
+
+
+@pytest.mark.parametrize(
+    ("p", "settings", "error", "message"),
+    [
+        ([0.5, 0.5], {}, TypeError, r"p: expected probabilities by letter, got \[0.5"),
+        ({"a": 1.0}, {}, ValueError, "p: expected 2 to 8 letters, got 1"),
+        (
+            {"a": 0.5, "bc": 0.5},
+            {},
+            ValueError,
+            "p: expected letters of one character each, .*'bc'",
+        ),
+        (
+            {"a": 0.5, "b": 0.4},
+            {},
+            ValueError,
+            "p: expected probabilities that sum to one, got 0.9",
+        ),
+        ({"a": 1.0, "b": 0.0}, {}, ValueError, "p: expected a probability above 0 for 'b', got 0"),
+        (
+            {"a": 1.5, "b": -0.5},
+            {},
+            ValueError,
+            "p: expected a probability above 0 for 'a', got 1.5",
+        ),
+        ({"a": math.nan, "b": 1.0}, {}, ValueError, "above 0 for 'a', got nan"),
+        ({"a": "x", "b": 1.0}, {}, TypeError, "p: expected a number for 'a', got 'x'"),
+        ({"a": 0.12345, "b": 0.87655}, {}, ValueError, "denominator of up to 1000 for 'a'"),
+        (P, {"models": {}}, ValueError, "models: expected at least one"),
+        (P, {"models": [P]}, TypeError, "models: expected probabilities by name"),
+        (
+            P,
+            {"models": {"q": {"a": 0.5, "b": 0.5}}},
+            ValueError,
+            r"models\['q'\]: .*a, b, c, in this",
+        ),
+        (P, {"models": {"q": dict.fromkeys("abc", 0.5)}}, ValueError, "sum to one, got 1.5"),
+        (P, {"message": "bad"}, ValueError, "message: expected at most 40 of the letters a, b, c"),
+        (P, {"message": "a" * 41}, ValueError, "message: expected at most 40"),
+        (P, {"message": 3}, TypeError, "message: expected words, got 3"),
+        (P, {"hint": None}, TypeError, "hint: expected words"),
+    ],
+)
+def test_refusals(p, settings, error, message):
+    with pytest.raises(error, match=message):
+        gl.widgets.ArithmeticCoder(p, **{"alt": "a coder", **settings})

@@ -1,0 +1,158 @@
+"""The six distances in the page are the integrals, and a descent ends in a minimum."""
+
+import math
+import re
+import time
+
+import pytest
+from scipy.integrate import quad
+from scipy.optimize import minimize
+from scipy.stats import norm
+
+import genlib as gl
+from tests.widgets.hands import drag, focus, press, said, set_control
+
+NAMES = ["forward KL", "reverse KL", "total variation", "Jensen–Shannon", "Wasserstein", "MMD²"]
+VALUES = "[...document.querySelectorAll('tbody td:nth-child(2)')].map(cell => +cell.textContent)"
+STARTS = [(4.0, -2.0, 1.0), (4.0, 0.0, 1.0), (1.5, 0.7, 0.45), (8.0, -3.0, 3.1)]
+
+
+def truth(separation, mean, deviation):
+    """By quadrature, and in closed form for the kernel's distance."""
+    parts = [(0.65, -separation / 2, 0.6), (0.35, separation / 2, 0.6)]
+    p = lambda x: sum(w * norm.pdf(x, m, s) for w, m, s in parts)  # noqa: E731
+    q = lambda x: norm.pdf(x, mean, deviation)  # noqa: E731
+
+    def integral(f):
+        return quad(f, -16, 16, limit=500, points=[-separation / 2, separation / 2, mean])[0]
+
+    def log_p(x):
+        logs = [math.log(w) + norm.logpdf(x, m, s) for w, m, s in parts]
+        return max(logs) + math.log(sum(math.exp(each - max(logs)) for each in logs))
+
+    def kl_to_middle(a):
+        return lambda x: a(x) * math.log(2 * a(x) / (p(x) + q(x))) if a(x) > 0 else 0.0
+
+    def gap_of_distribution_functions(x):
+        return sum(w * norm.cdf(x, m, s) for w, m, s in parts) - norm.cdf(x, mean, deviation)
+
+    signed = [*parts, (-1, mean, deviation)]
+    mmd = sum(
+        w * v * math.sqrt(2 * math.pi) * norm.pdf(m - n, 0, math.sqrt(s**2 + t**2 + 1))
+        for w, m, s in signed
+        for v, n, t in signed
+    )
+    return [
+        integral(lambda x: p(x) * (log_p(x) - norm.logpdf(x, mean, deviation))),
+        integral(lambda x: q(x) * (norm.logpdf(x, mean, deviation) - log_p(x))),
+        integral(lambda x: abs(p(x) - q(x))) / 2,
+        integral(lambda x: (kl_to_middle(p)(x) + kl_to_middle(q)(x)) / 2),
+        integral(lambda x: abs(gap_of_distribution_functions(x))),
+        mmd,
+    ]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_values_at_the_start_are_the_integrals(start):
+    found = gl.widgets.Distances(*start).distances()
+    assert list(found) == NAMES
+    assert list(found.values()) == pytest.approx(truth(*start), abs=1e-3)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_values_in_the_page_are_those_at_the_start_to_the_digits_shown(shown, start):
+    figure = gl.widgets.Distances(*start)
+    found = shown(figure).ask(VALUES)
+    assert found == pytest.approx(list(figure.distances().values()), abs=5.1e-4)
+
+
+def test_dragging_the_gaussian_and_keys_and_sliders_change_all_values(shown):
+    figure = gl.widgets.Distances(4.0, 0.0, 1.0)
+    browser = shown(figure)
+    peak = browser.ask(
+        "(c => [+c.getAttribute('cx'), +c.getAttribute('cy')])"
+        "(document.querySelector('circle[data-part=mean]'))"
+    )
+    unit = (480 - 24) / 16
+    drag(browser, 0, peak, (peak[0] + unit, peak[1]))
+    assert browser.ask(VALUES) == pytest.approx(truth(4.0, 1.0, 1.0), abs=0.02)
+    focus(browser)
+    press(browser, "ArrowLeft", "ArrowDown", "ArrowRight", "ArrowRight")
+    assert browser.ask(VALUES) == pytest.approx(truth(4.0, 0.95, 1.1), abs=0.02)
+    set_control(browser, "separation", 4)
+    assert browser.ask(VALUES) == pytest.approx(truth(2.0, 0.95, 1.1), abs=0.02)
+    assert said(browser).startswith("Separation 2;")
+    set_control(browser, "mean", 60)
+    assert browser.ask(VALUES) == pytest.approx(truth(2.0, 0.0, 1.1), abs=0.02)
+
+
+def ended(browser, number):
+    """Where a descent by one of the distances from the start ends: value, mean, deviation."""
+    browser.ask("document.querySelector('[data-action=restart]').click()")
+    browser.ask(f"document.querySelector(\"[data-action='{number}']\").click()")
+    deadline = time.monotonic() + 20
+    while " ends at " not in said(browser):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return [float(n) for n in re.findall(r"-?\d+\.\d+", said(browser))]
+
+
+def lowest(number):
+    """Value, mean and deviation of the lowest minimum at separation 4, from many starts."""
+
+    def value(theta):
+        figure = gl.widgets.Distances(
+            4.0,
+            *(
+                min(max(t, low), high)
+                for t, low, high in zip(theta, (-6, 0.2), (6, 5), strict=True)
+            ),
+        )
+        return list(figure.distances().values())[number]
+
+    starts = [(-2, 0.7), (-0.7, 2)]
+    found = [minimize(value, s, method="Nelder-Mead", options={"xatol": 1e-5}) for s in starts]
+    best = min(found, key=lambda each: each.fun)
+    return best.fun, *best.x
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_from_its_start_each_descent_ends_in_the_lowest_minimum(shown, number):
+    browser = shown(gl.widgets.Distances())
+    value, mean, deviation = ended(browser, number)
+    best = lowest(number)
+    assert value == pytest.approx(best[0], abs=1e-3)
+    assert (mean, deviation) == pytest.approx(best[1:], abs=0.02)
+
+
+def test_what_it_says_is_there(shown):
+    """Three stay on the left cluster and three cover both; from mean 0 two end higher."""
+    browser = shown(gl.widgets.Distances())
+    ends = [ended(browser, number) for number in range(6)]
+    stay = [name for name, (_, mean, s) in zip(NAMES, ends, strict=True) if mean < -1.7 and s < 1]
+    cover = [name for name, (_, mean, s) in zip(NAMES, ends, strict=True) if s > 1.9]
+    assert stay == ["reverse KL", "total variation", "Jensen–Shannon"]
+    assert cover == ["forward KL", "Wasserstein", "MMD²"]
+    browser = shown(gl.widgets.Distances(mean=0.0))
+    higher = [
+        name
+        for number, name in enumerate(NAMES)
+        if ended(browser, number)[0] > ends[number][0] + 0.01
+    ]
+    assert higher == ["total variation", "Jensen–Shannon"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"separation": 4.2}, ValueError, "separation: expected one of .*, got 4.2"),
+        ({"mean": 7}, ValueError, r"mean: expected a number in \[-6.0, 6.0\], got 7"),
+        ({"mean": math.nan}, ValueError, "mean: expected a number"),
+        ({"deviation": 0}, ValueError, r"deviation: expected a number in \[0.2, 5.0\], got 0"),
+        ({"deviation": "wide"}, TypeError, "deviation: expected a number in"),
+        ({"hint": 1}, TypeError, "hint: expected words, got 1"),
+    ],
+)
+def test_refusals(settings, error, message):
+    with pytest.raises(error, match=message):
+        gl.widgets.Distances(**settings)
