@@ -8,7 +8,7 @@ _DEGREES = "torch.arange(units) % (n - 1) + 1"
 _ENSEMBLE = "torch.logsumexp(log_each, 0) - math.log(len(log_each))"
 _JOINT = "logits.log_softmax(1) + log_normal"
 _MIXTURE = f"torch.logsumexp({_JOINT}, 1)"
-_WEIGHT = "log_weight = log_weight + F.logsigmoid(logit if x[i] == 1 else -logit)"
+_WEIGHT = "log_weight = log_weight + F.logsigmoid(towards)"
 _WEIGH_DRAWS = (
     ".to(drawn)",
     ".to(drawn)\n            log_weight = log_weight + F.logsigmoid(logit * (2 * drawn[:, i] - 1))",

@@ -31,8 +31,8 @@ WRONG = {
             ("source <= target", "source >= target"),
         ],
         "no colours": (
-            '(source < target if kind == "A" else source <= target).float()',
-            'float(kind == "B")',
+            "= seen.float()",
+            '= float(kind == "B")',
         ),
     },
     "view": {
@@ -122,10 +122,10 @@ def kernel_mask(kind, size, inputs, outputs, colours):
         ],
     },
     "view": {
-        "sets of steps": (
-            'range(-reach, 0)] + ([(0, 0)] if kind == "B" else [])',
-            'range(-reach, 1 if kind == "B" else 0)]',
-        ),
+        "sets of steps": [
+            ("range(-reach, 0)", 'range(-reach, 1 if kind == "B" else 0)'),
+            (' + ([(0, 0)] if kind == "B" else [])', ""),
+        ],
         "by derivatives": """
 def in_view(up, right, first, later, layers):
     reach = first // 2 + layers * (later // 2)

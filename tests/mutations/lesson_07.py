@@ -21,8 +21,8 @@ MUTATIONS = [
         ),
         (
             "masks by hand: weights without their mask",
-            "F.conv2d(x, self.weight * self.mask, self.bias",
-            "F.conv2d(x, self.weight, self.bias",
+            "weight = self.weight * self.mask",
+            "weight = self.weight",
             "test_hand_written_pixel_cnn_sums_to_one",
         ),
         (
