@@ -9,7 +9,11 @@ from genlib.widgets.distances import Distances
 from genlib.widgets.grid import Grid
 from genlib.widgets.kernel_density import KernelDensity
 from genlib.widgets.made_masks import MadeMasks
-from genlib.widgets.pixels import pixel_weights, receptive_field
+from genlib.widgets.pixels import (
+    mean_by_offset,
+    pixel_weights,
+    receptive_field,
+)
 from genlib.widgets.points import Points
 from genlib.widgets.sketchpad import Sketchpad
 
@@ -25,6 +29,7 @@ __all__ = [
     "MadeMasks",
     "Points",
     "Sketchpad",
+    "mean_by_offset",
     "pixel_weights",
     "receptive_field",
 ]

@@ -19,6 +19,7 @@ Panels = Mapping[str, Tensor] | Callable[..., Mapping[str, Tensor]]
 
 _MOST_CELLS = 4096  # that are drawn at once
 # A cell of a map is stored as one letter: that of its level, or a blank where there is nothing.
+# Of categories, which are few, several cells are.
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
 _HOW_TO = "Point at a cell, or move with the arrow keys."
 _EMPTY = "#80808026"  # grey, nearly transparent, on any page
@@ -153,7 +154,8 @@ class Grid(Interactive):
             "cell": self.cell[0] * self.shape[1] + self.cell[1],
             "panels": [self._panel(name, maps) for name in self.frames[0]],
             "maps": list(maps),
-            "letters": _LETTERS,
+            "letters": " " + _LETTERS,
+            "packing": self._packing(),
             "colours": self._colours(),
             "empty": _EMPTY,
             "symbols": [symbol for _, symbol in _CATEGORIES[: len(self.categories)]],
@@ -175,12 +177,17 @@ class Grid(Interactive):
 
     def _map(self, name: str, values: Tensor) -> tuple[Any, ...]:
         """The letters of a map; of numbers also its two largest, place and value in turn."""
-        letters = _letters(self._levels(name, values))
+        letters = _letters(self._levels(name, values), *self._packing())
         if self.categories:
             return (letters,)
         largest, places = values.flatten().nan_to_num(-math.inf).topk(min(2, values.numel()))
         pairs = zip(places.tolist(), largest.tolist(), strict=True)
         return letters, *(part for k, v in pairs if v > -math.inf for part in (k, _rounded(v)))
+
+    def _packing(self) -> tuple[int, int]:
+        """How many values a cell of a map can have, and how many cells one letter holds."""
+        base = len(self.categories or _LETTERS) + 1
+        return base, {2: 6, 3: 3, 4: 3, 5: 2}.get(base, 1)
 
     def _colours(self) -> list[str]:
         if self.categories:
@@ -247,8 +254,11 @@ def _rounded(value: float) -> float | int:
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _letters(levels: list[int]) -> str:
-    return "".join(_LETTERS[level] if level >= 0 else " " for level in levels).rstrip()
+def _letters(levels: list[int], base: int, per: int) -> str:
+    """Levels as letters, ``per`` of them in each, as digits to a ``base``; 0 is an empty cell."""
+    groups = (levels[at : at + per] for at in range(0, len(levels), per))
+    codes = (sum((level + 1) * base**k for k, level in enumerate(group)) for group in groups)
+    return "".join((" " + _LETTERS)[code] for code in codes).rstrip()
 
 
 def _checked_categories(categories: object) -> list[str]:

@@ -129,8 +129,8 @@ class KernelDensity(Interactive):
         there = [(x, p) for x, p in zip(*self.truth, strict=True) if low <= x <= high]
         return [[float(f"{value:.4g}") for value in each] for each in zip(*there, strict=True)]
 
-    def _density(self) -> tuple[Tensor, Tensor]:
-        """The estimate at the start: places and values, as the script draws them."""
+    def density(self) -> tuple[Tensor, Tensor]:
+        """The estimate at the start, as it is drawn: places that rise, and the density there."""
         low, high = self._range()
         x, h = torch.tensor(self.points, dtype=torch.float64), self.start
         near = (x[:, None] + torch.arange(-12, 13) / 3 * h).flatten()
@@ -172,7 +172,7 @@ class KernelDensity(Interactive):
         def place(x: float) -> float:
             return left + (x - low) / (high - low) * across
 
-        x, y = self._density()
+        x, y = self.density()
         inside = self._truth_inside()
         ceiling = 1.05 * max(y.max().item(), *(inside[1] if inside else [0.0]))
         tall = bottom - _FRAME["top"]

@@ -12,15 +12,15 @@ MUTATIONS = [
         TESTS,
         (
             "k-means: sums for means",
-            "h.mean(0) if len(h)",
-            "h.sum(0) if len(h)",
+            "x[cluster == c].mean(0)",
+            "x[cluster == c].sum(0)",
             "test_k_means_never_gets_worse_with_another_round",
         ),
         (
             "k-means: the farthest centre",
             "cluster = torch.cdist(x, centres).argmin(1)",
             "cluster = torch.cdist(x, centres).argmax(1)",
-            "test_k_means_finds_heaps_that_lie_apart",
+            "test_k_means_finds_clusters_that_lie_apart",
         ),
         (
             "principal components: the mean stays in",
@@ -42,20 +42,20 @@ MUTATIONS = [
         ),
         (
             "normal density: the square not halved",
-            "return -0.5 * ((x - mean) / scale) ** 2 - scale.log()",
-            "return -((x - mean) / scale) ** 2 - scale.log()",
+            "return -0.5 * ((x - mean) / scale) ** 2 - constant",
+            "return -((x - mean) / scale) ** 2 - constant",
             "test_distances_between_densities_equal_adaptive_quadrature",
         ),
         (
             "normal density: the sign of log sigma",
-            "scale) ** 2 - scale.log() - 0.5 * math.log(2 * math.pi)",
-            "scale) ** 2 + scale.log() - 0.5 * math.log(2 * math.pi)",
+            "constant = scale.log() + 0.5",
+            "constant = -scale.log() + 0.5",
             "test_distances_between_densities_equal_adaptive_quadrature",
         ),
         (
             "normal density: 2 pi not under a root",
-            "scale.log() - 0.5 * math.log(2 * math.pi)",
-            "scale.log() - math.log(2 * math.pi)",
+            "scale.log() + 0.5 * math.log(2 * math.pi)",
+            "scale.log() + math.log(2 * math.pi)",
             "test_distances_between_densities_equal_adaptive_quadrature",
         ),
         (
@@ -90,14 +90,14 @@ MUTATIONS = [
         ),
         (
             "Jensen-Shannon: from the mean instead of to it",
-            "+ 0.5 * forward_kl(log_q, log_m, x)",
-            "+ 0.5 * forward_kl(log_m, log_q, x)",
+            "log_m, x) + forward_kl(log_q, log_m, x)",
+            "log_m, x) + forward_kl(log_m, log_q, x)",
             "test_distances_between_densities_equal_adaptive_quadrature",
         ),
         (
             "Wasserstein: densities for distribution functions",
-            "torch.cumulative_trapezoid(log_p.exp() - log_q.exp(), x).abs()",
-            "(log_p.exp() - log_q.exp()).abs()",
+            "torch.cumulative_trapezoid(log_p.exp() - log_q.exp(), x)",
+            "(log_p.exp() - log_q.exp())",
             "test_wasserstein_on_the_grid_equals_the_difference_of_quantiles",
         ),
         (
@@ -113,16 +113,16 @@ MUTATIONS = [
             "test_mmd_on_the_grid_equals_its_closed_form",
         ),
         (
-            "two heaps: shares exchanged",
+            "two clusters: weights exchanged",
             "left = log_normal(x, -separation / 2, scale)",
             "left = log_normal(x, separation / 2, scale)",
-            "test_the_best_bell_is_the_best",
+            "test_the_best_gaussian_is_the_best",
         ),
         (
-            "two bells: shares left out",
-            "torch.logsumexp(shares[:, None] + parts, 0)",
+            "two Gaussians: weights left out",
+            "torch.logsumexp(log_weights[:, None] + parts, 0)",
             "torch.logsumexp(parts, 0)",
-            "test_two_bells_are_the_mixture_that_theta_says",
+            "test_two_gaussians_are_the_mixture_that_theta_says",
         ),
         (
             "transport of samples: the second one unsorted",
@@ -131,9 +131,9 @@ MUTATIONS = [
             "test_transport_of_samples_is_that_of_scipy",
         ),
         (
-            "mixture in the plane: shares left out",
-            "mixture.shares.log() + parts.log_prob(x[:, None])",
-            "parts.log_prob(x[:, None])",
+            "mixture in the plane: weights left out",
+            "log_parts = mixture.weights.log() + parts.log_prob",
+            "log_parts = parts.log_prob",
             "test_planar_mmd_equals_its_closed_form_for_mixtures",
         ),
         (
@@ -174,8 +174,8 @@ MUTATIONS = [
         ),
         (
             "folded density: the slope's factor 2",
-            "- (2 * x.sqrt()).log()",
-            "- x.sqrt().log()",
+            "log_sum - (2 * x.sqrt()).log()",
+            "log_sum - x.sqrt().log()",
             "test_the_folded_density_reaches_into_the_tails",
         ),
         (
@@ -222,14 +222,14 @@ MUTATIONS = [
         ),
         (
             "conditional Gaussian: the covariance grows",
-            "sigma[~seen][:, ~seen] - sigma[~seen][:, seen] @ gain",
-            "sigma[~seen][:, ~seen] + sigma[~seen][:, seen] @ gain",
+            "sigma[~seen][:, ~seen] - s_ab.T @ gain",
+            "sigma[~seen][:, ~seen] + s_ab.T @ gain",
             "test_conditional_of_a_gaussian_equals_that_of_its_precision",
         ),
         (
             "conditional Parzen: the square not halved",
-            "train[:, seen]) ** 2 / (2 * h**2), 1)",
-            "train[:, seen]) ** 2 / h**2, 1)",
+            "torch.softmax(-squares / (2 * h**2), 1)",
+            "torch.softmax(-squares / h**2, 1)",
             "test_conditional_of_parzen_is_a_weighted_mean_of_the_joint_kernel",
         ),
         (

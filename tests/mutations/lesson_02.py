@@ -55,8 +55,8 @@ MUTATIONS = [
         ),
         (
             "nearest pixels: the farthest",
-            "key=lambda j, i=i: (distance[i, j].item(), j)",
-            "key=lambda j, i=i: (-distance[i, j].item(), j)",
+            "torch.cdist(place, place).argsort",
+            "(-torch.cdist(place, place)).argsort",
             "test_nearest_earlier_pixels_are_earlier_and_nearest",
         ),
         (
@@ -97,8 +97,8 @@ MUTATIONS = [
         ),
         (
             "surprise: a mean over pixels",
-            'reduction=\\"none\\").sum(1).mean()',
-            'reduction=\\"none\\").mean(1).mean()',
+            "return -on.log().sum(1).mean()",
+            "return -on.log().mean(1).mean()",
             "test_surprise_is_minus_log_p_of_the_hidden_half",
         ),
     ),
@@ -113,8 +113,8 @@ MUTATIONS = [
         ),
         (
             "naive Bayes by hand: absent words left out",
-            "joint = test.double() @ ink.log().T + (1 - test.double()) @ (1 - ink).log().T",
-            "joint = test.double() @ ink.log().T",
+            "joint = on @ ink.log().T + off @ (1 - ink).log().T",
+            "joint = on @ ink.log().T",
         ),
         (
             "naive Bayes by hand: the prior left out",

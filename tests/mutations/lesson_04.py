@@ -92,8 +92,8 @@ MUTATIONS = [
         ),
         (
             "counts: alpha is 1, not 1/g",
-            "(count * gain + 1).cumsum(1)",
-            "(count * gain + gain).cumsum(1)",
+            "* gain + 1).cumsum(1)",
+            "* gain + gain).cumsum(1)",
             "test_tables_hold_the_smoothed_counts_of_each_context",
         ),
         (
@@ -146,8 +146,8 @@ MUTATIONS = [
         ),
         (
             "spikes: widths not normalised",
-            "- math.log(sigma * math.sqrt(2 * math.pi))",
-            "- math.log(math.sqrt(2 * math.pi))",
+            "constant = math.log(sigma * math.sqrt(2 * math.pi))",
+            "constant = math.log(math.sqrt(2 * math.pi))",
             CELLS,
         ),
         (
@@ -194,8 +194,8 @@ MUTATIONS = [
         ),
         (
             "directions: reverse for forward",
-            'if direction == \\"forward\\" else divergence(log_q, target)',
-            'if direction == \\"reverse\\" else divergence(log_q, target)',
+            'if direction == \\"forward\\" else (log_q, target)',
+            'if direction == \\"reverse\\" else (log_q, target)',
             "test_the_forward_fit_matches_the_moments",
         ),
         (

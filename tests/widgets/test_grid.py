@@ -44,6 +44,16 @@ def test_equal_maps_are_stored_once_and_cells_that_are_left_out_cost_nothing_at_
     assert data["maps"] == [["A", 0, 1]] and data["panels"][0]["linked"] == [[0, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_maps_of_categories_are_drawn_as_they_are(shown, count):
+    kinds = torch.arange(14.0).view(1, 1, 2, 7) % (count + 1) - 1
+    kinds[kinds < 0] = math.nan
+    names = list("abcd")[:count]
+    browser = shown(gl.widgets.Grid({"kinds": kinds}, categories=names, alt="kinds of cells"))
+    drawn = browser.ask("[...document.querySelectorAll('svg text')].map(t => t.textContent)")
+    assert drawn == ["" if kind != kind else "●×!+"[int(kind)] for kind in kinds.flatten().tolist()]
+
+
 def test_positions_are_counted_as_the_script_counts_them():
     figure = gl.widgets.Grid(
         lambda a, b: {"sum": PICTURE + 100 * a + 1000 * len(b)},

@@ -143,6 +143,13 @@ def test_the_buttons_set_the_best_bandwidth_and_start_again(shown):
     assert browser.ask(CIRCLES) == pytest.approx(POINTS.tolist())
 
 
+def test_the_density_at_the_start_is_that_of_genlib():
+    x, p = figure(start=0.2).density()
+    model = gl.Parzen(bandwidth=0.2)
+    model.fit(POINTS[:, None])
+    assert torch.allclose(p, model.log_prob(x[:, None].float()).exp().double(), atol=1e-4)
+
+
 def test_what_it_says_is_there_at_its_start(shown):
     """At a small bandwidth every point has a spike of its own: as many peaks as points."""
     browser = shown(figure(start=0.01))

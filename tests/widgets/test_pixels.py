@@ -1,5 +1,7 @@
 """What a pixel sees is what autograd finds; what it looks at is what flipping a pixel changes."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 import genlib as gl
 from genlib.nn.masked_conv import MaskedConv2d
 from genlib.widgets.pixels import LEAKED, MISSED, SEEN, mean_by_offset, neighbours_lead
+from tests.widgets.hands import focus, press, said
 
 SIDE = 5
 BEFORE = torch.ones(SIDE**2, SIDE**2).tril(-1).bool()
@@ -82,7 +85,19 @@ def test_b_everywhere_leaks_the_pixel_itself():
 
 
 def test_receptive_field_is_small_enough_for_a_page():
-    assert len(gl.widgets.receptive_field()._repr_html_()) < 170_000
+    assert len(gl.widgets.receptive_field()._repr_html_()) < 100_000
+
+
+def test_the_page_draws_what_was_found(shown):
+    figure = gl.widgets.receptive_field()
+    browser = shown(figure)
+    focus(browser)
+    press(browser, "ArrowRight", "ArrowUp")
+    kinds = figure.shown("pixels", (figure.cell[0] - 1, figure.cell[1] + 1)).flatten().tolist()
+    drawn = browser.ask("[...document.querySelectorAll('svg text')].map(t => t.textContent)")
+    assert drawn == ["" if kind != kind else "●×!"[int(kind)] for kind in kinds]
+    counts = [kinds.count(kind) for kind in (SEEN, MISSED, LEAKED)]
+    assert [int(n) for n in re.findall(r"\d+", said(browser))[2:]] == counts
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
   const [rows, columns] = data.shape;
   const area = figure.querySelector("[role=application]");
   const drawings = [...area.querySelectorAll("svg")];
-  const top = data.letters.length - 1;
-  const levelOf = Object.fromEntries([...data.letters].map((letter, level) => [letter, level]));
+  const top = data.letters.length - 2; // the highest level; the first letter is a blank
+  const codeOf = Object.fromEntries([...data.letters].map((letter, code) => [letter, code]));
+  const [base, per] = data.packing;
   const picks = data.panels.map((panel) => !panel.linked); // panels in which a cell is selected
   if (!picks.includes(true)) picks.fill(true);
   const rings = drawings.map((svg, i) => {
@@ -26,7 +27,9 @@
   function levels(panel, count) {
     if (panel.linked) {
       const [map] = data.maps[panel.linked[position][cell]];
-      return Array.from({ length: count }, (_, k) => levelOf[map[k]]);
+      const code = (k) => codeOf[map[Math.floor(k / per)]] ?? 0;
+      const digit = (k) => Math.floor(code(k) / base ** (k % per)) % base;
+      return Array.from({ length: count }, (_, k) => (digit(k) ? digit(k) - 1 : undefined));
     }
     const [low, high] = panel.limits;
     const level = (value) => Math.round(kit.clamp((value - low) / (high - low), 0, 1) * top);
