@@ -56,11 +56,14 @@ def defer_scripts(
     app: Sphinx, page: str, template: str, context: dict, doctree: nodes.Node | None
 ) -> None:
     """Let no script keep a page from being shown, but for the small one on which inline scripts
-    rely.
+    rely. (On the page of the search the theme has scripts that need all others at once.)
     """
     for script in context.get("script_files", ()):
-        if script.filename and not script.filename.endswith("documentation_options.js"):
+        waits = script.filename and not script.filename.endswith("documentation_options.js")
+        if waits and page != "search":
             script.attributes.setdefault("defer", "defer")
+        elif page == "search" and script.filename != "_static/course.js":
+            script.attributes.pop("defer", None)
 
 
 def tag(name: str, content: str) -> str:
