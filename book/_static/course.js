@@ -28,15 +28,17 @@ document.querySelectorAll(".bd-links summary").forEach((arrow) => {
 });
 document.querySelectorAll("a.headerlink").forEach((link) => (link.tabIndex = -1)); /* the contents lead to all of them */
 
-/* What scrolls can be scrolled by keys. */
+/* What scrolls can be scrolled by keys: looked at anew whenever its size changes, as when a formula is typeset. */
 (() => {
-  const reachable = () =>
-    document.querySelectorAll(".bd-article :is(.math, .enlarge, .pst-scrollable-table-container)").forEach((part) => {
-      if (part.scrollWidth > part.clientWidth + 1) part.tabIndex = 0;
-      else if (part.tagName !== "A") part.removeAttribute("tabindex");
-    });
-  addEventListener("resize", reachable);
-  addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reachable));
+  const watch = new ResizeObserver((changes) =>
+    changes.forEach(({ target }) => {
+      if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
+      else if (target.tagName !== "A") target.removeAttribute("tabindex");
+    })
+  );
+  document
+    .querySelectorAll(".bd-article :is(.math, .enlarge, .genlib-answers, .pst-scrollable-table-container)")
+    .forEach((part) => watch.observe(part));
 })();
 
 (() => {
