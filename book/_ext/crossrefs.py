@@ -42,18 +42,18 @@ class CrossReferences(SphinxPostTransform):
     def run(self, **_: object) -> None:
         places = known_places(self.env)
         for text in list(self.document.findall(nodes.Text)):
-            if (MENTION.search(text) or DOCUMENT.search(text)) and not is_elsewhere(text):
+            if (MENTION.search(text) or DOCUMENT.search(text)) and not any(
+                isinstance(around, UNLINKED) for around in ancestors(text)
+            ):
                 parts = linked(text, places, self.env.docname, self.app.builder)
                 text.parent.replace(text, list(parts))
 
 
-def is_elsewhere(node: Node) -> bool:
-    """Whether ``node`` lies in something that has no links."""
+def ancestors(node: Node) -> Iterator[Node]:
+    """What ``node`` lies in, from the inside out."""
     while node.parent is not None:
         node = node.parent
-        if isinstance(node, UNLINKED):
-            return True
-    return False
+        yield node
 
 
 def known_places(env: BuildEnvironment) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from crossrefs import LESSON
+from crossrefs import LESSON, ancestors
 from docutils import nodes
 from docutils.nodes import Node
 from PIL import Image
@@ -47,15 +47,9 @@ def is_drawn(node: Node) -> bool:
     """Whether ``node`` is a picture, or an interactive figure, that a cell has put out."""
     if isinstance(node, nodes.raw):
         return node.get("format") == "html" and INTERACTIVE in node.astext()
-    return isinstance(node, nodes.image) and "cell_output" in classes_around(node)
-
-
-def classes_around(node: Node) -> set[str]:
-    classes = set()
-    while node.parent is not None:
-        node = node.parent
-        classes.update(node.get("classes", ()))
-    return classes
+    return isinstance(node, nodes.image) and any(
+        "cell_output" in around.get("classes", ()) for around in ancestors(node)
+    )
 
 
 def wrap(drawn: Node, number: str, page: str) -> None:

@@ -23,7 +23,6 @@ import enum
 import functools
 import inspect
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -45,6 +44,7 @@ from genlib.core.validation import (
     check_flag,
     check_labels,
     check_one_a_row,
+    is_finite,
 )
 
 _QUERIES = ("log_prob", "sample", "encode")
@@ -381,11 +381,8 @@ class Model(nn.Module):
 
         An argument may be a model itself: its weights are written as those of a submodule.
         """
-        weights = {
-            name: value
-            for name, value in self.state_dict().items()
-            if name not in self._training_names()
-        }
+        left_out = self._training_names()
+        weights = {name: value for name, value in self.state_dict().items() if name not in left_out}
         write_tree(path, {**_description(self), "weights": weights})
 
     def _training_names(self) -> set[str]:
@@ -448,7 +445,7 @@ class Model(nn.Module):
     def _require_finite_parameters(self) -> None:
         """Raise where a parameter is NaN or infinite: what is drawn would look like data."""
         for name, parameter in self.named_parameters():
-            if not (math.isfinite(parameter.sum().item()) or torch.isfinite(parameter).all()):
+            if not is_finite(parameter):
                 raise ValueError(
                     f"{type(self).__name__}: expected finite parameters to sample from, found NaN "
                     f"or infinity in {name}; train or load the model again."

@@ -32,8 +32,7 @@ def check_tensor(x: object, name: str = "x") -> None:
         raise ValueError(
             f"{name}: expected at least one value, got an empty tensor of shape {tuple(x.shape)}."
         )
-    # A finite sum proves all values finite, many times faster than looking at each.
-    if not math.isfinite(x.sum().item()) and not torch.isfinite(x).all():
+    if not is_finite(x):
         index = first_index(~torch.isfinite(x))
         raise ValueError(f"{name}: expected finite values, got {x[index].item()} at index {index}.")
 
@@ -176,6 +175,12 @@ def check_between(value: object, low: float, high: float, name: str, *, ends: bo
         raise TypeError(f"{name}: expected a number {where}, got {_shortened(value)}.")
     if not (low < value < high or (ends and value in (low, high))):
         raise ValueError(f"{name}: expected a number {where}, got {_shortened(value)}.")
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether ``x`` has neither NaN nor infinity."""
+    # A finite sum proves all values finite, many times faster than looking at each.
+    return math.isfinite(x.sum().item()) or bool(torch.isfinite(x).all())
 
 
 def first_index(mask: Tensor) -> tuple[int, ...]:

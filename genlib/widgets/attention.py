@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_tensor, first_index
 from genlib.widgets.controls import bar, checked_controls
-from genlib.widgets.page import Interactive, check_words, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions
 
 _MOST_PLACES = 64
 _ROUNDING = 1e-3  # by which a row's sum may miss one
@@ -65,7 +65,7 @@ class Attention(Interactive):
         hint: str = "",
         alt: str,
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         by_name = weights if isinstance(weights, Mapping) else {"": weights}
         self.weights = {name: _checked_weights(each, name) for name, each in by_name.items()}
         sizes = {len(each) for each in self.weights.values()}
@@ -80,7 +80,6 @@ class Attention(Interactive):
         self.row = self.size - 1 if row is None else row
         if not (isinstance(self.row, int) and 0 <= self.row < self.size):
             raise ValueError(f"row: expected one of 0 … {self.size - 1}, got {row!r}.")
-        self.hint = check_words(hint, "hint")
 
     def _shift(self) -> int:
         """How many symbols after the last one it looks at a row predicts: 1, or 0 for itself."""

@@ -77,7 +77,7 @@ class BayesNetGraph(Interactive):
         hint: str = "",
         alt: str,
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         if not isinstance(net, BayesNet):
             raise TypeError(f"net: expected a BayesNet, got {type(net).__name__}.")
         if len(net.variables) > _MOST_NODES or math.prod(net.states) > _LARGEST_TABLE:
@@ -85,7 +85,7 @@ class BayesNetGraph(Interactive):
                 f"net: expected at most {_MOST_NODES} variables and {_LARGEST_TABLE} joint states, "
                 f"got {len(net.variables)} and {math.prod(net.states)}."
             )
-        self.net, self.hint = net, check_words(hint, "hint")
+        self.net = net
         self.query = net.variables[0] if query is None else query
         self._check_variables([self.query], "query")
         self.start = self._checked_mapping(start, "start")

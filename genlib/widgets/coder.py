@@ -74,9 +74,8 @@ class ArithmeticCoder(Interactive):
         hint: str = "",
         alt: str,
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         self.p = _frequencies(p, "p")
-        self.hint = check_words(hint, "hint")
         if models is None:
             models = {"q = p": p}
         if not isinstance(models, Mapping):

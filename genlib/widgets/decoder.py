@@ -11,7 +11,7 @@ from torch import nn
 from genlib.core.validation import check_count, check_positive, check_tensor
 from genlib.widgets.controls import bar
 from genlib.widgets.network import exported
-from genlib.widgets.page import Interactive, check_words, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions
 
 _MOST_LATENTS = 8
 _STEPS = 80  # of a slider, from end to end
@@ -70,8 +70,7 @@ class Decoder(Interactive):
         hint: str = "",
         alt: str,
     ) -> None:
-        super().__init__(alt)
-        self.hint = check_words(hint, "hint")
+        super().__init__(alt, hint)
         check_count(latents, "latents", maximum=_MOST_LATENTS)
         check_positive(extent, "extent")
         self.layers = exported(net, (latents,))

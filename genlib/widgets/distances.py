@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_between
 from genlib.widgets.controls import bar, buttons
-from genlib.widgets.page import Interactive, check_words, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions
 
 NAMES = (
     "forward KL",
@@ -77,13 +77,12 @@ class Distances(Interactive):
         alt: str = "The density of two clusters of data and that of one Gaussian, and a table of "
         "six distances between them, which change as the Gaussian is moved.",
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         if separation not in _SEPARATIONS:
             raise ValueError(f"separation: expected one of {_SEPARATIONS}, got {separation!r}.")
         check_between(mean, *_CENTRES, "mean")
         check_between(deviation, *_WIDTHS, "deviation")
         self.separation, self.mean, self.deviation = separation, mean, deviation
-        self.hint = check_words(hint, "hint")
 
     def distances(self) -> dict[str, float]:
         """The six distances at the start."""

@@ -89,10 +89,10 @@ class Grid(Interactive):
         hint: str = "",
         alt: str,
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         self.controls, self.start = checked_controls({} if controls is None else controls, start)
         self.categories = _checked_categories(categories)
-        self.empty, self.hint = check_words(empty, "empty"), check_words(hint, "hint")
+        self.empty = check_words(empty, "empty")
         self.frames = [
             _checked_panels(panels(**settings) if callable(panels) else panels, settings)
             for settings in positions(self.controls)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_positive, check_tensor
 from genlib.widgets.controls import bar, buttons
-from genlib.widgets.page import Interactive, check_words, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions
 
 _MOST_POINTS = 100
 _FRAME = {"width": 480, "height": 250, "left": 46, "right": 12, "top": 12, "bottom": 200}
@@ -81,7 +81,7 @@ class KernelDensity(Interactive):
         alt: str = "Points on a line, a Gaussian kernel at each, and their mean, the estimated "
         "density; below, the leave-one-out log-likelihood against the bandwidth.",
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         check_tensor(points, "points")
         if points.dim() != 1 or not 2 <= len(points) <= 60:
             raise ValueError(
@@ -93,7 +93,6 @@ class KernelDensity(Interactive):
         if self.start not in self.bandwidths:
             raise ValueError(f"start: expected one of {self.bandwidths}, got {start!r}.")
         self.truth = None if truth is None else _checked_truth(truth)
-        self.hint = check_words(hint, "hint")
 
     def _inside(self) -> tuple[float, float]:
         """Where points may be: beyond those of the start by a fifth of their range on each side."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genlib.models import MADE
 from genlib.widgets.controls import bar
-from genlib.widgets.page import Interactive, check_words, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions
 
 _MOST_UNITS = 80
 _WIDTH, _GAP, _MARGIN = 480, 92, 26  # of the drawing, between layers, and around
@@ -71,7 +71,7 @@ class MadeMasks(Interactive):
         alt: str = "A masked network: inputs at the bottom, hidden units, outputs at the top, each "
         "with its degree. Paths into the selected unit are marked, and the inputs that it sees.",
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         if not isinstance(model, MADE):
             raise TypeError(f"model: expected a genlib.MADE, got {type(model).__name__}.")
         self.degrees, self.masks, self.direct = _masks_of(model)
@@ -85,7 +85,6 @@ class MadeMasks(Interactive):
             self.sees[-1] = self.sees[-1] | self.direct
         middle = (self.degrees[-1] == (len(self.degrees[-1]) + 2) // 2).nonzero().item()
         self.unit = (len(self.degrees) - 1, middle) if unit is None else self._checked_unit(unit)
-        self.hint = check_words(hint, "hint")
 
     def _checked_unit(self, unit: object) -> tuple[int, int]:
         pair = isinstance(unit, tuple) and len(unit) == 2 and all(isinstance(k, int) for k in unit)

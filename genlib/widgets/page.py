@@ -44,14 +44,17 @@ class Interactive(ABC):
     alt : str
         What there is to see, for those who cannot; a page that numbers its figures prints it as the
         caption.
+    hint : str
+        What to look for, said above the figure.
     """
 
     kind: ClassVar[str]
     shared: ClassVar[tuple[str, ...]] = ()
     alt: str
+    hint: str
 
-    def __init__(self, alt: str) -> None:
-        self.alt = check_words(alt, "alt")
+    def __init__(self, alt: str, hint: str = "") -> None:
+        self.alt, self.hint = check_words(alt, "alt"), check_words(hint, "hint")
 
     @abstractmethod
     def _data(self) -> Any:

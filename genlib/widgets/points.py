@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_count, check_flag, check_tensor
 from genlib.widgets.controls import bar, buttons
-from genlib.widgets.page import Interactive, check_words, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions
 
 _FRAME = {"width": 400, "height": 320, "left": 34, "right": 10, "top": 10, "bottom": 290}
 _MOST_POINTS = 200
@@ -65,7 +65,7 @@ class Points(Interactive):
         "fit?",
         alt: str = "Points in the plane, and the ellipses of the Gaussian that fits them best.",
     ) -> None:
-        super().__init__(alt)
+        super().__init__(alt, hint)
         check_tensor(points, "points")
         check_count(limit, "limit", maximum=1000)
         check_flag(gaussian, "gaussian")
@@ -79,7 +79,7 @@ class Points(Interactive):
                 f"{points.abs().max():g}; choose another limit."
             )
         self.points = [[float(f"{value:.4g}") for value in point] for point in points.tolist()]
-        self.limit, self.gaussian, self.hint = limit, gaussian, check_words(hint, "hint")
+        self.limit, self.gaussian = limit, gaussian
 
     def _data(self) -> dict[str, Any]:
         return {

@@ -73,8 +73,7 @@ class Sketchpad(Interactive):
         hint: str = "",
         alt: str,
     ) -> None:
-        super().__init__(alt)
-        self.hint = check_words(hint, "hint")
+        super().__init__(alt, hint)
         check_count(side, "side", maximum=_LARGEST_SIDE)
         self.side, self.pen = side, max(1.0, side / 10) if pen is None else pen
         check_positive(self.pen, "pen")
