@@ -158,7 +158,7 @@ class Attention(Interactive):
             f"{upright.format(x=x)}>{escaped(label)}</text>"
             for j, label in enumerate(short[: self.size])
         )
-        return f'<g font-size=".8">{rows}{columns}</g>'
+        return f'<g font-size=".8" font-family="monospace">{rows}{columns}</g>'
 
 
 def _checked_weights(weights: object, name: str) -> Tensor:
