@@ -15,7 +15,7 @@ from genlib.widgets.controls import bar, buttons
 from genlib.widgets.page import Interactive, escaped, instructions, minus
 
 _MOST_POINTS = 100
-_FRAME = {"width": 480, "height": 240, "left": 46, "right": 12, "top": 26, "bottom": 190}
+_FRAME = {"width": 480, "height": 240, "left": 54, "right": 12, "top": 26, "bottom": 190}
 _SCORE_BOTTOM = 136
 _TAIL = 3  # bandwidths that are drawn beyond the points: 0.1 % of a kernel lies farther on a side
 _HOW_TO = (

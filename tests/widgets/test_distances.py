@@ -192,6 +192,9 @@ def test_from_its_start_each_descent_ends_in_the_lowest_minimum(shown, number):
 
 def test_what_it_says_is_there(shown):
     """Three stay on the left cluster and three cover both; from mean 0 two end higher."""
+    hint = gl.widgets.Distances().hint
+    assert "which stay on the left cluster, and which widen to cover both?" in hint
+    assert "Then set mean 0: two of them now end in another minimum." in hint
     browser = shown(gl.widgets.Distances())
     ends = [ended(browser, number) for number in range(6)]
     stay = [name for name, (_, mean, s) in zip(NAMES, ends, strict=True) if mean < -1.7 and s < 1]

@@ -1,5 +1,6 @@
 """The estimate drawn in the page has area one at every bandwidth, and its scores are exact."""
 
+import itertools
 import json
 import math
 import re
@@ -163,7 +164,7 @@ def score_panel(browser):
     )
 
 
-@pytest.mark.parametrize("away", [0, 3.0])
+@pytest.mark.parametrize("away", [0, 3.0, 5.0])
 def test_the_present_score_is_on_the_curve_and_the_scale_holds_all(shown, away):
     start = figure(start=0.2)
     _, data = page(start)
@@ -171,12 +172,14 @@ def test_the_present_score_is_on_the_curve_and_the_scale_holds_all(shown, away):
     if away:  # drag one point away from all others
         bottom = data["frame"]["bottom"]
         drag(browser, 0, (across(data, 2.5), bottom), (across(data, 2.5 + away), bottom))
+        assert "−10³" in dict(score_panel(browser)["ticks"])
     points = browser.ask(CIRCLES)
     scores = [leave_one_out(points, h) for h in BANDWIDTHS]
     panel = score_panel(browser)
     x, y = panel["curve"][::2], panel["curve"][1::2]
     known = dict(panel["ticks"])
-    top, bottom = min(known.values()), max(known.values())
+    top, bottom = data["frame"]["top"], data["scoreBottom"]
+    assert known["0"] == top and max(known.values()) == pytest.approx(bottom)
     assert known.keys() >= {"0", "−1", "−10"} and min(y) == top == known["0"] == panel["best"][1]
     assert max(y) <= bottom + 0.01
     assert panel["here"] == [pytest.approx(x[2]), pytest.approx(y[2])]
@@ -185,9 +188,7 @@ def test_the_present_score_is_on_the_curve_and_the_scale_holds_all(shown, away):
             continue
         below = max(scores) - score
         depth = math.log10(1 + 10 * below) / math.log10(1 + 10 * 10 ** (len(known) - 2))
-        assert at == pytest.approx(
-            known["0"] + depth * (max(known.values()) - known["0"]), abs=0.02
-        )
+        assert at == pytest.approx(top + depth * (bottom - top), abs=0.02)
 
 
 def test_bandwidths_are_labelled_with_round_numbers_where_they_stand():
@@ -231,13 +232,20 @@ def test_the_density_at_the_start_is_that_of_genlib():
     assert torch.allclose(p, model.log_prob(x[:, None].float()).exp().double(), atol=1e-4)
 
 
-def test_what_it_says_is_there_at_its_start(shown):
-    """At a small bandwidth every point has a spike of its own: as many peaks as points."""
-    browser = shown(figure(start=0.01))
+@pytest.mark.parametrize(
+    ("h", "peaks", "words"),
+    [
+        (0.01, len(POINTS), "With a small h every point has a spike of its own"),
+        (1.0, 1, "with a large one the peaks merge"),
+    ],
+)
+def test_what_it_says_is_there(shown, h, peaks, words):
+    browser = shown(figure(start=h))
+    assert words in figure().hint
     values = [float(n) for n in re.findall(r"[\d.]+", browser.ask(f"{MEAN}.getAttribute('d')"))]
-    y = values[1::2]
+    y = [each for each, _ in itertools.groupby(values[1::2])]
     lower = [b < a and b < c for a, b, c in zip(y, y[1:], y[2:], strict=False)]
-    assert sum(lower) == len(POINTS)
+    assert sum(lower) == peaks
 
 
 LINE = torch.linspace(-1, 1, 5)

@@ -80,6 +80,15 @@ def test_a_finger_drags_up_and_down_and_removes_with_two_taps(shown):
     assert len(browser.ask(PLACES)) == 4
 
 
+def test_a_finger_need_not_hit_a_point_exactly(shown):
+    figure = gl.widgets.Points(POINTS)
+    browser = shown(figure, width=390)
+    x, y = figure._place(0.5, 1.5)
+    swipe(browser, 0, (x + 18, y), figure._place(-2, 3), figure._place(-3, 3))
+    assert chosen(browser) == pytest.approx([2, -3, 3], abs=0.03)
+    assert len(browser.ask(PLACES)) == len(POINTS)
+
+
 def test_points_are_moved_added_and_removed_by_keys(shown):
     browser = shown(gl.widgets.Points(POINTS))
     focus(browser)

@@ -43,14 +43,16 @@
     return Array.from({ length: Math.floor(ceiling / step) + 1 }, (_, k) => Number((k * step).toPrecision(6)));
   }
 
-  /* Label an axis on the left, of places by value. */
+  const printed = (value) => (value > -1000 ? value : `-10${"³⁴⁵⁶⁷⁸⁹"[Math.round(Math.log10(-value)) - 3]}`);
+
+  /* Label an axis on the left; `up` goes from a value to its place. */
   function label(svg, values, up) {
     const group = part(svg, "ticks");
     group.replaceChildren();
     for (const value of values) {
       const y = up(value);
       kit.svg(group, "path", { d: `M${left} ${y}h-5`, stroke: "currentColor" });
-      kit.svg(group, "text", { x: left - 8, y: y + 5, "text-anchor": "end" }, kit.minus(value));
+      kit.svg(group, "text", { x: left - 8, y: y + 5, "text-anchor": "end" }, kit.minus(printed(value)));
     }
   }
 
