@@ -20,7 +20,7 @@ from genlib.nn.coupling import AffineCoupling, alternating
 
 class RealNVP(Model):
     """Real NVP: x = f⁻¹(z), z ~ N(0, I), with f a chain of affine coupling layers; a log density,
-    exact by the change of variables, log p(x) = log N(f(x); 0, I) + log |det ∂f/∂x|.
+    exact by the change of variables, log p(x) = log N(f(x); 0, I) + log abs det ∂f/∂x.
 
     Parameters
     ----------

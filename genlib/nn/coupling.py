@@ -18,7 +18,7 @@ _MOST = 2.0  # of a log scale: a layer stretches by at most e² and shrinks by a
 
 
 class AffineCoupling(nn.Module):
-    """z_a ← z_a, z_b ← z_b exp(s(z_a)) + t(z_a); log |det| = Σ s.
+    """z_a ← z_a, z_b ← z_b exp(s(z_a)) + t(z_a); log det = Σ s.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class AffineCoupling(nn.Module):
             self.network[-1].bias.zero_()
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Where z, (..., D), goes, and log |det| of the Jacobian there, (...)."""
+        """Where z, (..., D), goes, and log det of the Jacobian there, (...)."""
         log_scale, shift = self._affine(z, context)
         return self._replace(z, z[..., self.b] * log_scale.exp() + shift), log_scale.sum(-1)
 

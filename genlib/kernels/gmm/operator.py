@@ -1,7 +1,7 @@
 """Log-densities of Gaussian components with full covariances, and the moments that EM needs.
 
 For rows x_1 … x_N in D dimensions and K components with mean μ_k, whitener W_k (D × D, Σ_k⁻¹ = W_k
-W_kᵀ) and log peak a_k = log π_k + log |det W_k| − (D/2) log 2π::
+W_kᵀ) and log peak a_k = log(π_k abs det W_k) − (D/2) log 2π::
 
     y_nk = (x_n − μ_k) W_k                   the row as component k sees it
     t_nk = a_k − ½ ‖y_nk‖²                   = log π_k N(x_n; μ_k, Σ_k)
@@ -168,7 +168,7 @@ def gmm_log_joint(x: Tensor, means: Tensor, whiteners: Tensor, log_peaks: Tensor
         W_k, with Σ_k⁻¹ = W_k W_kᵀ: the inverse transpose of the Cholesky factor of Σ_k, or any
         other.
     log_peaks : Tensor, shape (K,)
-        log π_k + log |det W_k| − (D/2) log 2π: what t is at the mean.
+        log(π_k abs det W_k) − (D/2) log 2π: what t is at the mean.
 
     Returns
     -------

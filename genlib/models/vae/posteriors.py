@@ -92,7 +92,7 @@ class FlowPosterior(DiagonalGaussian):
 class PlanarFlow(FlowPosterior):
     """A diagonal Gaussian through K planar flows, all of whose parameters the encoder gives.
 
-    z ← z + u tanh(w·z + b), with log |det| = log(1 + (1 − tanh²) u·w). u is first moved along w, so
+    z ← z + u tanh(w·z + b), with log det = log(1 + (1 − tanh²) u·w). u is first moved along w, so
     that u·w > −1 and the map is invertible [1, appendix A].
 
     References
@@ -124,7 +124,7 @@ class InverseAutoregressiveFlow(FlowPosterior):
     """A diagonal Gaussian through K inverse autoregressive flows [1].
 
     z ← σ(s) z + (1 − σ(s)) m, where m and s at place i see z at the places before it, and a context
-    that the encoder gives; log |det| = Σ log σ(s). Places are reversed between the steps.
+    that the encoder gives; log det = Σ log σ(s). Places are reversed between the steps.
 
     References
     ----------
