@@ -8,7 +8,17 @@ from tests.mutations import (
     lesson_05,
     lesson_06,
     lesson_07,
+    lesson_08,
 )
 
-LESSONS = (lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07)
+LESSONS = (
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+)
 MUTATIONS = [mutation for lesson in LESSONS for mutation in lesson.MUTATIONS]
