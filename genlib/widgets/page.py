@@ -109,7 +109,7 @@ def rounded(value: float, span: float) -> float | int:
     that differ by a part of the span, as 10001 and 10002 in [10000, 10010], stay different.
     """
     size = min(abs(value), abs(span)) or abs(value) or 1.0
-    short = round(value, 3 - math.floor(math.log10(size)))
+    short = round(float(value), 3 - math.floor(math.log10(size)))
     return int(short) if short.is_integer() else short
 
 
