@@ -29,6 +29,7 @@ MENTIONS = {
     "Section 4.7, then": ["", "[Section 4.7]", ", then"],
     "(lessons 4 and 8)": ["(lessons ", "[4]", " and ", "8", "<planned>", ")"],
     "lessons 4, 4 to 9": ["lessons ", "[4]", ", ", "[4]", " to ", "9", "<planned>", ""],
+    "lesson 04, lessons 04 and 08": ["", "[lesson 04]", ", lessons ", "[04]", " and ", "08", "<planned>", ""],
     "lesson 4, 2 cups": ["", "[lesson 4]", ", 2 cups"],
     "see document H, §4.7": ["see ", "[document H]", ", §4.7"],
     "documents A": ["documents A"],
@@ -42,7 +43,7 @@ def test_mentions_become_links_and_planned_lessons_are_marked(crossrefs, text):
     found = []
     for node in crossrefs.linked(text, PLACES, "book/x", builder):
         if isinstance(node, nodes.reference):
-            page, anchor = PLACES.get(node.astext().split()[-1], ("book/documents", ""))
+            page, anchor = PLACES.get(node.astext().split()[-1].lstrip("0"), ("book/documents", ""))
             assert node["refuri"] == f"{page}.html{anchor}"
             found.append(f"[{node.astext()}]")
         else:

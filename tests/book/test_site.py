@@ -12,6 +12,7 @@ import re
 import threading
 import zipfile
 from html import unescape
+from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlencode, urlsplit
 
 import nbformat
@@ -296,8 +297,16 @@ def test_every_page_leads_to_the_index(pages):
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Answers as the servers of static pages do: what is not there gets the page 404.html."""
+
     def log_message(self, *_):
         pass
+
+    def send_error(self, code, *_):
+        self.send_response(code)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(Path(self.directory, f"{code}.html").read_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -331,6 +340,55 @@ def test_a_page_works_in_a_browser_without_network(browser, address, page):
         browser.resize(width)
         assert browser.ask("document.documentElement.scrollWidth") <= width
         assert browser.ask(CUT_OFF) == [], width
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_follows(
+    browser, address, page
+):
+    """Formulas, code and what code puts out; what scrolls is reached by keys."""
+    browser.open(f"{address}/{page}", 1280)
+    for width in WIDTHS:
+        browser.resize(width)
+        assert browser.ask(BAD_SCROLLERS) == [], width
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "lesson" in page or page == "index.html"])
+def test_pictures_fit_their_place_and_are_enlarged_by_a_click(browser, address, page):
+    browser.open(f"{address}/{page}", 1280)
+    browser.ask(BROKEN_PICTURES)
+    for width in WIDTHS:
+        browser.resize(width)
+        assert browser.ask(WIDE_PICTURES) == [], width
+    for width in (390, 1280) if browser.ask("!!document.querySelector('a.enlarge')") else ():
+        browser.resize(width, 844)
+        assert browser.ask(SMALL_WHEN_ENLARGED) == [], width
+        assert browser.ask("document.querySelector('dialog.enlarged')") is None
+
+
+@pytest.mark.parametrize("missing", ["nothing.html", "lessons/99_x/lesson.html", "a/b/c/"])
+def test_a_missing_page_looks_like_the_others_wherever_it_is(browser, address, missing):
+    browser.open(f"{address}/{missing}")
+    assert browser.ask("document.querySelector('h1').textContent") == "Page not found"
+    assert browser.ask("getComputedStyle(document.querySelector('.bd-article')).fontFamily") == (
+        browser.ask("getComputedStyle(document.documentElement).getPropertyValue('--pst-font-family-base')")
+    )
+    links = browser.ask("[...document.querySelectorAll('.bd-article a, .bd-links a')].map(a => a.href)")
+    assert f"{address}/index.html" in links
+    assert {link.rpartition("#")[0] or link for link in links} <= {
+        f"{address}/{page}" for page in (*PAGES, *GENERATED)
+    }
+
+
+def test_the_magnifier_stands_before_what_one_types(browser, address):
+    browser.open(f"{address}/search.html?q=kernel")
+    right, left = browser.ask(
+        "(field => [document.querySelector('.bd-article-container .bd-search :is(i, svg)')"
+        ".getBoundingClientRect().right, field.getBoundingClientRect().left"
+        " + parseFloat(getComputedStyle(field).paddingLeft)])"
+        "(document.querySelector('.bd-article-container .bd-search input'))"
+    )
+    assert right < left
 
 
 def test_what_is_cut_off_is_found(browser, address):
@@ -490,6 +548,34 @@ BROKEN_PICTURES = """
         image.loading = "eager";
         return image.decode().then(() => null, () => image.src);
     })).then(all => all.filter(Boolean))
+"""
+# Where what scrolls does not begin at its left edge, is not reached by keys or has no shadow at its
+# right one; and formulas that begin left of their box.
+BAD_SCROLLERS = """
+    new Promise(resolve => setTimeout(resolve, 50)).then(() =>
+        [...document.querySelectorAll(".bd-article :is(div.math, pre)")].filter(part => {
+            const formula = part.querySelector("mjx-container > *") ?? part;
+            const left = formula.getBoundingClientRect().left - part.getBoundingClientRect().left;
+            const scrolls = part.scrollWidth > part.clientWidth + 1;
+            const told = part.tabIndex === 0 && getComputedStyle(part).boxShadow !== "none"
+                && part.classList.contains("more-right") && !part.classList.contains("more-left");
+            return part.clientWidth && (left < -1 || part.scrollLeft !== 0 || scrolls && !told);
+        }).map(part => part.textContent.slice(0, 60)))
+"""
+WIDE_PICTURES = """
+    [...document.querySelectorAll(".bd-article img")]
+        .filter(picture => picture.clientWidth > picture.parentElement.clientWidth + 0.5)
+        .map(picture => picture.alt)
+"""
+# Clicks on every picture and on what then shows it.
+SMALL_WHEN_ENLARGED = """
+    [...document.querySelectorAll("a.enlarge")].filter(link => {
+        link.click();
+        const picture = document.querySelector("dialog.enlarged img");
+        const {width} = picture.getBoundingClientRect(), inline = link.firstElementChild;
+        picture.click();
+        return width < inline.getAttribute("width") - 1 || width < inline.clientWidth;
+    }).map(link => link.ariaLabel)
 """
 # What is wider than one of the boxes around it that cuts it off: neither to be seen nor, on a
 # screen, to be scrolled to.
