@@ -353,7 +353,9 @@ def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_foll
         assert browser.ask(BAD_SCROLLERS) == [], width
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "lesson" in page or page == "index.html"])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "lesson" in page or page == "index.html"]
+)
 def test_pictures_fit_their_place_and_are_enlarged_by_a_click(browser, address, page):
     browser.open(f"{address}/{page}", 1280)
     browser.ask(BROKEN_PICTURES)
@@ -371,9 +373,13 @@ def test_a_missing_page_looks_like_the_others_wherever_it_is(browser, address, m
     browser.open(f"{address}/{missing}")
     assert browser.ask("document.querySelector('h1').textContent") == "Page not found"
     assert browser.ask("getComputedStyle(document.querySelector('.bd-article')).fontFamily") == (
-        browser.ask("getComputedStyle(document.documentElement).getPropertyValue('--pst-font-family-base')")
+        browser.ask(
+            "getComputedStyle(document.documentElement).getPropertyValue('--pst-font-family-base')"
+        )
     )
-    links = browser.ask("[...document.querySelectorAll('.bd-article a, .bd-links a')].map(a => a.href)")
+    links = browser.ask(
+        "[...document.querySelectorAll('.bd-article a, .bd-links a')].map(a => a.href)"
+    )
     assert f"{address}/index.html" in links
     assert {link.rpartition("#")[0] or link for link in links} <= {
         f"{address}/{page}" for page in (*PAGES, *GENERATED)
@@ -571,7 +577,7 @@ WIDE_PICTURES = """
 SMALL_WHEN_ENLARGED = """
     [...document.querySelectorAll("a.enlarge")].filter(link => {
         link.click();
-        const picture = document.querySelector("dialog.enlarged img");
+        const picture = document.querySelector("dialog.enlarged[open] img");
         const {width} = picture.getBoundingClientRect(), inline = link.firstElementChild;
         picture.click();
         return width < inline.getAttribute("width") - 1 || width < inline.clientWidth;
