@@ -235,7 +235,7 @@ def test_what_could_not_be_installed_is_said_to_be_missing(tmp_path, source):
     run = first_cell_runs(tmp_path, source, {}, installs=None)
     last = run.stderr.splitlines()[-1]
     assert last.startswith("ImportError: genlib is missing and could not be installed")
-    assert source or f"Put {NAME}, from the archive notebooks.zip, beside this notebook." in last
+    assert source or f"{NAME} from notebooks.zip beside or above the notebook" in last
 
 
 def test_the_wheel_holds_all_of_genlib_and_nothing_else(tmp_path):

@@ -19,7 +19,7 @@ import importlib.util
 """
 FROM_REPOSITORY = """
 genlib_course = "{requirement}"
-hint = "This takes git and a network."
+hint = "This takes a network and git."
 """
 FROM_FILE = """\
 from pathlib import Path
@@ -27,7 +27,7 @@ from pathlib import Path
 wheel = "{wheel}"  # lies with the notebooks
 near = [folder / wheel for folder in (Path.cwd(), *Path.cwd().parents)]
 genlib_course = next(filter(Path.exists, near), wheel)
-hint = f"Put {{wheel}}, from the archive notebooks.zip, beside this notebook."
+hint = f"This takes a network, and {{wheel}} from notebooks.zip beside or above the notebook."
 """
 INSTALL = """\
 if importlib.util.find_spec("genlib") is None:
