@@ -19,6 +19,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+from genlib.core.model import Model
 from tests.book.browser import Browser, executable
 from tests.book.toc import entries
 from tools import ROOT, book, lessons
@@ -213,6 +214,25 @@ def test_every_notebook_is_offered_in_its_readers_edition(site, pages):
         assert [raw for source in words for raw in MYST.findall(source)] == []
 
 
+def test_equations_are_counted_in_their_lesson_and_referred_to_so(pages):
+    numbers = {}
+    for page in LESSONS:
+        shown = [
+            (mark.parent["id"], mark.text.strip("#\N{PILCROW SIGN}"))
+            for mark in pages[page].select(".eqno")
+        ]
+        lesson = int(LESSON.search(page)[1])
+        assert [text for _, text in shown] == [f"({lesson}.{i})" for i in range(1, len(shown) + 1)]
+        numbers |= dict(shown)
+    referred = [
+        (urldefrag(link["href"]).fragment, link.get_text())
+        for page in LESSONS
+        for link in pages[page].select("a.reference[href*='#equation-']")
+    ]
+    assert len(numbers) > 20 and len(referred) > 20
+    assert [(place, text) for place, text in referred if numbers[place] != text] == []
+
+
 def test_equations_have_the_same_numbers_as_on_the_page(site, pages):
     numbered = 0
     for name, text in editions(site).items():
@@ -288,6 +308,24 @@ def test_a_citation_is_what_the_bibliography_calls_the_work(pages):
     years = {text.rpartition(", ")[2] for text in authors_and_year}
     assert {text for _, text in cited} <= authors_and_year | years
     assert [(id, text) for id, text in cited if not label[id].endswith(text)] == []
+
+
+def test_the_pages_on_the_library_show_constructors_and_keep_references_whole(pages):
+    """No class hides its parameters, and no "[1] Rubin (1987), …" is torn after its first line."""
+    found = {page: soup for page, soup in pages.items() if page.startswith("book/api/")}
+    terms = [term.get_text() for soup in found.values() for term in soup.select("dt")]
+    assert [term for term in terms if re.match(r"\[\d+\]", term)] == []
+    classes = [
+        (mark["id"], mark.get_text())
+        for soup in found.values()
+        for mark in soup.select("dl.py.class > dt")
+    ]
+    assert [name for name, text in classes if "*args" in text] == []
+    shown = {name.rpartition(".")[2]: " ".join(text.split()) for name, text in classes}
+    assert "bandwidth" in shown["Parzen"] and "hidden" in shown["NADE"]
+    table = found["book/api/models.html"].select_one("table")
+    listed = {link.get_text() for link in table.select("td:first-child a")}
+    assert listed == {n for n, m in Model.registry.items() if m.__module__.startswith("genlib.")}
 
 
 def test_every_page_leads_to_the_index(pages):
@@ -386,6 +424,29 @@ def test_a_missing_page_looks_like_the_others_wherever_it_is(browser, address, m
     }
 
 
+def test_the_map_of_lessons_can_be_read_on_a_phone(browser, address):
+    browser.open(f"{address}/index.html", 390, 844)
+    texts = browser.ask("""
+        [...document.querySelectorAll(".lesson-map text")].map(text => {
+            const drawn = text.ownerSVGElement, box = text.previousElementSibling;
+            const scale = drawn.getBoundingClientRect().width / drawn.viewBox.baseVal.width;
+            return [parseFloat(getComputedStyle(text).fontSize) * scale,
+                    box.getBoundingClientRect().right - text.getBoundingClientRect().right];
+        })
+    """)
+    assert len(texts) == len(LESSONS)
+    assert min(size for size, _ in texts) >= 12 and min(room for _, room in texts) > 0
+    assert browser.ask("document.querySelector('.lesson-map').scrollWidth") <= 390
+
+
+def test_nothing_lies_over_what_one_reads_on_a_phone(browser, address):
+    browser.open(f"{address}/{LESSONS[0]}", 390, 844)
+    browser.ask("scrollTo(0, 9000)")
+    browser.ask("scrollTo(0, 8000)")  # upwards, for the theme's button
+    browser.ask("new Promise(resolve => setTimeout(resolve, 500))")
+    assert browser.ask("document.querySelector('#pst-back-to-top').offsetHeight") == 0
+
+
 def test_the_magnifier_stands_before_what_one_types(browser, address):
     browser.open(f"{address}/search.html?q=kernel")
     right, left = browser.ask(
@@ -474,7 +535,9 @@ def ask_for(browser, address, query):
         ("bandwith", "lessons/03_density_estimation/lesson.html"),
         ("attention", "lessons/06_sequence_models/lesson.html"),
         ("PixelCNN", "lessons/07_pixel_models/lesson.html"),
-        ("RBM", "book/coverage.html"),
+        ("RBM", "book/glossary.html#term-restricted-Boltzmann-machine"),
+        ("teacher forcing", "book/glossary.html#term-teacher-forcing"),
+        ("perplexity", "book/glossary.html#term-perplexity"),
     ],
 )
 def test_the_search_finds_the_lesson_first(browser, address, query, first):
@@ -498,6 +561,13 @@ def test_the_search_knows_what_has_no_lesson_yet(browser, address, query):
 def test_the_search_offers_terms_and_objects_by_name(browser, address, query, place, title):
     titles = {found["address"]: found["title"] for found in ask_for(browser, address, query)}
     assert titles[place].endswith(title)
+
+
+def test_the_search_says_when_it_has_mended_a_query(browser, address):
+    note = "document.querySelector('#search-results .mended')?.textContent"
+    for query, said in (("bandwith", "Showing bandwidth."), ("bandwidth", None), ("band", None)):
+        ask_for(browser, address, query)
+        assert browser.ask(note) == said
 
 
 def test_the_search_finds_nothing_in_code_and_shows_none(browser, address):
