@@ -23,7 +23,7 @@ from genlib.core.model import Model
 from tests.book.browser import Browser, executable
 from tests.book.toc import entries
 from tools import ROOT, book, lessons
-from tools.coursework.assignment import assignments
+from tools.coursework.assignment import STUB_NOTE, assignments
 from tools.coursework.form import HIDDEN, grade_id
 
 PAGES = [f"{entry}.html" for entry in entries()]
@@ -187,6 +187,8 @@ def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
         )
         assert [line for line in secrets if line in unescape(published)] == []
         offered = editions(site)[f"lessons/{assignment.lesson}/exercises.ipynb"]
+        assert "between the marks" not in published + offered
+        assert STUB_NOTE in offered and "YOUR ANSWER HERE" in offered
         assert "BEGIN SOLUTION" not in offered
         assert "raise NotImplementedError" in offered
 
@@ -482,6 +484,7 @@ def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
         "getComputedStyle(document.documentElement).backgroundColor]"
     )
     assert max(colour(ink)) < 80 and min(colour(paper)) == 255
+    assert browser.ask(ON_PAPER_ONLY_IN_THE_WAY) == []
 
 
 @pytest.mark.parametrize("page", LESSONS)
@@ -624,6 +627,19 @@ BROKEN_PICTURES = """
         image.loading = "eager";
         return image.decode().then(() => null, () => image.src);
     })).then(all => all.filter(Boolean))
+"""
+# Triangles and buttons that nobody can click, and boxes with an edge above their first line, which
+# may stand alone at the end of a page.
+ON_PAPER_ONLY_IN_THE_WAY = """
+    [
+        ...[...document.querySelectorAll(".bd-article details.hide > summary > p")]
+            .filter(line => getComputedStyle(line).listStyleType !== "none"),
+        ...[...document.querySelectorAll(".bd-article .enlarge")]
+            .filter(link => getComputedStyle(link, "::after").content !== "none"),
+        ...[...document.querySelectorAll(".bd-article .cell :is(.cell_input, .output, pre)")]
+            .filter(box => ["paddingTop", "borderTopWidth"].some(side =>
+                parseFloat(getComputedStyle(box)[side]) > 0)),
+    ].map(part => `${part.tagName} ${part.className} ${part.textContent.slice(0, 40)}`)
 """
 # Where what scrolls does not begin at its left edge, is not reached by keys or has no shadow at its
 # right one; and formulas that begin left of their box.
