@@ -33,6 +33,7 @@ FAMILIES = (
     "graphical",
     "autoregressive",
     "mixtures",
+    "flows",
     "vae",
     "pca",
     "sparse_coding",

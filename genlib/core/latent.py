@@ -12,6 +12,8 @@ from genlib.core.model import Density, Model
 from genlib.core.rows import row_chunks
 from genlib.core.validation import check_count
 
+_VALUES_AT_ONCE = 2**24  # of x, each as often as there are draws of z
+
 
 class Estimate(NamedTuple):
     """What random draws say of numbers: a value each, and its standard error."""
@@ -24,7 +26,8 @@ class LatentVariableModel(Model, abstract=True):
     """p(x) = ∫ p(x | z) p(z) dz, bounded and estimated with the help of q(z | x).
 
     A subclass writes ``_log_weights(x, samples, generator)``: log p(x, z) − log q(z | x) at
-    ``samples`` draws of z from q for each row, shape (samples, N), in nats.
+    ``samples`` draws of z from q for each row, shape (samples, N), in nats. Where a model takes
+    labels or conditions, ``y`` follows as a last argument, and all is given y.
 
     References
     ----------
@@ -38,22 +41,41 @@ class LatentVariableModel(Model, abstract=True):
         "estimate_log_prob estimates it.",
     }
 
-    def elbo(self, x: Tensor, *, samples: int = 1, generator: Generator | None = None) -> Tensor:
+    def elbo(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        *,
+        samples: int = 1,
+        generator: Generator | None = None,
+    ) -> Tensor:
         """Evidence lower bound E_q[log p(x, z) − log q(z | x)] of each row, averaged over
         ``samples`` draws of z, shape (N,), in nats.
         """
-        return self._checked_log_weights(x, samples, generator).mean(0)
+        return self._checked_log_weights(x, y, samples, generator).mean(0)
 
-    def iwae(self, x: Tensor, *, samples: int = 100, generator: Generator | None = None) -> Tensor:
+    def iwae(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        *,
+        samples: int = 100,
+        generator: Generator | None = None,
+    ) -> Tensor:
         """Importance-weighted bound log (1/K) Σ_k p(x, z_k) / q(z_k | x) of each row, shape (N,),
         in nats. In expectation it is a lower bound, and rises with K to log p(x).
         """
-        log_w = self._checked_log_weights(x, samples, generator)
+        log_w = self._checked_log_weights(x, y, samples, generator)
         return log_w.logsumexp(0) - math.log(samples)
 
     @torch.no_grad()
     def estimate_log_prob(
-        self, x: Tensor, *, samples: int = 1000, generator: Generator | None = None
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        *,
+        samples: int = 1000,
+        generator: Generator | None = None,
     ) -> Estimate:
         """Importance-sampling estimate of log p(x) of each row, in nats: `iwae`, with its standard
         error by the delta method.
@@ -62,25 +84,32 @@ class LatentVariableModel(Model, abstract=True):
         """
         check_count(samples, "samples", minimum=2)
         self.check(x)
+        condition = self._condition(y, len(x))
         parts = []
-        for rows in row_chunks(x, max(1, 2**24 // samples)):
-            log_w = self._checked_log_weights(rows, samples, generator)
+        chunks = row_chunks(x, max(1, _VALUES_AT_ONCE // samples))
+        given = [None] * len(chunks) if condition is None else condition.split(len(chunks[0]))
+        for rows, of_rows in zip(chunks, given, strict=True):
+            log_w = self._checked_log_weights(rows, of_rows, samples, generator)
             value = log_w.logsumexp(0) - math.log(samples)
             parts.append((value, (log_w - value).exp().std(0) / math.sqrt(samples)))
         return Estimate(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
-    def loss(self, x: Tensor) -> Tensor:
+    def loss(self, x: Tensor, *y: Tensor) -> Tensor:
         """Mean of −ELBO over the rows, from one draw of z each, in nats."""
-        return -self._log_weights(x, 1, None).mean()
+        return -self._log_weights(x, 1, None, *y).mean()
 
-    def validation_loss(self, x: Tensor) -> Tensor:
+    def validation_loss(self, x: Tensor, *y: Tensor) -> Tensor:
         """Mean of −ELBO, whatever `loss` may weigh or anneal."""
-        return LatentVariableModel.loss(self, x)
+        return LatentVariableModel.loss(self, x, *y)
 
-    def _checked_log_weights(self, x: Tensor, samples: int, generator: Generator | None) -> Tensor:
+    def _checked_log_weights(
+        self, x: Tensor, y: Tensor | None, samples: int, generator: Generator | None
+    ) -> Tensor:
         check_count(samples, "samples")
         self.check(x)
-        log_w = self._log_weights(x, samples, generator)
+        condition = self._condition(y, len(x))
+        given = () if condition is None else (condition,)
+        log_w = self._log_weights(x, samples, generator, *given)
         if log_w.shape != (samples, len(x)):
             raise ValueError(
                 f"{type(self).__name__}._log_weights: expected shape ({samples}, {len(x)}), a row "
@@ -88,5 +117,7 @@ class LatentVariableModel(Model, abstract=True):
             )
         return log_w
 
-    def _log_weights(self, x: Tensor, samples: int, generator: Generator | None) -> Tensor:
+    def _log_weights(
+        self, x: Tensor, samples: int, generator: Generator | None, *y: Tensor
+    ) -> Tensor:
         raise NotImplementedError

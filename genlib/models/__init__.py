@@ -15,6 +15,7 @@ from genlib.models.autoregressive import (
     PixelRNN,
 )
 from genlib.models.density import Gaussian, Histogram, KNearest, Laplace, Parzen
+from genlib.models.flows import RealNVP
 from genlib.models.graphical import (
     BayesNet,
     Categorical,
@@ -23,6 +24,9 @@ from genlib.models.graphical import (
     chow_liu,
     mutual_information,
 )
+from genlib.models.mixtures import BernoulliMixture, GaussianMixture, KMeans
+from genlib.models.pca import ProbabilisticPCA
+from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
     "FVSBN",
@@ -30,12 +34,18 @@ __all__ = [
     "MADE",
     "NADE",
     "RNADE",
+    "VAE",
     "BayesNet",
+    "BernoulliMixture",
     "Categorical",
     "CausalTransformer",
+    "ConditionalVAE",
     "GatedPixelCNN",
     "Gaussian",
+    "GaussianMixture",
+    "HierarchicalVAE",
     "Histogram",
+    "KMeans",
     "KNearest",
     "Laplace",
     "MarkovChain",
@@ -46,6 +56,9 @@ __all__ = [
     "PixelCNN",
     "PixelCNNPP",
     "PixelRNN",
+    "ProbabilisticPCA",
+    "RealNVP",
+    "WarmUp",
     "chow_liu",
     "mutual_information",
 ]

@@ -103,8 +103,8 @@ class MaskedConv2d(WindowConv2d):
     """A square kernel under mask A or B: all rows above the current one, and what precedes in it.
 
     The rows below would all be masked; they are not stored. A network of such layers has a *blind
-    spot*: what lies to the right of the current pixel, above a line that rises from it, is never
-    seen, however many layers there are.
+    spot*: in the rows above, what lies to the right below a line that rises from the current pixel,
+    one row for every ``size // 2`` columns, is never seen, however many layers there are.
 
     Parameters
     ----------

@@ -5,9 +5,9 @@ it where it was stopped. ``torchrun --nproc-per-node 8 -m genlib.recipes pixel_c
 devices.
 """
 
-from genlib.recipes import ablations, mnist
-from genlib.recipes.recipe import InStages, Recipe, Stage, nats, records, run
+from genlib.recipes import ablations, latent, mnist
+from genlib.recipes.recipe import InStages, Recipe, Stage, estimated_nats, nats, records, run
 
-RECIPES = {recipe.name: recipe for recipe in (*mnist.RECIPES, *ablations.RECIPES)}
+RECIPES = {recipe.name: recipe for recipe in (*mnist.RECIPES, *latent.RECIPES, *ablations.RECIPES)}
 
-__all__ = ["RECIPES", "InStages", "Recipe", "Stage", "nats", "records", "run"]
+__all__ = ["RECIPES", "InStages", "Recipe", "Stage", "estimated_nats", "nats", "records", "run"]

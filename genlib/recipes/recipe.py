@@ -20,8 +20,9 @@ from genlib.core import Checkpoint, EarlyStopping, Estimate, History, Model, par
 from genlib.core.checkpoint import fingerprint
 from genlib.core.files import write_json
 from genlib.core.provenance import machine, versions
-from genlib.core.validation import check_count, check_positive
+from genlib.core.validation import check_choice, check_count, check_positive
 from genlib.data import Dataset
+from genlib.data.loaders import binarizing_loader
 
 PACKAGES = ("genlib-course", "torch", "numpy")
 RECORDS = Path(__file__).with_name("records")
@@ -57,37 +58,48 @@ class InStages:
     batch_size : int
     weight_decay : mapping of str to float
         Adam's, for each parameter that has one, by its name in the model.
+    binarize : bool
+        Draw the bits of the training rows, which are grey, anew in every epoch.
+    precision : {"bfloat16"}, optional
+        Compute the layers in it, by autocast.
     """
 
     stages: Sequence[Stage]
     batch_size: int = 100
     weight_decay: Mapping[str, float] = field(default_factory=dict)
+    binarize: bool = False
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("stages: expected at least one, got none.")
         for name, decay in self.weight_decay.items():
             check_positive(decay, f"weight_decay[{name!r}]")
+        if self.precision is not None:
+            check_choice(self.precision, ["bfloat16"], "precision")
 
     def __call__(
         self, model: Model, data: Dataset, folder: Path, *, progress: bool | None = None
     ) -> History:
         """Train ``model``, or go on with what stands in ``folder``: each stage has a checkpoint."""
         history, best = History(), math.inf
+        rows = binarizing_loader(data.train, self.batch_size) if self.binarize else data.train
+        precision = None if self.precision is None else getattr(torch, self.precision)
         for number, stage in enumerate(self.stages, 1):
             stopping = EarlyStopping(better_than=best)
-            rows = model.fit(
-                data.train,
+            epochs = model.fit(
+                rows,
                 valid=data.valid,
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
                 optimizer=partial(self._adam, model=model, lr=stage.lr),
+                precision=precision,
                 hooks=[stopping],
                 checkpoint=folder / f"stage-{number}.safetensors",
                 resume=True,
                 progress=progress,
             )
-            for row in rows:
+            for row in epochs:
                 history.append(**{**row, "epoch": len(history) + 1, "stage": number})
             best = stopping.best
         return history
@@ -118,6 +130,19 @@ def nats(model: Model, data: Dataset) -> dict[str, Estimate]:
         name: _mean(_log_likelihoods(model, rows))
         for name, rows in {"nats": data.test, "validation nats": data.valid}.items()
     }
+
+
+def estimated_nats(model: Model, data: Dataset, *, samples: int = 5000) -> dict[str, Estimate]:
+    """Mean log-likelihood of the test rows, estimated by importance sampling, and mean ELBO.
+
+    The error of the first is that of the rows together with that of the draws.
+    """
+    value, error = model.estimate_log_prob(data.test, samples=samples)
+    mean, rows = _mean(value.double())
+    draws = error.double().square().sum().sqrt() / len(error)
+    with torch.no_grad():
+        bound = _mean(torch.cat([model.elbo(part, samples=10) for part in data.test.split(500)]))
+    return {"nats": Estimate(mean, torch.hypot(rows, draws)), "ELBO": bound}
 
 
 @dataclass(frozen=True)

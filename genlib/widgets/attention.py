@@ -14,6 +14,8 @@ from genlib.widgets.controls import bar, checked_controls
 from genlib.widgets.page import Interactive, escaped, instructions
 
 _MOST_PLACES = 64
+_LONGEST = 6  # letters of a label
+_LETTER = 0.5  # width of one, in cells
 _ROUNDING = 1e-3  # by which a row's sum may miss one
 _HOW_TO = "Point at a symbol or at a row, or move with the arrow keys."
 
@@ -111,20 +113,52 @@ class Attention(Interactive):
             for i in range(self.size)
             for j in range(i + 1)
         )
-        text = "".join(f"<span>{escaped(symbol)}</span>" for symbol in self.symbols)
-        n = self.size
+        shift = self._shift()
+        text = "".join(
+            f"<span{' class=genlib-given' if i < shift else ''}>{escaped(symbol)}</span>"
+            for i, symbol in enumerate(self.symbols)
+        )
+        n, room = self.size, self._room()
         return (
             f"{instructions(self.hint, _HOW_TO)}"
             f'<div role="application" tabindex="0" aria-label="{escaped(self.alt)}">'
             f'<div class="genlib-text">{text}</div><div class="genlib-matrix">'
-            f'<svg viewBox="-.1 -.1 {n + 0.2} {n + 0.2}" aria-hidden="true">{cells}'
+            f'<svg viewBox="{-room} {-room} {n + room + 0.1} {n + room + 0.1}" '
+            f'aria-hidden="true">{cells}'
             '<rect data-part="row" height=".96" fill="none" stroke="#D55E00" stroke-width=".16"/>'
-            "</svg></div></div>"
+            f"{self._labels()}</svg></div></div>"
             '<div class="genlib-legend">weight 0 <span class="genlib-scale" style="background: '
             f'linear-gradient(90deg, {", ".join(colours)})"></span> 1 '
-            "(rows: the symbol that is predicted; columns: what it looks at)</div>"
-            + bar(self.controls, self.start, "")
+            f"(rows: the symbol that {'is predicted' if shift else 'looks'}; "
+            "columns: what it looks at)</div>" + bar(self.controls, self.start, "")
         )
+
+    def _room(self) -> float:
+        """For the labels of rows and columns, in cells."""
+        return round(0.4 + _LETTER * max(len(label) for label in self._short()), 2)
+
+    def _short(self) -> list[str]:
+        """The symbols, cut to a few letters."""
+        return [
+            symbol if len(symbol) <= _LONGEST else symbol[: _LONGEST - 1] + "…"
+            for symbol in self.symbols
+        ]
+
+    def _labels(self) -> str:
+        """What each row is about, and each column; words above the columns stand upright."""
+        short = self._short()
+        upright = ' transform="rotate(-90 {x} -.3)"' if max(map(len, short)) > 2 else ""
+        anchor = "start" if upright else "middle"
+        rows = "".join(
+            f'<text x="-.3" y="{i + 0.75}" text-anchor="end">{escaped(label)}</text>'
+            for i, label in enumerate(short[self._shift() :])
+        )
+        columns = "".join(
+            f'<text x="{(x := j + (0.75 if upright else 0.5))}" y="-.3" text-anchor="{anchor}"'
+            f"{upright.format(x=x)}>{escaped(label)}</text>"
+            for j, label in enumerate(short[: self.size])
+        )
+        return f'<g font-size=".8" font-family="monospace">{rows}{columns}</g>'
 
 
 def _checked_weights(weights: object, name: str) -> Tensor:

@@ -119,7 +119,7 @@ class BayesNetGraph(Interactive):
             + f'<svg viewBox="{left} {top} {width} {height}" role="group" '
             f'style="max-width:{width}px" aria-label="{escaped(self.alt)}">'
             f"{''.join(map(_arrow, paths))}{nodes}</svg>"
-            '<div class="genlib-controls"><button type="button">Forget all</button>'
+            '<div class="genlib-controls"><button type="button">Clear observations</button>'
             f'<span role="status">{escaped(self._sentence())}</span></div>'
         )
 

@@ -20,8 +20,9 @@ _FINEST = 1000  # the largest denominator of a probability
 _HOW_TO = (
     "Type a message over the letters {letters}. Each row is the present interval at full width, "
     "cut in proportion to the model q; the next letter's piece is the row below. The thick bar is "
-    "all numbers that begin with the bits sent; bits in bold were settled before the end. The menu "
-    "swaps q."
+    "all numbers that begin with the bits sent; bits in bold are common to all numbers of the last "
+    "interval. The receiver must know how long the message is, or be sent an end mark. The menu "
+    "chooses q."
 )
 
 
@@ -29,11 +30,12 @@ class ArithmeticCoder(Interactive):
     """Type a message and watch arithmetic coding turn it into bits, under one model or another.
 
     The interval starts as [0, 1), and each letter keeps its share of it, until the width is the
-    message's probability Q. The bits sent are the shortest that settle the message whatever
-    follows them: m/2ᵏ and (m + 1)/2ᵏ both lie in the closed interval, so that −log₂ Q ≤ k < −log₂ Q
-    + 2. Below stands what they cost in this message and in expectation under ``p``: the entropy,
-    the cross-entropy, and the Kullback–Leibler divergence between them, all in bits. The page
-    computes with whole numbers of any length, so nothing is rounded.
+    message's probability Q. The bits sent are the shortest that identify the message whatever
+    follows them, to a receiver who knows its length: m/2ᵏ and (m + 1)/2ᵏ both lie in the closed
+    interval, so that −log₂ Q ≤ k < −log₂ Q + 2. Below stand the ideal lengths, of this message and
+    in expectation under ``p``: the entropy, the cross-entropy, and the Kullback–Leibler divergence
+    between them, all in bits. The page computes with whole numbers of any length, so nothing is
+    rounded.
 
     Parameters
     ----------
@@ -109,8 +111,8 @@ class ArithmeticCoder(Interactive):
 
     def _body(self) -> str:
         names = list(self.models)
-        rows = ("under p, the source", "under q, sent", "q costs more by")
-        columns = ("cost in bits", "this message", "expected")
+        rows = ("under the source p", "under the model q", "q costs more by")
+        columns = ("ideal length in bits", "this message", "expected")
         heads = "".join(f'<th scope="col">{column}</th>' for column in columns)
         cells = "<td></td>" * 2
         table = "".join(f'<tr><th scope="row">{row}</th>{cells}</tr>' for row in rows)
@@ -119,7 +121,7 @@ class ArithmeticCoder(Interactive):
             + f'<svg viewBox="0 0 560 300" role="img" aria-label="{escaped(self.alt)}"></svg>'
             '<p class="genlib-bits">Bits: <output></output></p>'
             '<div class="genlib-controls"><label>message '
-            f'<input type="text" value="{escaped(self.message)}" maxlength="{_LONGEST}" '
+            f'<input type="text" value="{escaped(self.message)}" '
             'autocomplete="off" autocapitalize="none" spellcheck="false">'
             "</label></div>"
             + bar({"model": names}, {"model": names[0]}, "")

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genlib.widgets.page import escaped
+from genlib.widgets.page import escaped, minus
 
 _MOST_POSITIONS = 10_000
 
@@ -57,10 +57,20 @@ def positions(controls: Controls) -> list[dict[str, Any]]:
     ]
 
 
-def bar(controls: Controls, start: Mapping[str, Any], caption: str) -> str:
-    """All controls and what is said of the position, as HTML."""
-    parts = "".join(_control(name, list(values), start[name]) for name, values in controls.items())
-    status = f'<span role="status">{escaped(caption)}</span>'
+def bar(
+    controls: Controls,
+    start: Mapping[str, Any],
+    caption: str,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """All controls and what is said of the position, as HTML. A control is labelled with its name,
+    where ``labels`` has no other words for it.
+    """
+    parts = "".join(
+        _control(name, list(values), start[name], (labels or {}).get(name, name))
+        for name, values in controls.items()
+    )
+    status = f'<span role="status">{escaped(minus(caption))}</span>'
     return f'<div class="genlib-controls">{parts}{status}</div>'
 
 
@@ -73,13 +83,13 @@ def buttons(actions: Mapping[str, str]) -> str:
     return f'<div class="genlib-controls">{each}</div>'
 
 
-def _control(name: str, values: list[Any], start: Any) -> str:
+def _control(name: str, values: list[Any], start: Any, label: str) -> str:
     at = values.index(start)
     if is_scale(values):
         inner = (
             f'<input type="range" data-control="{escaped(name)}" min="0" max="{len(values) - 1}" '
-            f'value="{at}" data-values="{escaped(json.dumps(values))}" aria-valuetext="{start}"> '
-            f"<output>{start}</output>"
+            f'value="{at}" data-values="{escaped(json.dumps(values))}" '
+            f'aria-valuetext="{minus(start)}"> <output>{minus(start)}</output>'
         )
     else:
         options = "".join(
@@ -87,7 +97,7 @@ def _control(name: str, values: list[Any], start: Any) -> str:
             for i, value in enumerate(values)
         )
         inner = f'<select data-control="{escaped(name)}">{options}</select>'
-    return f"<label>{escaped(name)} {inner}</label>"
+    return f"<label>{escaped(label)} {inner}</label>"
 
 
 def is_scale(values: Sequence[Any]) -> bool:

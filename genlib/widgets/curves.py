@@ -14,7 +14,7 @@ from torch import Tensor
 from genlib import plots
 from genlib.core.validation import check_tensor
 from genlib.widgets.controls import Controls, bar, checked_controls, is_scale, positions
-from genlib.widgets.page import Interactive, escaped
+from genlib.widgets.page import Interactive, escaped, minus
 
 Frame = Callable[..., tuple[Mapping[str, Tensor], str]]
 
@@ -228,7 +228,7 @@ def _stroke(i: int, path: str, attributes: str = "") -> str:
 
 
 def _text(x: int, y: int, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escaped(text)}</text>'
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escaped(minus(text))}</text>'
 
 
 def _ticks(low: float, high: float) -> list[float]:

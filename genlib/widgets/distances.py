@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_between
 from genlib.widgets.controls import bar, buttons
-from genlib.widgets.page import Interactive, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions, minus
 
 NAMES = (
     "forward KL",
@@ -30,7 +30,8 @@ _DEVIATIONS = [round(0.2 * 25 ** (k / 80), 3) for k in range(81)]
 _SEPARATIONS = [round(0.5 * k, 1) for k in range(17)]
 _HOW_TO = (
     "Drag the dot on the peak to move the Gaussian, the dot on its side to widen it; or use the "
-    "sliders. Each button descends from where the Gaussian stands."
+    "sliders. By keys: ↑ ↓ choose a dot, ← → move it. Each button descends from where the Gaussian "
+    "stands."
 )
 _ACTIONS = {"restart": "Start again"}
 
@@ -103,7 +104,7 @@ class Distances(Interactive):
             "deviations": _DEVIATIONS,
             "centres": _CENTRES,
             "widths": _WIDTHS,
-            "start": [self.mean, self.deviation],
+            "start": [self.separation, self.mean, self.deviation],
         }
 
     def _body(self) -> str:
@@ -114,19 +115,22 @@ class Distances(Interactive):
             "deviation": _nearest(_DEVIATIONS, self.deviation),
         }
         rows = "".join(
-            f'<tr><th scope="row">{name}</th><td>{value:.3f}</td><td>'
+            f'<tr><th scope="row">{name}</th><td>{value:.3f}</td><td class="genlib-action">'
             f'<button type="button" data-action="{i}">Descend <span class="genlib-unseen">'
             f"by {name}</span></button></td></tr>"
             for i, (name, value) in enumerate(self.distances().items())
         )
         return (
             f"{instructions(self.hint, _HOW_TO)}"
+            '<div class="genlib-beside">'
             f'<div role="application" tabindex="0" aria-label="{escaped(self.alt)}">'
             f'<svg viewBox="0 0 {_FRAME["width"]} {_FRAME["height"]}" aria-hidden="true">'
             f"{self._drawing()}</svg></div>"
             f'<table class="genlib-table"><thead><tr><th scope="col">distance</th>'
-            '<th scope="col">value</th><th scope="col">fall to a minimum</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table>" + bar(controls, start, "") + buttons(_ACTIONS)
+            '<th scope="col">value</th><th scope="col" class="genlib-action">descend</th></tr>'
+            f"</thead><tbody>{rows}</tbody></table></div>"
+            + bar(controls, start, "")
+            + buttons(_ACTIONS)
         )
 
     def _drawing(self) -> str:
@@ -135,15 +139,15 @@ class Distances(Interactive):
         low, high = _RANGE
         ticks = "".join(
             f'<text x="{left + (x - low) / (high - low) * (right - left):.1f}" y="{bottom + 26}" '
-            f'text-anchor="middle">{x}</text>'
+            f'text-anchor="middle">{minus(x)}</text>'
             for x in range(-6, 7, 2)
         )
         return (
             f'<path d="M{left} {bottom}H{right}" stroke="currentColor"/>{ticks}'
             '<path data-part="data" fill="currentColor" fill-opacity=".25"/>'
             '<path data-part="model" fill="none" stroke="#D55E00" stroke-width="2.5"/>'
-            '<circle data-part="mean" r="8" fill="#D55E00"/>'
-            '<circle data-part="deviation" r="8" fill="#D55E00" fill-opacity=".6"/>'
+            '<g fill="#D55E00" stroke="currentColor"><circle data-part="mean"/>'
+            '<circle data-part="deviation" fill-opacity=".6"/></g>'
         )
 
 

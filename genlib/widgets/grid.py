@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_dense, check_tensor, first_index
 from genlib.widgets.controls import Controls, bar, checked_controls, positions
-from genlib.widgets.page import Interactive, check_words, escaped, instructions
+from genlib.widgets.page import Interactive, check_words, escaped, instructions, minus
 
 Cell = tuple[int, int]
 Panels = Mapping[str, Tensor] | Callable[..., Mapping[str, Tensor]]
@@ -36,7 +36,8 @@ class Grid(Interactive):
     panels : mapping, or callable
         Tensors by name, or ``panels(**settings)`` that returns them. Those of shape (rows, columns)
         are drawn as they stand. Those of shape (rows, columns, r, c) are *linked*: of each the map
-        (r, c) of the selected cell is drawn, in which NaN is a cell that is left out.
+        (r, c) of the selected cell is drawn, in which NaN is a cell that is left out; the two
+        largest numbers of a map are marked 1 and 2.
     controls : mapping, optional
         Values of each control. Numbers become a slider, strings a menu.
     start : mapping, optional
@@ -47,6 +48,8 @@ class Grid(Interactive):
         Then values are their numbers, 0, 1, … (four at most), and the legend names them.
     empty : str, optional
         What the legend says of cells that are left out.
+    labels : mapping, optional
+        What stands beside a control, where that is not its name.
     limits : mapping, optional
         (low, high) by the name of a panel: the values of the first and the last colour. By default
         the least and the largest value of the panel; those outside get the colour of the end.
@@ -85,6 +88,7 @@ class Grid(Interactive):
         cell: Cell = (0, 0),
         categories: Sequence[str] | None = None,
         empty: str = "",
+        labels: Mapping[str, str] | None = None,
         limits: Mapping[str, tuple[float, float]] | None = None,
         hint: str = "",
         alt: str,
@@ -93,6 +97,7 @@ class Grid(Interactive):
         self.controls, self.start = checked_controls({} if controls is None else controls, start)
         self.categories = _checked_categories(categories)
         self.empty = check_words(empty, "empty")
+        self.labels = _checked_labels(labels, self.controls)
         self.frames = [
             _checked_panels(panels(**settings) if callable(panels) else panels, settings)
             for settings in positions(self.controls)
@@ -180,9 +185,8 @@ class Grid(Interactive):
         letters = _letters(self._levels(name, values), *self._packing())
         if self.categories:
             return (letters,)
-        largest, places = values.flatten().nan_to_num(-math.inf).topk(min(2, values.numel()))
-        pairs = zip(places.tolist(), largest.tolist(), strict=True)
-        return letters, *(part for k, v in pairs if v > -math.inf for part in (k, _rounded(v)))
+        found = [(row * values.shape[1] + c, values[row, c]) for row, c in self._largest(values)]
+        return letters, *(part for k, v in found for part in (k, _rounded(v.item())))
 
     def _packing(self) -> tuple[int, int]:
         """How many values a cell of a map can have, and how many cells one letter holds."""
@@ -202,7 +206,12 @@ class Grid(Interactive):
             f'<div class="genlib-panels" role="application" tabindex="0" '
             f'aria-label="{escaped(self.alt)}">{drawn}</div>'
             + self._legend()
-            + bar(self.controls, self.start, f"row {self.cell[0] + 1}, column {self.cell[1] + 1}")
+            + bar(
+                self.controls,
+                self.start,
+                f"row {self.cell[0] + 1}, column {self.cell[1] + 1}",
+                self.labels,
+            )
         )
 
     def _drawing(self, name: str) -> str:
@@ -220,24 +229,39 @@ class Grid(Interactive):
                     f'<text x="{column}.47" y="{row}.72" font-size=".7" fill="#000" '
                     f'text-anchor="middle">{_CATEGORIES[level][1] if level >= 0 else ""}</text>'
                 )
+        if self._ranked(name):
+            symbols = [_rank(n, self._largest(values)[n - 1 : n]) for n in (1, 2)]
         return (
             f'<div class="genlib-panel"><div>{escaped(name)}</div>'
             f'<svg viewBox="-.1 -.1 {columns + 0.2} {len(values) + 0.2}" aria-hidden="true">'
             f"{''.join(cells + symbols)}</svg>{'' if self.categories else self._scale(name)}</div>"
         )
 
+    def _ranked(self, name: str) -> bool:
+        """Whether the two largest cells of a panel are marked: those of maps of numbers."""
+        return not self.categories and self.frames[0][name].dim() == 4
+
+    @staticmethod
+    def _largest(values: Tensor) -> list[Cell]:
+        """The two cells of largest value, if there are as many."""
+        largest, places = values.flatten().nan_to_num(-math.inf).topk(min(2, values.numel()))
+        there = places[largest > -math.inf].tolist()
+        return [divmod(place, values.shape[1]) for place in there]
+
     def _scale(self, name: str) -> str:
         """The colours of a panel, with the values of the first and the last."""
-        low, high = self.limits[name]
+        low, high = (minus(f"{end:.3g}") for end in self.limits[name])
         return (
-            f'<div class="genlib-legend">{low:.3g}<span class="genlib-scale" style="background: '
-            f'linear-gradient(90deg, {", ".join(self._colours()[::6])})"></span>{high:.3g}</div>'
+            f'<div class="genlib-legend">{low}<span class="genlib-scale" style="background: '
+            f'linear-gradient(90deg, {", ".join(self._colours()[::6])})"></span>{high}</div>'
         )
 
     def _legend(self) -> str:
         kinds = [*zip(_CATEGORIES, self.categories, strict=False)]
         kinds += [((_EMPTY, ""), self.empty)] if self.empty else []
         swatches = "".join(_swatch(*drawn, words) for drawn, words in kinds)
+        if any(map(self._ranked, self.frames[0])):
+            swatches += "<span>1, 2: the two largest</span>"
         return f'<div class="genlib-legend">{swatches}</div>'
 
 
@@ -246,6 +270,13 @@ def _swatch(colour: str, symbol: str, words: str) -> str:
         f'<span><span class="genlib-swatch" style="background: {colour}; color: #000">{symbol}'
         f"</span>{escaped(words)}</span>"
     )
+
+
+def _rank(number: int, cells: list[Cell]) -> str:
+    """The number on its cell, or nowhere if there is none."""
+    row, column = cells[0] if cells else (0, 0)
+    words = number if cells else ""
+    return f'<text class="genlib-rank" x="{column}.47" y="{row}.8">{words}</text>'
 
 
 def _rounded(value: float) -> float | int:
@@ -272,6 +303,14 @@ def _checked_categories(categories: object) -> list[str]:
             f"categories: expected 1 to {len(_CATEGORIES)} of them, got {len(categories)}."
         )
     return list(categories)
+
+
+def _checked_labels(labels: object, controls: Controls) -> dict[str, str]:
+    if not isinstance(labels, Mapping | None):
+        raise TypeError(f"labels: expected words by the name of a control, got {labels!r}.")
+    if unknown := set(labels or {}) - set(controls):
+        raise ValueError(f"labels: expected names among {list(controls)}, got {sorted(unknown)}.")
+    return {name: check_words(words, "labels") for name, words in (labels or {}).items()}
 
 
 def _checked_panels(panels: object, settings: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from genlib.core.validation import check_positive, check_tensor
 from genlib.widgets.controls import bar, buttons
-from genlib.widgets.page import Interactive, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions, minus
 
 _MOST_POINTS = 100
-_FRAME = {"width": 480, "height": 250, "left": 46, "right": 12, "top": 12, "bottom": 200}
-_SCORE_BOTTOM = 110
-_DEPTH = 1.5  # nats a point below the best, down to which leave-one-out is drawn
+_FRAME = {"width": 480, "height": 240, "left": 54, "right": 12, "top": 26, "bottom": 190}
+_SCORE_BOTTOM = 136
 _TAIL = 3  # bandwidths that are drawn beyond the points: 0.1 % of a kernel lies farther on a side
 _HOW_TO = (
     "Click or tap to add a point, drag it, double-click to remove it. Keys: ↑ ↓ choose a point, "
@@ -77,7 +76,7 @@ class KernelDensity(Interactive):
         *,
         truth: tuple[Tensor, Tensor] | None = None,
         hint: str = "With a small h every point has a spike of its own; with a large one the peaks "
-        "melt. Where does leave-one-out put h? Then drag one point far away.",
+        "merge. Where does leave-one-out put h? Then drag one point far away.",
         alt: str = "Points on a line, a Gaussian kernel at each, and their mean, the estimated "
         "density; below, the leave-one-out log-likelihood against the bandwidth.",
     ) -> None:
@@ -94,27 +93,28 @@ class KernelDensity(Interactive):
             raise ValueError(f"start: expected one of {self.bandwidths}, got {start!r}.")
         self.truth = None if truth is None else _checked_truth(truth)
 
-    def _inside(self) -> tuple[float, float]:
-        """Where points may be: beyond those of the start by a fifth of their range on each side."""
+    def _range(self) -> tuple[float, float]:
+        """The axis, along all of which points may be: with room beyond those of the start."""
         low, high = min(self.points), max(self.points)
-        margin = 0.2 * (high - low) or 1.0
+        margin = (0.2 * (high - low) or 1.0) + _TAIL * self.bandwidths[-1]
         return low - margin, high + margin
 
-    def _range(self) -> tuple[float, float]:
-        low, high = self._inside()
-        return low - _TAIL * self.bandwidths[-1], high + _TAIL * self.bandwidths[-1]
+    def _across(self, bandwidth: float) -> float:
+        """Where a bandwidth stands on its axis, which is logarithmic."""
+        left, right = _FRAME["left"], _FRAME["width"] - _FRAME["right"]
+        part, whole = (math.log(h / self.bandwidths[0]) for h in (bandwidth, self.bandwidths[-1]))
+        return left + (right - left) * part / whole
 
     def _data(self) -> dict[str, Any]:
         inside = self._truth_inside()
         return {
             "frame": _FRAME,
             "scoreBottom": _SCORE_BOTTOM,
-            "depth": _DEPTH,
+            "across": [round(self._across(h), 2) for h in self.bandwidths],
             "points": self.points,
             "bandwidths": self.bandwidths,
             "start": self.bandwidths.index(self.start),
             "most": _MOST_POINTS,
-            "inside": self._inside(),
             "range": self._range(),
             "truth": inside,
             "ceiling": max(inside[1]) if inside else 0,
@@ -138,26 +138,20 @@ class KernelDensity(Interactive):
         return places, torch.distributions.Normal(x, h).log_prob(places[:, None]).exp().mean(1)
 
     def _body(self) -> str:
-        width, height, left, top = (_FRAME[k] for k in ("width", "height", "left", "top"))
-        right, tall = width - _FRAME["right"], _SCORE_BOTTOM - top + 6
+        width, height = _FRAME["width"], _FRAME["height"]
         score = (
-            f"{_axes(_SCORE_BOTTOM)}"
-            f'<path data-part="here" stroke="#D55E00" stroke-width="2" stroke-dasharray="6 4"/>'
-            f'<svg x="{left}" y="{top - 6}" width="{right - left}" height="{tall}" '
-            f'viewBox="{left} {top - 6} {right - left} {tall}" style="width: auto">'
-            '<path data-part="score" fill="none" stroke="#2B8CCE" stroke-width="2.5"/></svg>'
-            '<circle data-part="best" r="6" fill="#2B8CCE"/>'
-            f'<text data-part="top" x="{left - 4}" y="{top + 8}" text-anchor="end"></text>'
-            f'<text data-part="low" x="{left - 4}" y="{_SCORE_BOTTOM}" text-anchor="end"></text>'
-            f"{self._bandwidth_ticks()}"
+            f"{_axes(_SCORE_BOTTOM, 'bandwidth h', 'leave-one-out below its best, nats a point')}"
+            '<path data-part="score" fill="none" stroke="#2B8CCE" stroke-width="2.5"/>'
+            '<circle data-part="best" r="9" fill="none" stroke="#2B8CCE" stroke-width="2"/>'
+            f'<circle data-part="here" r="5" fill="#D55E00"/>{self._bandwidth_ticks()}'
         )
         return (
             f"{instructions(self.hint, _HOW_TO)}"
             f'<div role="application" tabindex="0" aria-label="{escaped(self.alt)}">'
             f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{self._drawing()}</svg></div>'
-            '<div class="genlib-title">leave-one-out log-likelihood, nats a point, against h '
-            "(the dot marks the best)</div>"
-            f'<svg viewBox="0 0 {width} {_SCORE_BOTTOM + 32}" aria-hidden="true">{score}</svg>'
+            f'<svg viewBox="0 0 {width} {_SCORE_BOTTOM + 50}" aria-hidden="true">{score}</svg>'
+            '<div class="genlib-legend">Ring: the best bandwidth. Dot: the present one. The scale '
+            "below the best is logarithmic.</div>"
             + bar({"bandwidth": self.bandwidths}, {"bandwidth": self.start}, "")
             + buttons(_ACTIONS)
         )
@@ -178,34 +172,43 @@ class KernelDensity(Interactive):
         pairs = zip(x.tolist(), y.tolist(), strict=True)
         mean = "L".join(f"{place(a):.2f} {bottom - b / ceiling * tall:.2f}" for a, b in pairs)
         ticks = "".join(
-            f'<text x="{place(tick):.1f}" y="{bottom + 28}" text-anchor="middle">{tick:g}</text>'
+            f'<text x="{place(tick):.1f}" y="{bottom + 26}" text-anchor="middle">'
+            f"{minus(f'{tick:g}')}</text>"
             for tick in _ticks(low, high)
         )
         truth = '<path data-part="truth" fill="none" stroke="currentColor" stroke-dasharray="5 4"/>'
         return (
-            f"{_axes(bottom)}{ticks}{truth}"
+            f"{_axes(bottom, 'x', 'density')}{ticks}{truth}"
             '<path data-part="kernels" fill="none" stroke="#2B8CCE" stroke-opacity=".45"/>'
             f'<path data-part="mean" d="M{mean}" fill="none" stroke="#2B8CCE" stroke-width="2.5"/>'
-            f'<text data-part="tick" x="{left}" text-anchor="end"></text>'
             '<g data-part="points">'
             + "".join(f'<circle cx="{place(x):.1f}" cy="{bottom}" r="5"/>' for x in self.points)
             + "</g>"
         )
 
     def _bandwidth_ticks(self) -> str:
-        left, right = _FRAME["left"], _FRAME["width"] - _FRAME["right"]
-        last = len(self.bandwidths) - 1
-        marks = sorted({0, last // 3, 2 * last // 3, last})
+        """1, 2 and 5 times powers of ten, or the powers alone where they are many."""
+        low, high = self.bandwidths[0], self.bandwidths[-1]
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        steps = (1, 2, 5) if len(powers) < 5 else (1,)
+        marks = [float(f"{n}e{power}") for power in powers for n in steps]
         return "".join(
-            f'<text x="{left + (right - left) * i / last:.1f}" y="{_SCORE_BOTTOM + 20}" '
-            f'text-anchor="{"end" if i == last else "middle"}">{self.bandwidths[i]:g}</text>'
-            for i in marks
+            f'<path d="M{self._across(h):.1f} {_SCORE_BOTTOM}v5" stroke="currentColor"/>'
+            f'<text x="{self._across(h):.1f}" y="{_SCORE_BOTTOM + 22}" text-anchor="middle">'
+            f"{h:g}</text>"
+            for h in marks
+            if low <= h <= high
         )
 
 
-def _axes(bottom: int) -> str:
+def _axes(bottom: int, along: str, upward: str) -> str:
+    """Two axes with their titles."""
     left, right, top = _FRAME["left"], _FRAME["width"] - _FRAME["right"], _FRAME["top"]
-    return f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="currentColor"/>'
+    return (
+        f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="currentColor"/>'
+        f'<text x="{left}" y="{top - 12}">{upward}</text><g data-part="ticks"></g>'
+        f'<text x="{(left + right) // 2}" y="{bottom + 44}" text-anchor="middle">{along}</text>'
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:

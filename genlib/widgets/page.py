@@ -12,6 +12,7 @@ import functools
 import hashlib
 import html
 import json
+import re
 from abc import ABC, abstractmethod
 from importlib import resources
 from typing import Any, ClassVar
@@ -91,6 +92,11 @@ def _file(name: str) -> str:
 def escaped(text: object) -> str:
     """``text`` for HTML, within an attribute or without."""
     return html.escape(str(text), quote=True)
+
+
+def minus(text: object) -> str:
+    """``text`` in which every negative number has a minus sign, not a hyphen."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", str(text))
 
 
 def check_words(value: object, name: str) -> str:

@@ -25,8 +25,7 @@ def receptive_field(
     kernel_size: int = 3,
     start: Mapping[str, Any] | None = None,
     cell: Cell | None = None,
-    hint: str = "Which earlier pixels does the output at a pixel depend on? With one stack, those "
-    "to the right, above a line that rises from it, are never seen, however many the layers.",
+    hint: str | None = None,
 ) -> Grid:
     """Point at a pixel of a ``side`` × ``side`` image: what its output sees through a stack of
     masked convolutions.
@@ -49,8 +48,8 @@ def receptive_field(
         A, then B, and half the layers.
     cell : (int, int), optional
         Pixel to start from; by default in the row before the last, a quarter from the left.
-    hint : str
-        What to look for.
+    hint : str, optional
+        What to look for; by default where the blind spot is.
 
     Returns
     -------
@@ -80,10 +79,23 @@ def receptive_field(
         {"layers": (layers + 1) // 2} | dict(start or {}),
         cell=(side - 2, side // 4) if cell is None else cell,
         categories=["seen", "earlier, but not seen", "seen, but not earlier"],
-        empty="neither",
-        hint=hint,
+        empty="not earlier",
+        labels={"layers": "layers after the first"},
+        hint=_blind_spot(kernel_size) if hint is None else hint,
         alt=f"An image of {side} × {side} pixels, and which of them the output at the selected one "
         "sees. Controls choose one stack of masked convolutions or two, the masks, and the layers.",
+    )
+
+
+def _blind_spot(kernel_size: int) -> str:
+    """Where the pixels are that one stack never sees, in words."""
+    columns = kernel_size // 2
+    slope = "one row for every column" if columns == 1 else f"one row for every {columns} columns"
+    return (
+        "Which earlier pixels does the output at a pixel depend on? Draw a line from it that rises "
+        f"to the right, {slope}. With one stack, pixels in the rows above that lie to the right "
+        "below this line are never seen, however many the layers. The first masked layer always "
+        "stands; the slider adds others."
     )
 
 
@@ -145,8 +157,7 @@ def pixel_weights(
     *,
     start: Mapping[str, Any] | None = None,
     cell: Cell | None = None,
-    hint: str = "Which earlier pixels move the logit of a pixel? Look for its left neighbour and "
-    "the one above. Then choose other pictures: whose map changes?",
+    hint: str | None = None,
 ) -> Grid:
     """Point at a pixel: how much its logit moves, on average over pictures, when an earlier pixel
     is flipped.
@@ -165,8 +176,8 @@ def pixel_weights(
     cell : (int, int), optional
         Pixel to start from; by default one at which the left neighbour and the one above are the
         strongest in all models, if there is one (`neighbours_lead` says whether).
-    hint : str
-        What to look for.
+    hint : str, optional
+        What to look for; by default how many pixels depend most on their two neighbours.
 
     Returns
     -------
@@ -194,13 +205,15 @@ def pixel_weights(
     }
     linked = torch.cat([frame[name].flatten() for frame in frames.values() for name in models])
     chosen = (start or {}).get("pictures", next(iter(pictures)))
-    if cell is None:
-        cell = _plainest([frames[chosen][name] for name in models])
+    lead = torch.stack([_lead(frames[chosen][name]) for name in models]).amin(0)
+    plainest = divmod(lead.argmax().item(), columns)
+    if hint is None:
+        hint = _neighbours(lead, shown=cell is None)
     return Grid(
         lambda pictures: frames[pictures],
         {"pictures": list(pictures)},
         {"pictures": chosen},
-        cell=cell,
+        cell=plainest if cell is None else cell,
         limits={"mean picture": (0, 1)}
         | {name: (0, linked.nan_to_num().max().item()) for name in models},
         empty="not earlier than the pixel",
@@ -271,7 +284,16 @@ def _lead(weights: Tensor) -> Tensor:
     return lead
 
 
-def _plainest(weights: list[Tensor]) -> Cell:
-    """The pixel at which the two neighbours lead most clearly, in the model where least so."""
-    lead = torch.stack([_lead(each) for each in weights]).amin(0)
-    return divmod(lead.argmax().item(), lead.shape[1])
+def _neighbours(lead: Tensor, shown: bool) -> str:
+    """At how many pixels both neighbours lead, in words, and whether the one ``shown`` at the start
+    was chosen for that.
+    """
+    count, total = (lead > 1).sum().item(), lead[1:, 1:].numel()
+    words = (
+        "Which earlier pixels move the logit of a pixel? With the pictures of the start, its left "
+        f"neighbour and the one above are the largest two in all models at {count} of the {total} "
+        "pixels that have both. "
+    )
+    if shown and count:
+        words += "The figure starts at the one where they lead most clearly. "
+    return words + "Then choose other pictures: whose map changes?"

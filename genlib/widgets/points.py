@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_count, check_flag, check_tensor
 from genlib.widgets.controls import bar, buttons
-from genlib.widgets.page import Interactive, escaped, instructions
+from genlib.widgets.page import Interactive, escaped, instructions, minus
 
 _FRAME = {"width": 400, "height": 320, "left": 34, "right": 10, "top": 10, "bottom": 290}
 _MOST_POINTS = 200
@@ -119,4 +119,4 @@ class Points(Interactive):
 
 
 def _label(x: float, y: float, value: int, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{value}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{minus(value)}</text>'

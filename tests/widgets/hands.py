@@ -1,8 +1,15 @@
 """A reader's hands on a figure in a browser: mouse, finger and keys; and what the figure says."""
 
+import re
+
 
 def said(browser):
     return browser.ask("document.querySelector('[role=status]').textContent")
+
+
+def numbers(text):
+    """All numbers in a text; those below zero have a minus sign, not a hyphen."""
+    return [float(n.replace("−", "-")) for n in re.findall(r"−?\d+(?:\.\d+)?", text)]
 
 
 def focus(browser, selector="[role=application]"):

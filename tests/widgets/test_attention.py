@@ -8,7 +8,7 @@ import torch
 from bs4 import BeautifulSoup
 
 import genlib as gl
-from tests.widgets.hands import focus, place, press, said, set_control
+from tests.widgets.hands import focus, mouse, place, press, said, set_control
 
 N = 5
 SYMBOLS = ["start", "a", "b", "<c>", "d", "e"]
@@ -52,10 +52,7 @@ def test_it_is_one_tab_stop_with_a_name():
 
 def test_pointing_at_a_symbol_shades_what_was_looked_at_when_it_was_predicted(shown):
     browser = shown(attention(start={"layer": "layer 2"}))
-    x, y = browser.ask(
-        "(b => [b.x + b.width / 2, b.y + b.height / 2])"
-        "(document.querySelectorAll('.genlib-text span')[4].getBoundingClientRect())"
-    )
+    x, y = middle(browser, 4)
     browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
     row = WEIGHTS["layer 2"][3]
     assert shades(browser)[:5] == pytest.approx([0.6 * w for w in row.tolist()], abs=0.011)
@@ -79,6 +76,64 @@ def test_a_row_of_the_matrix_keys_and_the_menu_select_as_well(shown):
     set_control(browser, "layer", 1)
     most = WEIGHTS["layer 2"][1].max().item()
     assert f"{most:.2f}" in said(browser)
+
+
+def middle(browser, number):
+    """Of a symbol in the text."""
+    return browser.ask(
+        "(b => [b.x + b.width / 2, b.y + b.height / 2])"
+        f"(document.querySelectorAll('.genlib-text span')[{number}].getBoundingClientRect())"
+    )
+
+
+def test_the_start_symbol_is_not_predicted_and_selects_nothing(shown):
+    browser = shown(attention(row=2))
+    for number, row in ((0, "c"), (1, "a"), (0, "a")):
+        x, y = middle(browser, number)
+        browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        mouse(browser, "mousePressed", x, y)
+        mouse(browser, "mouseReleased", x, y)
+        assert said(browser).startswith(f"To predict “{row.replace('c', '<c>')}”")
+
+
+LABELS = """
+    [...document.querySelectorAll("svg text")].map(text => {
+        const box = text.getBoundingClientRect();
+        return [text.textContent, box.x + box.width / 2, box.y + box.height / 2]; })
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("symbols", [SYMBOLS, list("abcde")])
+def test_rows_and_columns_are_labelled_where_they_stand(shown, width, symbols):
+    figure = gl.widgets.Attention(WEIGHTS, symbols, alt="five places")
+    browser = shown(figure, width=width)
+    labels = browser.ask(LABELS)
+    side = place(browser, 0, 1, 0)[0] - place(browser, 0, 0, 0)[0]
+    rows, columns = labels[:N], labels[N:]
+    assert [name for name, *_ in rows] == symbols[-N:]
+    assert [name for name, *_ in columns] == symbols[:N]
+    for k in range(N):
+        x, y = place(browser, 0, k + 0.5, k + 0.5)
+        assert rows[k][2] == pytest.approx(y, abs=0.3 * side)
+        assert columns[k][1] == pytest.approx(x, abs=0.3 * side)
+        assert (
+            rows[k][1] < place(browser, 0, 0, 0)[0] and columns[k][2] < place(browser, 0, 0, 0)[1]
+        )
+
+
+def test_long_symbols_are_cut_and_stay_in_the_drawing(shown):
+    figure = gl.widgets.Attention(ONE, ["W" * 20, "bb", "c"], alt="three words")
+    outside = shown(figure).ask(
+        """(() => {
+            const frame = document.querySelector("svg").getBoundingClientRect();
+            return [...document.querySelectorAll("svg text")].filter(text => {
+                const box = text.getBoundingClientRect();
+                return box.left < frame.left - 1 || box.top < frame.top - 1; }).length; })()"""
+    )
+    assert outside == 0
+    labels = BeautifulSoup(figure._repr_html_(), "html.parser").select("svg text")
+    assert labels[0].text == "WWWWW…"
 
 
 def test_without_a_start_symbol_a_row_is_of_its_own_symbol(shown):

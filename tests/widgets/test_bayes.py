@@ -152,6 +152,7 @@ def test_the_start_stands_in_the_page_before_its_script_runs():
     data = json.loads(soup.find("script", type="application/json").string)
     assert data["tables"][2] == pytest.approx(net.table("wet").flatten().tolist())
     assert soup.find(attrs={"aria-label": True})["aria-label"] == "a graph"
+    assert soup.find("button").text == "Clear observations"
 
 
 def test_keys_work_it_with_one_tab_stop_for_the_graph(shown):

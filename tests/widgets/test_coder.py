@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import genlib as gl
+from tests.widgets.hands import numbers, said
 
 P = {"a": 0.5, "b": 0.25, "c": 0.25}
 MODELS = {
@@ -95,7 +96,7 @@ def test_the_bill_is_entropy_cross_entropy_and_divergence(shown):
         for message in ("bac", "ccccb"):
             index = ["abc".index(letter) for letter in message]
             bill = type_in(browser, message, model)["bill"]
-            numbers = [float(cell.split("= ")[-1]) for cell in bill]
+            found = [numbers(cell)[-1] for cell in bill]
             ideal = [-table[index].log2().sum().item() for table in (p, share)]
             cross = [-(p * table.log2()).sum().item() * len(message) for table in (p, share)]
             truth = [
@@ -106,13 +107,14 @@ def test_the_bill_is_entropy_cross_entropy_and_divergence(shown):
                 ideal[1] - ideal[0],
                 cross[1] - cross[0],
             ]
-            assert numbers == pytest.approx(truth, abs=0.0051)
+            assert found == pytest.approx(truth, abs=0.0051)
 
 
 def test_it_starts_with_the_message_and_the_first_model(shown):
     browser = shown(coder())
-    status = browser.ask("document.querySelector('[role=status]').textContent")
-    assert status == "“bac” takes 5 bits. Ideal: −log₂ Q = 5.00, as many as with q = p."
+    assert (
+        said(browser) == "“bac”: 5 bits sent. Ideal length: −log₂ Q = 5.00, as many as with q = p."
+    )
     assert browser.ask("document.querySelector('output').textContent") == "10011"  # 19/32 = 0.59375
 
 
@@ -125,7 +127,7 @@ def test_what_a_wrong_model_costs_is_its_divergence_from_p(shown):
     browser = shown(coder(models=models, message="baca"))  # its letters come as often as p says
     for message, excess in (
         ("baca", ("0.00", "0.34", "1.00")),
-        ("ccc", ("0.00", "-1.25", "-3.00")),
+        ("ccc", ("0.00", "−1.25", "−3.00")),
     ):
         for i, bits in enumerate(excess):
             browser.ask(
@@ -143,7 +145,49 @@ def test_what_a_wrong_model_costs_is_its_divergence_from_p(shown):
 def test_other_letters_are_left_out_with_a_word(shown):
     said = type_in(shown(coder()), "bxaéc", "q = p")
     assert said["message"] == "bac" and said["bits"] == "10011"
-    assert said["status"].startswith("Only a, b, c can be sent, so x é was left out.")
+    assert said["status"].startswith("Only a, b, c can be sent; left out: “x”, “é”. “bac”: 5 bits")
+
+
+def test_a_space_is_named_and_what_is_too_long_is_cut_with_a_word(shown):
+    browser = shown(coder())
+    spaced = type_in(browser, "b a\u00a0c", "q = p")
+    assert spaced["message"] == "bac"
+    assert spaced["status"].startswith("Only a, b, c can be sent; left out: a space. “bac”")
+    long = type_in(browser, "ab" * 21, "q = p")
+    assert long["message"] == "ab" * 20
+    assert long["status"].startswith("A message has at most 40 letters; the rest was left out. “ab")
+    assert not browser.ask("document.querySelector('input').hasAttribute('maxlength')")
+
+
+def test_bits_sent_and_ideal_lengths_are_told_apart(shown):
+    browser = shown(coder(message="baca"))
+    told = type_in(browser, "baca", "uniform")
+    _, width = interval("baca", MODELS["uniform"])
+    assert len(told["bits"]) == 8 and f"{-math.log2(width):.2f}" == "6.34"
+    assert told["status"] == (
+        "“baca”: 8 bits sent. Ideal length: −log₂ Q = 6.34, 0.34 more than with q = p."
+    )
+    heads = browser.ask("[...document.querySelectorAll('th')].map(th => th.textContent)")
+    assert heads[0] == "ideal length in bits" and not any("sent" in head for head in heads)
+    assert type_in(browser, "a", "q = p")["status"].startswith("“a”: 1 bit sent.")
+
+
+def test_the_bits_alone_do_not_tell_the_length_and_it_says_so(shown):
+    browser = shown(coder())
+    assert [type_in(browser, "a" * n, "q = p")["bits"] for n in (1, 2, 3)] == ["0", "00", "000"]
+    how_to = browser.ask("document.querySelector('.genlib-how').textContent")
+    assert "The receiver must know how long the message is, or be sent an end mark" in how_to
+    assert "bits in bold are common to all numbers of the last interval" in how_to
+
+
+def test_a_row_of_up_to_five_letters_has_its_whole_label(shown):
+    browser = shown(coder())
+    labels = "[...document.querySelectorAll('svg text')].filter(t => t.getAttribute('x') === '0')"
+    for message, last in (("abcab", "abcab"), ("abcabc", "…cabc")):
+        type_in(browser, message, "q = p")
+        assert browser.ask(f"{labels}.at(-1).textContent") == last
+    widest = max(browser.ask(f"{labels}.map(t => t.getBBox().width)"))
+    assert widest < 62  # where the rows begin
 
 
 def test_it_fits_a_phone_and_has_two_tab_stops(shown):

@@ -45,7 +45,7 @@ def test_it_starts_with_the_image_of_the_start(shown):
     assert close(seen(browser), net(torch.tensor([[0.5, -1.0, 2.0]]))[0])
     status = browser.ask("document.querySelector('[role=status]').textContent")
     mean = net(torch.tensor([[0.5, -1.0, 2.0]])).mean().item()
-    assert status == f"Code (0.50, -1.00, 2.00): mean value {mean:.3f}."
+    assert status == f"Code (0.50, −1.00, 2.00): mean value {mean:.3f}."
 
 
 def test_a_slider_moves_its_number(shown):

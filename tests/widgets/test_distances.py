@@ -1,7 +1,6 @@
 """The six distances in the page are the integrals, and a descent ends in a minimum."""
 
 import math
-import re
 import time
 
 import pytest
@@ -10,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 import genlib as gl
-from tests.widgets.hands import drag, focus, press, said, set_control
+from tests.widgets.hands import drag, focus, numbers, place, press, said, set_control
 
 NAMES = ["forward KL", "reverse KL", "total variation", "Jensen–Shannon", "Wasserstein", "MMD²"]
 VALUES = "[...document.querySelectorAll('tbody td:nth-child(2)')].map(cell => +cell.textContent)"
@@ -81,9 +80,75 @@ def test_dragging_the_gaussian_and_keys_and_sliders_change_all_values(shown):
     assert browser.ask(VALUES) == pytest.approx(truth(4.0, 0.95, 1.1), abs=0.02)
     set_control(browser, "separation", 4)
     assert browser.ask(VALUES) == pytest.approx(truth(2.0, 0.95, 1.1), abs=0.02)
-    assert said(browser).startswith("Separation 2;")
+    assert said(browser).startswith("Separation 2; mean 0.950, standard deviation 1.100.")
     set_control(browser, "mean", 60)
     assert browser.ask(VALUES) == pytest.approx(truth(2.0, 0.0, 1.1), abs=0.02)
+
+
+def peak(browser):
+    """Where the dot on the peak is, in the drawing."""
+    return browser.ask(
+        "(c => [+c.getAttribute('cx'), +c.getAttribute('cy')])"
+        "(document.querySelector('circle[data-part=mean]'))"
+    )
+
+
+def press_button(browser, name):
+    browser.ask(f"document.querySelector(\"[data-action='{name}']\").click()")
+
+
+def position(browser):
+    """Separation, mean and deviation, as the figure says them."""
+    return numbers(said(browser))[:3]
+
+
+def test_what_it_says_is_true_after_every_move(shown):
+    browser = shown(gl.widgets.Distances())
+    assert position(browser) == [4, -2, 1]
+    ended(browser, 0)
+    at = peak(browser)
+    drag(browser, 0, at, (at[0] + 57, at[1]))
+    assert said(browser).startswith("Separation 4; mean ")
+    now = peak(browser)
+    assert position(browser)[1] == pytest.approx((now[0] - 12) / (480 - 24) * 16 - 8, abs=2e-3)
+    focus(browser)
+    press(browser, "ArrowLeft")
+    assert position(browser)[1] == pytest.approx((now[0] - 12) / (480 - 24) * 16 - 8.05, abs=2e-3)
+    set_control(browser, "deviation", 80)
+    assert position(browser)[2] == 5
+
+
+def test_the_dot_that_keys_move_is_marked_and_named(shown):
+    browser = shown(gl.widgets.Distances())
+    instructions = browser.ask("document.querySelector('.genlib-how').textContent")
+    assert "↑ ↓ choose a dot, ← → move it" in instructions
+    focus(browser)
+    for part, words in (("mean", "on the peak"), ("deviation", "on the side")) * 2:
+        assert said(browser).endswith(f"The dot {words} is chosen.")
+        edges = browser.ask(
+            "[...document.querySelectorAll('circle')].map(c => +c.getAttribute('stroke-width'))"
+        )
+        assert [edge > 0 for edge in edges] == [part == "mean", part == "deviation"]
+        press(browser, "ArrowDown")
+
+
+def test_start_again_is_the_start_of_all_three(shown):
+    browser = shown(gl.widgets.Distances(3.0, 1.0, 2.0))
+    first = said(browser)
+    for name, at in (("separation", 0), ("mean", 0), ("deviation", 0)):
+        set_control(browser, name, at)
+    press_button(browser, "restart")
+    assert said(browser) == first
+    outputs = "[...document.querySelectorAll('output')].map(o => o.textContent)"
+    assert browser.ask(outputs) == ["3", "1.00", "2.00"]
+
+
+def test_the_plot_and_the_table_stand_side_by_side_where_there_is_room(shown):
+    browser = shown(gl.widgets.Distances())
+    assert browser.ask("document.querySelector('.genlib-figure').offsetHeight") < 600
+    assert place(browser, 0, 480, 0)[0] < browser.ask(
+        "document.querySelector('table').getBoundingClientRect().left"
+    )
 
 
 def ended(browser, number):
@@ -94,7 +159,7 @@ def ended(browser, number):
     while " ends at " not in said(browser):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return [float(n) for n in re.findall(r"-?\d+\.\d+", said(browser))]
+    return numbers(said(browser))
 
 
 def lowest(number):
@@ -127,6 +192,9 @@ def test_from_its_start_each_descent_ends_in_the_lowest_minimum(shown, number):
 
 def test_what_it_says_is_there(shown):
     """Three stay on the left cluster and three cover both; from mean 0 two end higher."""
+    hint = gl.widgets.Distances().hint
+    assert "which stay on the left cluster, and which widen to cover both?" in hint
+    assert "Then set mean 0: two of them now end in another minimum." in hint
     browser = shown(gl.widgets.Distances())
     ends = [ended(browser, number) for number in range(6)]
     stay = [name for name, (_, mean, s) in zip(NAMES, ends, strict=True) if mean < -1.7 and s < 1]

@@ -80,7 +80,11 @@ def test_it_is_one_tab_stop_with_a_name_and_says_what_is_selected():
 def test_a_legend_gives_the_numbers_of_each_scale():
     soup, _ = page(grid(limits={"map": (-1, 200)}))
     legends = [legend.text for legend in soup.find_all(class_="genlib-legend") if legend.text]
-    assert legends == ["011", "-1200"]  # the bar stands between the numbers
+    assert legends == [
+        "011",
+        "−1200",
+        "1, 2: the two largest",
+    ]  # the bar stands between the numbers
 
 
 def test_it_asks_no_server():
@@ -122,6 +126,8 @@ NAN, INF = torch.full((2, 2), math.nan), torch.full((2, 2, 1, 1), math.inf)
         ({"a": PICTURE / 9}, {"categories": ["x", "y"]}, ValueError, "numbers of categories"),
         ({"a": PICTURE}, {"categories": list("abcde")}, ValueError, "1 to 4 of them, got 5"),
         ({"a": PICTURE}, {"categories": "ab"}, TypeError, "categories: expected a list of words"),
+        ({"a": PICTURE}, {"labels": {"n": "b"}}, ValueError, r"labels: .* among \[\], got \['n'\]"),
+        ({"a": PICTURE}, {"labels": "n"}, TypeError, "labels: expected words by the name of a"),
         ({"a": PICTURE}, {"alt": 3}, TypeError, "alt: expected words, got 3"),
         ({"a": PICTURE}, {"hint": 3}, TypeError, "hint: expected words, got 3"),
     ],
@@ -161,6 +167,38 @@ def test_pointing_at_a_cell_draws_its_map_and_says_its_value(shown):
     levels = figure._levels("map", MAPS[2, 1])
     colours = figure._colours()
     assert browser.ask(FILLS.format(1)) == [colours[level] for level in levels]
+
+
+RANKS = "[...document.querySelectorAll('svg')[1].querySelectorAll('text')].map(t => {})"
+
+
+def test_the_two_largest_cells_of_a_map_are_marked_wherever_one_points(shown):
+    maps = MAPS.clone()
+    maps[0, 0], maps[0, 1] = math.nan, math.nan
+    maps[0, 1, 1, 3] = 1.0  # one cell alone
+    maps[0, 2, 1, 2] = 999.0
+    figure = gl.widgets.Grid({"picture": PICTURE, "map": maps}, cell=(0, 2), alt="maps")
+    soup, _ = page(figure)
+    marks = soup.find_all("text")
+    assert [(m.text, m["x"], m["y"]) for m in marks] == [("1", "2.47", "1.8"), ("2", "4.47", "1.8")]
+    browser = shown(figure)
+    at = "[t.textContent, Math.floor(t.getAttribute('x')), Math.floor(t.getAttribute('y'))]"
+    assert browser.ask(RANKS.format(at)) == [["1", 2, 1], ["2", 4, 1]]
+    focus(browser)
+    press(browser, "ArrowDown")
+    first, second = figure.strongest("map", 2, (1, 2))
+    assert browser.ask(RANKS.format(at)) == [["1", *first[::-1]], ["2", *second[::-1]]]
+    press(browser, "ArrowUp", "ArrowLeft")
+    assert browser.ask(RANKS.format(at))[0] == ["1", 3, 1]
+    assert browser.ask(RANKS.format("t.textContent")) == ["1", ""]
+    press(browser, "ArrowLeft")
+    assert browser.ask(RANKS.format("t.textContent")) == ["", ""]
+
+
+def test_a_control_is_called_by_its_label():
+    settings = {"controls": {"n": [1, 2]}, "labels": {"n": "rows <above>"}}
+    soup, _ = page(gl.widgets.Grid(lambda n: {"a": PICTURE * n}, alt="a", **settings))
+    assert soup.find("label").text.split() == ["rows", "<above>", "1"]
 
 
 def test_arrow_keys_move_within_the_edges(shown):

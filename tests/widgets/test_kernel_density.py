@@ -1,5 +1,6 @@
 """The estimate drawn in the page has area one at every bandwidth, and its scores are exact."""
 
+import itertools
 import json
 import math
 import re
@@ -9,7 +10,7 @@ import torch
 from bs4 import BeautifulSoup
 
 import genlib as gl
-from tests.widgets.hands import click, drag, focus, press, said, set_control, tap
+from tests.widgets.hands import click, drag, focus, numbers, press, said, set_control, tap
 
 POINTS = torch.tensor([-2.0, -1.9, -0.7, 0.4, 1.3, 1.36, 2.5])
 BANDWIDTHS = [0.01, 0.05, 0.2, 0.5, 1.0]
@@ -24,6 +25,13 @@ def figure(**settings):
 def page(shown_figure):
     soup = BeautifulSoup(shown_figure._repr_html_(), "html.parser")
     return soup, json.loads(soup.find("script", type="application/json").string)
+
+
+def across(data, x):
+    """The place of ``x`` in the drawing."""
+    frame, (low, high) = data["frame"], data["range"]
+    width = frame["width"] - frame["left"] - frame["right"]
+    return frame["left"] + (x - low) / (high - low) * width
 
 
 def leave_one_out(points, h):
@@ -41,10 +49,10 @@ def area(browser, data):
     frame = data["frame"]
     unit = (data["range"][1] - data["range"][0]) / (frame["width"] - frame["left"] - frame["right"])
     ceiling = float(browser.ask(f"{MEAN}.dataset.ceiling"))
-    numbers = [float(n) for n in re.findall(r"[\d.]+", browser.ask(f"{MEAN}.getAttribute('d')"))]
-    x = torch.tensor(numbers[::2]).double() * unit
+    values = [float(n) for n in re.findall(r"[\d.]+", browser.ask(f"{MEAN}.getAttribute('d')"))]
+    x = torch.tensor(values[::2]).double() * unit
     y = (
-        (frame["bottom"] - torch.tensor(numbers[1::2]).double())
+        (frame["bottom"] - torch.tensor(values[1::2]).double())
         / (frame["bottom"] - frame["top"])
         * ceiling
     )
@@ -72,11 +80,11 @@ def test_the_height_of_a_spike_is_that_of_its_kernel(shown):
 def test_leave_one_out_is_that_of_a_loop(shown, h):
     browser = shown(figure(start=h))
     points = POINTS.double().tolist()
-    found = float(re.search(r"leave-one-out (-?[\d.]+)", said(browser))[1])
+    _, _, found, *_ = numbers(said(browser))
     scores = {each: leave_one_out(points, each) for each in BANDWIDTHS}
     assert found == pytest.approx(scores[h], abs=6e-4)
     best = max(scores, key=scores.get)
-    assert f"best {scores[best]:.3f} at h = {best:g}." in said(browser)
+    assert f"best {scores[best]:.3f} at h = {best:g}.".replace("-", "−") in said(browser)
 
 
 def test_what_stands_before_the_script_is_what_it_draws(shown):
@@ -84,28 +92,22 @@ def test_what_stands_before_the_script_is_what_it_draws(shown):
     soup, _ = page(start)
     before = soup.find(attrs={"data-part": "mean"})["d"]
     after = shown(start).ask(f"{MEAN}.getAttribute('d')")
-    numbers = [[float(n) for n in re.findall(r"[\d.]+", d)] for d in (before, after)]
-    assert numbers[0] == pytest.approx(numbers[1], abs=0.02)
+    values = [[float(n) for n in re.findall(r"[\d.]+", d)] for d in (before, after)]
+    assert values[0] == pytest.approx(values[1], abs=0.02)
 
 
 def test_points_are_added_dragged_and_removed_by_the_mouse(shown):
     _, data = page(figure())
-    frame, (low, high) = data["frame"], data["range"]
-
-    def across(x):
-        return frame["left"] + (x - low) / (high - low) * (
-            frame["width"] - frame["left"] - frame["right"]
-        )
-
+    bottom = data["frame"]["bottom"]
     browser = shown(figure())
-    click(browser, 0, across(-1.3), 60)
+    click(browser, 0, across(data, -1.3), 60)
     assert browser.ask(CIRCLES)[-1] == pytest.approx(-1.3, abs=0.03)
-    drag(browser, 0, (across(0.4), frame["bottom"]), (across(0.9), frame["bottom"]))
+    drag(browser, 0, (across(data, 0.4), bottom), (across(data, 0.9), bottom))
     assert browser.ask(CIRCLES)[3] == pytest.approx(0.9, abs=0.03)
     assert len(browser.ask(CIRCLES)) == 8
-    click(browser, 0, across(2.5), frame["bottom"], clicks=2)
+    click(browser, 0, across(data, 2.5), bottom, clicks=2)
     assert len(browser.ask(CIRCLES)) == 7 and 2.5 not in browser.ask(CIRCLES)
-    tap(browser, 0, across(-1.3) + 40, 60)
+    tap(browser, 0, across(data, -1.3) + 40, 60)
     assert len(browser.ask(CIRCLES)) == 8
 
 
@@ -113,7 +115,7 @@ def test_points_are_chosen_moved_added_and_removed_by_keys(shown):
     browser = shown(figure())
     focus(browser)
     press(browser, "ArrowDown", "ArrowDown", "ArrowRight")
-    step = (figure()._inside()[1] - figure()._inside()[0]) / 200
+    step = (figure()._range()[1] - figure()._range()[0]) / 400
     assert browser.ask(CIRCLES)[2] == pytest.approx(-0.7 + step)
     assert "Point 3 at" in said(browser)
     press(browser, "Delete")
@@ -126,11 +128,90 @@ def test_points_are_chosen_moved_added_and_removed_by_keys(shown):
     assert "2 points: leave-one-out" in said(browser)
 
 
-def test_points_stay_where_they_are_drawn(shown):
+def test_points_go_as_far_as_the_axis_and_no_farther(shown):
+    _, data = page(figure())
+    low, high = data["range"]
+    bottom = data["frame"]["bottom"]
     browser = shown(figure())
-    focus(browser)
-    press(browser, *["ArrowLeft"] * 60)
-    assert browser.ask(CIRCLES)[0] == pytest.approx(figure()._inside()[0], abs=1e-6)
+    drag(browser, 0, (across(data, 2.5), bottom), (across(data, 0.98 * high), bottom))
+    assert browser.ask(CIRCLES)[6] == pytest.approx(0.98 * high, abs=0.03)
+    drag(browser, 0, (across(data, -2), bottom), (across(data, low) - 20, bottom))
+    assert browser.ask(CIRCLES)[0] == pytest.approx(low, abs=1e-6)
+
+
+def test_two_clicks_on_empty_ground_add_one_point(shown):
+    _, data = page(figure())
+    browser = shown(figure())
+    click(browser, 0, across(data, -3.5), 60, clicks=2)
+    assert len(browser.ask(CIRCLES)) == len(POINTS) + 1
+    click(browser, 0, across(data, 3.5), 60)
+    assert len(browser.ask(CIRCLES)) == len(POINTS) + 2
+
+
+def score_panel(browser):
+    """The curve and the dots of the lower panel, and its frame."""
+    return browser.ask(
+        """(() => {
+            const panel = document.querySelectorAll("svg[aria-hidden]")[1];
+            const at = name => ["cx", "cy"].map(c =>
+                +panel.querySelector(`[data-part=${name}]`).getAttribute(c));
+            const path = panel.querySelector("[data-part=score]").getAttribute("d");
+            const ticks = [...panel.querySelectorAll("[data-part=ticks] text")];
+            return { curve: path.match(/[\\d.]+/g).map(Number),
+                     best: at("best"), here: at("here"),
+                     ticks: ticks.map(t => [t.textContent, +t.getAttribute("y") - 5]) };
+        })()"""
+    )
+
+
+@pytest.mark.parametrize("away", [0, 3.0, 5.0])
+def test_the_present_score_is_on_the_curve_and_the_scale_holds_all(shown, away):
+    start = figure(start=0.2)
+    _, data = page(start)
+    browser = shown(start)
+    if away:  # drag one point away from all others
+        bottom = data["frame"]["bottom"]
+        drag(browser, 0, (across(data, 2.5), bottom), (across(data, 2.5 + away), bottom))
+        assert "−10³" in dict(score_panel(browser)["ticks"])
+    points = browser.ask(CIRCLES)
+    scores = [leave_one_out(points, h) for h in BANDWIDTHS]
+    panel = score_panel(browser)
+    x, y = panel["curve"][::2], panel["curve"][1::2]
+    known = dict(panel["ticks"])
+    top, bottom = data["frame"]["top"], data["scoreBottom"]
+    assert known["0"] == top and max(known.values()) == pytest.approx(bottom)
+    assert known.keys() >= {"0", "−1", "−10"} and min(y) == top == known["0"] == panel["best"][1]
+    assert max(y) <= bottom + 0.01
+    assert panel["here"] == [pytest.approx(x[2]), pytest.approx(y[2])]
+    for score, at in zip(scores, y, strict=True):
+        if score == -math.inf:  # the density of the loop is too small for a float
+            continue
+        below = max(scores) - score
+        depth = math.log10(1 + 10 * below) / math.log10(1 + 10 * 10 ** (len(known) - 2))
+        assert at == pytest.approx(top + depth * (bottom - top), abs=0.02)
+
+
+def test_bandwidths_are_labelled_with_round_numbers_where_they_stand():
+    start = gl.widgets.KernelDensity(POINTS, [round(0.02 * 2 ** (k / 4), 3) for k in range(27)])
+    soup, _ = page(start)
+    panel = soup.find_all("svg", attrs={"aria-hidden": True})[1]
+    ticks = {t.text: float(t["x"]) for t in panel.find_all("text") if t.text[0].isdigit()}
+    assert list(ticks) == ["0.02", "0.05", "0.1", "0.2", "0.5", "1"]
+    per_factor_of_two = (ticks["0.2"] - ticks["0.1"]) / (ticks["0.1"] - ticks["0.05"])
+    assert per_factor_of_two == pytest.approx(1, abs=0.01)
+    titles = {text.text for text in soup.find_all("text")}
+    assert {"x", "density", "bandwidth h"} <= titles
+
+
+def test_the_density_has_a_scale_of_round_numbers(shown):
+    browser = shown(figure(start=0.2))
+    ticks = browser.ask(
+        "[...document.querySelectorAll('[data-part=ticks]')[0].querySelectorAll('text')]"
+        ".map(t => +t.textContent)"
+    )
+    step = ticks[1]
+    assert len(ticks) >= 4 and ticks == pytest.approx([k * step for k in range(len(ticks))])
+    assert f"{step:e}"[0] in "125"
 
 
 def test_the_buttons_set_the_best_bandwidth_and_start_again(shown):
@@ -141,6 +222,7 @@ def test_the_buttons_set_the_best_bandwidth_and_start_again(shown):
     browser.ask("document.querySelector('[data-action=remove]').click()")
     browser.ask("document.querySelector('[data-action=restart]').click()")
     assert browser.ask(CIRCLES) == pytest.approx(POINTS.tolist())
+    assert said(browser).startswith("h = 0.01, 7 points")
 
 
 def test_the_density_at_the_start_is_that_of_genlib():
@@ -150,13 +232,20 @@ def test_the_density_at_the_start_is_that_of_genlib():
     assert torch.allclose(p, model.log_prob(x[:, None].float()).exp().double(), atol=1e-4)
 
 
-def test_what_it_says_is_there_at_its_start(shown):
-    """At a small bandwidth every point has a spike of its own: as many peaks as points."""
-    browser = shown(figure(start=0.01))
-    numbers = [float(n) for n in re.findall(r"[\d.]+", browser.ask(f"{MEAN}.getAttribute('d')"))]
-    y = numbers[1::2]
+@pytest.mark.parametrize(
+    ("h", "peaks", "words"),
+    [
+        (0.01, len(POINTS), "With a small h every point has a spike of its own"),
+        (1.0, 2, "with a large one the peaks merge"),
+    ],
+)
+def test_what_it_says_is_there(shown, h, peaks, words):
+    browser = shown(figure(start=h))
+    assert words in figure().hint
+    values = [float(n) for n in re.findall(r"[\d.]+", browser.ask(f"{MEAN}.getAttribute('d')"))]
+    y = [each for each, _ in itertools.groupby(values[1::2])]
     lower = [b < a and b < c for a, b, c in zip(y, y[1:], y[2:], strict=False)]
-    assert sum(lower) == len(POINTS)
+    assert sum(lower) == peaks
 
 
 LINE = torch.linspace(-1, 1, 5)

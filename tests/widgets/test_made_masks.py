@@ -97,11 +97,31 @@ def test_pointing_at_a_unit_marks_its_paths(shown):
     assert browser.ask("document.querySelectorAll('.genlib-path').length") == 2
 
 
-def test_what_it_says_is_there_at_its_start():
-    """The output that is selected sees some inputs and not others."""
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_degrees_rise_along_paths_as_the_hint_says(make):
+    figure = gl.widgets.MadeMasks(make())
+    assert "Degrees never fall along a path, and rise strictly into an output." in figure.hint
+    data = figure._data()
+    degrees, last = data["degrees"], len(data["degrees"]) - 1
+    assert data["edges"]
+    for (layer, out), below, into in data["edges"]:
+        rise = degrees[layer][out] - degrees[below][into]
+        assert rise > 0 if layer == last else rise >= 0
+    inside = [
+        degrees[layer][out] - degrees[below][into]
+        for (layer, out), below, into in data["edges"]
+        if layer < last
+    ]
+    assert not inside or min(inside) == 0  # within, they may stay: "never fall", not "rise"
+
+
+def test_the_output_at_its_start_sees_some_inputs_and_not_others(shown):
     figure = gl.widgets.MadeMasks(gl.MADE(6, hidden=[8, 8]))
-    layer, unit = figure.unit
-    assert layer == 3 and 0 < figure.sees[layer][unit].sum() < 6
+    assert "Which inputs can an output see, and which not?" in figure.hint
+    seen, missed = re.search(
+        r"^Output .* sees inputs ([\d, ]+); not ([\d, ]+);", said(shown(figure))
+    ).groups()
+    assert sorted(map(int, f"{seen}, {missed}".split(", "))) == [1, 2, 3, 4, 5, 6]
 
 
 def test_it_is_one_tab_stop_with_a_name():

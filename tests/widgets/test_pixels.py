@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from torch import nn
 
 import genlib as gl
@@ -65,17 +66,42 @@ def test_the_order_of_masks_sees_what_such_convolutions_see(kinds):
     assert torch.equal(found, sees(network))
 
 
+def missed_in_words(hint, side, row, column):
+    """The pixels that the hint says are never seen, read word by word."""
+    run = re.search(r"rises to the right, one row for every (?:(\d+) columns|column)\.", hint)[1]
+    assert "in the rows above that lie to the right below this line are never seen" in hint
+    up, right = row - torch.arange(side)[:, None], torch.arange(side) - column
+    line = right / float(run or 1)  # its height over the row of the pixel
+    return (up > 0) & (right > 0) & (up < line)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_one_stack_never_sees_what_the_hint_says_and_in_the_end_all_else(size):
+    figure = gl.widgets.receptive_field(kernel_size=size)
+    for row in range(9):
+        for column in range(9):
+            missed = figure.shown("pixels", (row, column), layers=8) == MISSED
+            assert torch.equal(missed, missed_in_words(figure.hint, 9, row, column))
+
+
 def test_at_its_start_the_blind_spot_of_one_stack_is_there_and_two_stacks_have_none():
     figure = gl.widgets.receptive_field()
-    row, column = figure.cell
-    shown = figure.shown("pixels", layers=8)
-    rows, columns = torch.arange(9)[:, None], torch.arange(9)
-    beyond = (rows < row) & (columns - column > row - rows)  # right of the line that rises
-    assert beyond.any() and (shown[beyond] == MISSED).all()
+    beyond = missed_in_words(figure.hint, 9, *figure.cell)
     at_start = figure.shown("pixels")
-    assert (at_start[beyond] == MISSED).all() and (at_start == SEEN).any()
+    assert beyond.any() and (at_start[beyond] == MISSED).all() and (at_start == SEEN).any()
     both = figure.shown("pixels", stacks="two stacks", layers=8)
     assert not (both == MISSED).any()
+
+
+def test_the_layers_that_are_counted_are_those_after_the_first():
+    figure = gl.widgets.receptive_field()
+    soup = BeautifulSoup(figure._repr_html_(), "html.parser")
+    assert soup.find(class_="genlib-controls").text.count("layers after the first") == 1
+    assert "The first masked layer always stands; the slider adds others." in figure.hint
+    none = figure.shown("pixels", (4, 4), layers=0)
+    assert (none == SEEN).nonzero().tolist() == [[3, 3], [3, 4], [3, 5], [4, 3]]  # one masked layer
+    assert soup.find(class_="genlib-legend").text.endswith("not earlier")
+    assert "neither" not in soup.text
 
 
 def test_b_everywhere_leaks_the_pixel_itself():
@@ -193,6 +219,36 @@ def test_it_starts_where_both_neighbours_lead_if_there_is_such_a_pixel():
     figure = gl.widgets.pixel_weights({"FVSBN": model}, pictures(), (ROWS, COLUMNS))
     row, column = figure.cell
     assert set(figure.strongest("FVSBN", 2)) == {(row, column - 1), (row - 1, column)}
+    assert "at 6 of the 6 pixels that have both. The figure starts at the one" in figure.hint
+
+
+def leading(figure):
+    """At how many pixels the two neighbours are the strongest in all models, by listing."""
+    return sum(
+        all(
+            set(figure.strongest(name, 2, (row, column))) == {(row, column - 1), (row - 1, column)}
+            for name in ("FVSBN", "NADE")
+        )
+        for row in range(1, ROWS)
+        for column in range(1, COLUMNS)
+    )
+
+
+def test_the_hint_counts_the_pixels_at_which_both_neighbours_lead():
+    made, x = models(), pictures()
+    made["FVSBN"] = gl.FVSBN(12)
+    with torch.no_grad():  # the neighbours of the last two pixels lead
+        lower = torch.zeros(12, 12)
+        for i in (10, 11):
+            lower[i, : i - 1], lower[i, [i - 1, i - 4]] = 0.1, 2.0
+        made["FVSBN"].lower.copy_(lower[*torch.tril_indices(12, 12, -1)])
+    figure = gl.widgets.pixel_weights({"FVSBN": made["FVSBN"], "NADE": made["FVSBN"]}, x, (3, 4))
+    assert leading(figure) == 2
+    assert "at 2 of the 6 pixels that have both. The figure starts at" in figure.hint
+    figure = gl.widgets.pixel_weights(made, x, (ROWS, COLUMNS))
+    assert f"at {leading(figure)} of the 6 pixels that have both. " in figure.hint
+    figure = gl.widgets.pixel_weights(made, x, (ROWS, COLUMNS), cell=(1, 1))
+    assert "starts" not in figure.hint
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from bs4 import BeautifulSoup
 
 import genlib as gl
-from tests.widgets.hands import click, drag, focus, press, said, swipe, tap
+from tests.widgets.hands import click, drag, focus, numbers, press, said, swipe, tap
 
 POINTS = torch.tensor([[-1.5, -0.5], [0.5, 1.5], [1.0, -1.0], [2.5, 2.0]])
 PLACES = """[...document.querySelectorAll("[data-part=points] circle")].map(c =>
@@ -21,9 +21,9 @@ def test_the_gaussian_is_the_one_that_genlib_fits(shown):
     model = gl.Gaussian()
     model.fit(POINTS)
     covariance = torch.cov(POINTS.T, correction=0)
-    numbers = [*POINTS.mean(0), covariance[0, 0], covariance[1, 1], covariance[0, 1]]
-    found = [float(n) for n in re.findall(r"-?\d+\.\d+", said(browser))]
-    assert found[:5] == pytest.approx([float(n) for n in numbers], abs=0.0051)
+    truth = [*POINTS.mean(0), covariance[0, 0], covariance[1, 1], covariance[0, 1]]
+    found = numbers(said(browser))[1:]  # after the number of points
+    assert found[:5] == pytest.approx([float(n) for n in truth], abs=0.0051)
     assert found[5] == pytest.approx(model.log_prob(POINTS).mean().item(), abs=1e-3)
 
 
@@ -45,7 +45,7 @@ def test_the_ellipses_lie_at_one_and_two_deviations(shown):
 
 def chosen(browser):
     """The number of the chosen point and its coordinates, as the figure says."""
-    return [float(n) for n in re.findall(r"-?[\d.]+", said(browser).split("Point")[1])[:3]]
+    return numbers(said(browser).split("Point")[1])[:3]
 
 
 def test_points_are_added_dragged_and_removed_by_hand(shown):
@@ -80,13 +80,22 @@ def test_a_finger_drags_up_and_down_and_removes_with_two_taps(shown):
     assert len(browser.ask(PLACES)) == 4
 
 
+def test_a_finger_need_not_hit_a_point_exactly(shown):
+    figure = gl.widgets.Points(POINTS)
+    browser = shown(figure, width=390)
+    x, y = figure._place(0.5, 1.5)
+    swipe(browser, 0, (x + 18, y), figure._place(-2, 3), figure._place(-3, 3))
+    assert chosen(browser) == pytest.approx([2, -3, 3], abs=0.03)
+    assert len(browser.ask(PLACES)) == len(POINTS)
+
+
 def test_points_are_moved_added_and_removed_by_keys(shown):
     browser = shown(gl.widgets.Points(POINTS))
     focus(browser)
     press(browser, "PageDown", "ArrowRight", "ArrowUp", "ArrowUp")
     assert "Point 2 at (0.60, 1.70)" in said(browser)
     press(browser, "PageUp", "ArrowDown", "ArrowLeft")
-    assert "Point 1 at (-1.60, -0.60)" in said(browser)
+    assert "Point 1 at (−1.60, −0.60)" in said(browser)
     press(browser, *["Delete"] * 9)
     assert said(browser) == "0 points."
     press(browser, "Enter")

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from genlib.core.shapes import check_halvings, check_image_shape
 from genlib.core.validation import check_count
 from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.gated_pixel_cnn import GatedNetwork, GatedPixelCNN
 from genlib.models.autoregressive.pixels import (
     PixelModel,
     check_channels,
-    check_halvings,
-    check_image_shape,
     colour_groups,
     pixel_head,
     pixel_order,

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genlib.core.shapes import check_halvings
 from genlib.core.validation import check_count, check_flag
 from genlib.models.autoregressive.base import MOST_PARTS
 from genlib.models.autoregressive.pixels import (
     PixelModel,
-    check_halvings,
     pixel_head,
 )
 from genlib.nn.incremental import Cache

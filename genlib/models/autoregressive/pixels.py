@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.distributions import constraints
 
 from genlib.core.random import uniform
+from genlib.core.shapes import check_image_shape
 from genlib.core.validation import check_count, check_event, check_flag
 from genlib.models.autoregressive.base import Autoregressive, Order
 from genlib.nn.heads import BernoulliHead, CategoricalHead, LogisticMixtureHead, PixelHead
@@ -169,26 +170,6 @@ def check_channels(channels: int | None, divisor: int, default: int) -> int:
     if channels % divisor:
         raise ValueError(f"channels: expected a multiple of {divisor}, got {channels}.")
     return channels
-
-
-def check_image_shape(shape: Sequence[int]) -> torch.Size:
-    """``shape`` as a torch.Size, checked to be (colours, rows, columns)."""
-    if not isinstance(shape, Sequence) or len(shape) != 3:
-        raise ValueError(f"shape: expected (C, H, W), as in (1, 28, 28), got {shape!r:.60}.")
-    for name, size in zip(("colours", "rows", "columns"), shape, strict=True):
-        check_count(size, f"shape, {name}")
-    return torch.Size(shape)
-
-
-def check_halvings(shape: torch.Size, times: int) -> None:
-    """Raise unless the rows and columns of an image can be halved so often."""
-    often = "once" if times == 1 else f"{times} times"
-    for name, side in zip(("rows", "columns"), shape[1:], strict=True):
-        if side % 2**times:
-            raise ValueError(
-                f"shape: expected {name} that can be halved {often}, got {side}; crop or pad the "
-                "images, or use fewer scales."
-            )
 
 
 def pixel_order(shape: torch.Size) -> Tensor:

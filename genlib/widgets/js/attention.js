@@ -26,7 +26,7 @@
     });
     const order = [...weights[row].keys()].sort((a, b) => weights[row][b] - weights[row][a]);
     const most = order.slice(0, 3).filter((j) => weights[row][j] >= 0.005);
-    const told = most.map((j) => `${named(j)} ${weights[row][j].toFixed(2)}`).join(", ");
+    const told = most.map((j) => `${named(j)} ${kit.number(weights[row][j], 2)}`).join(", ");
     const verb = data.shift ? "To predict" : "At";
     kit.say(figure, `${verb} ${named(row + data.shift)}, most weight is on ${told}.`);
   }
@@ -41,7 +41,7 @@
   kit.pointing(svg, (x, y) => select(Math.floor(y)));
   words.forEach((word, j) => {
     for (const name of ["pointerenter", "pointerdown"]) {
-      word.addEventListener(name, () => select(j - data.shift));
+      if (j >= data.shift) word.addEventListener(name, () => select(j - data.shift));
     }
   });
   kit.arrows(area, (right, down) => select(row + right + down));

@@ -3,9 +3,9 @@
   const svg = figure.querySelector("svg");
   const input = figure.querySelector("input");
   const whole = (frequencies) => frequencies.reduce((sum, f) => sum + f, 0);
-  
+
   /* All that follows from a message under frequencies: the interval [low, low + width) in units of
-     1/one, exactly; the bits; and how many of them were settled before the last letter was known. */
+     1/one, exactly; the bits; and with how many of them all numbers of the interval begin. */
   const encode = (message, frequencies) => {
     let [low, width, one] = [0n, 1n, 1n];
     const total = BigInt(whole(frequencies));
@@ -22,11 +22,11 @@
       bits += 1n;
       m = ceil(low << bits, one);
     }
-    let settled = 0n;
-    const common = (k) => (low << k) / one === ceil((low + width) << k, one) - 1n;
-    while (settled < bits && common(settled + 1n)) settled += 1n;
+    let common = 0n;
+    const shared = (k) => (low << k) / one === ceil((low + width) << k, one) - 1n;
+    while (common < bits && shared(common + 1n)) common += 1n;
     const code = bits ? m.toString(2).padStart(Number(bits), "0") : "";
-    return { low, width, one, m, bits, code, settled: Number(settled) };
+    return { low, width, one, m, bits, code, common: Number(common) };
   };
 
   /* a/b as a decimal fraction, cut after so many digits. */
@@ -36,11 +36,12 @@
   };
 
   const COLOURS = ["#2B8CCE", "#D55E00", "#009E73", "#CC79A7"];
-  const [LEFT, WIDTH, HEIGHT, STEP] = [44, 500, 28, 48];
+  const [LEFT, WIDTH, HEIGHT, STEP] = [62, 494, 28, 48];
+  const FITS = 5; // letters beside a row
 
   const row = (y, message, frequencies, chosen) => {
     const total = whole(frequencies);
-    kit.svg(svg, "text", { x: 0, y: y + 20 }, "…".repeat(message.length > 2) + message.slice(-2));
+    kit.svg(svg, "text", { x: 0, y: y + 20 }, message.length > FITS ? "…" + message.slice(1 - FITS) : message);
     let x = LEFT;
     frequencies.forEach((frequency, i) => {
       const width = (WIDTH * frequency) / total;
@@ -79,16 +80,16 @@
 
   const bill = (message, q) => {
     const cost = (f, letter) => -Math.log2(f[data.letters.indexOf(letter)] / whole(f));
-    const sent = (f) => [...message].reduce((sum, letter) => sum + cost(f, letter), 0);
+    const ideal = (f) => [...message].reduce((sum, letter) => sum + cost(f, letter), 0);
     const mean = (f) =>
       data.letters.reduce((sum, letter, i) => sum + (data.p[i] / whole(data.p)) * cost(f, letter), 0);
-    const [P, Q] = [sent(data.p), sent(q)];
+    const [P, Q] = [ideal(data.p), ideal(q)];
     const [H, cross] = [mean(data.p), mean(q)];
     const n = message.length;
     const rows = [
-      [`−log₂ P = ${P.toFixed(2)}`, `n·H(p) = ${(n * H).toFixed(2)}`],
-      [`−log₂ Q = ${Q.toFixed(2)}`, `n·H(p, q) = ${(n * cross).toFixed(2)}`],
-      [(Q - P).toFixed(2), `n·KL(p‖q) = ${(n * (cross - H)).toFixed(2)}`],
+      [`−log₂ P = ${kit.number(P, 2)}`, `n·H(p) = ${kit.number(n * H, 2)}`],
+      [`−log₂ Q = ${kit.number(Q, 2)}`, `n·H(p, q) = ${kit.number(n * cross, 2)}`],
+      [kit.number(Q - P, 2), `n·KL(p‖q) = ${kit.number(n * (cross - H), 2)}`],
     ];
     figure.querySelectorAll("tbody tr").forEach((line, i) =>
       line.querySelectorAll("td").forEach((cell, k) => (cell.textContent = rows[i][k])),
@@ -96,20 +97,26 @@
     return { P, Q };
   };
 
-  /* Leave out of the message what is no letter; returns a word about it. */
+  /* Leave out of the message what is no letter, and what is too much; returns a word about it. */
   const refuse = () => {
     const others = [...new Set(input.value)].filter((letter) => !data.letters.includes(letter));
-    if (!others.length) return "";
-    input.value = [...input.value].filter((letter) => data.letters.includes(letter)).join("");
-    return `Only ${data.letters.join(", ")} can be sent, so ${others.join(" ")} was left out. `;
+    const known = [...input.value].filter((letter) => data.letters.includes(letter));
+    const kept = known.slice(0, data.longest).join("");
+    if (kept !== input.value) input.value = kept;
+    const named = others.map((letter) => (letter.trim() ? `“${letter}”` : "a space"));
+    let words = "";
+    if (others.length) words += `Only ${data.letters.join(", ")} can be sent; left out: ${[...new Set(named)].join(", ")}. `;
+    if (known.length > data.longest) words += `A message has at most ${data.longest} letters; the rest was left out. `;
+    return words;
   };
 
   const sentence = (message, bits, P, Q) => {
-    if (!message) return "No letter yet: the interval is [0, 1), and no bit is settled.";
+    if (!message) return "No letter yet: the interval is [0, 1), and no bit is needed.";
     const more = Q - P;
-    const amount = Math.abs(more).toFixed(2);
+    const amount = kit.number(Math.abs(more), 2);
     const compared = amount === "0.00" ? "as many as" : `${amount} ${more > 0 ? "more" : "fewer"} than`;
-    return `“${message}” takes ${bits} bits. Ideal: −log₂ Q = ${Q.toFixed(2)}, ${compared} with q = p.`;
+    const sent = bits === 1n ? "1 bit" : `${bits} bits`;
+    return `“${message}”: ${sent} sent. Ideal length: −log₂ Q = ${kit.number(Q, 2)}, ${compared} with q = p.`;
   };
 
   const moved = kit.controls(figure, ({ model }) => {
@@ -118,9 +125,9 @@
     const message = input.value;
     const code = encode(message, q);
     draw(message, q, code);
-    const settled = document.createElement("b");
-    settled.textContent = code.code.slice(0, code.settled);
-    figure.querySelector("output").replaceChildren(settled, code.code.slice(code.settled));
+    const common = document.createElement("b");
+    common.textContent = code.code.slice(0, code.common);
+    figure.querySelector("output").replaceChildren(common, code.code.slice(code.common));
     const { P, Q } = bill(message, q);
     kit.say(figure, refused + sentence(message, code.bits, P, Q));
   });

@@ -17,7 +17,7 @@
       point.setAttribute("cy", SIDE - (SIDE * at[1]) / last);
     }
     const mean = x.reduce((sum, value) => sum + value, 0) / x.length;
-    kit.say(figure, `Code (${z.map((value) => value.toFixed(2)).join(", ")}): mean value ${mean.toFixed(3)}.`);
+    kit.say(figure, `Code (${z.map((value) => kit.number(value, 2)).join(", ")}): mean value ${kit.number(mean, 3)}.`);
   });
 
   const drag = (event) => {

@@ -9,10 +9,11 @@
   const step = x[1] - x[0];
   const kernel = x.map((_, i) => Math.exp(-0.5 * (i * step) ** 2)); // of MMD, by distance in steps
   const reach = kernel.findIndex((k) => k < 1e-12);
-  let [mean, deviation] = data.start;
+  let [, mean, deviation] = data.start;
   let separation;
   let logP = [];
-  let falling = 0; // counts descents, so that a newer one stops an older one
+  let chosen = 0; // the dot on the peak; 1 is the one on the side
+  let descents = 0; // counts them, so that a newer one stops an older one
 
   const sum = (f) => x.reduce((total, _, i) => total + f(i), 0);
   const logNormal = (at, m, s) => -0.5 * ((at - m) / s) ** 2 - Math.log(s) - 0.5 * Math.log(2 * Math.PI);
@@ -74,9 +75,11 @@
       const [cx, cy] = toPage([k ? deviation : mean], k);
       part(name).setAttribute("cx", cx);
       part(name).setAttribute("cy", cy);
+      part(name).setAttribute("r", k === chosen ? 10 : 7);
+      part(name).setAttribute("stroke-width", k === chosen ? 3 : 0);
     });
     const density = gaussian(mean, deviation);
-    values.forEach((cell, i) => (cell.textContent = distances[i](density).toFixed(3)));
+    values.forEach((cell, i) => (cell.textContent = kit.number(distances[i](density), 3)));
   }
 
   const peak = () => Math.exp(logNormal(0, 0, deviation));
@@ -93,9 +96,10 @@
   function showOn(name, list, value) {
     const slider = figure.querySelector(`[data-control=${name}]`);
     slider.value = nearest(list, value);
-    slider.setAttribute("aria-valuetext", value.toFixed(2));
-    slider.parentElement.querySelector("output").textContent = value.toFixed(2);
+    kit.show(slider, kit.number(value, 2));
   }
+
+  const where = () => `mean ${kit.number(mean, 3)}, standard deviation ${kit.number(deviation, 3)}`;
 
   const handles = kit.points(figure.querySelector("[role=application]"), svg, {
     points: [[mean], [deviation]],
@@ -103,18 +107,18 @@
     step: [0.05],
     toPage,
     toData,
-    changed([[m], [s]]) {
-      [mean, deviation] = [m, s];
+    changed([[m], [s]], dot) {
+      [mean, deviation, chosen] = [m, s, dot];
       showOn("mean", data.means, mean);
       showOn("deviation", data.deviations, deviation);
       draw();
+      const place = ["on the peak", "on the side"][chosen];
+      kit.say(figure, `Separation ${separation}; ${where()}. The dot ${place} is chosen.`);
     },
   });
 
-  const where = () => `mean ${mean.toFixed(3)}, standard deviation ${deviation.toFixed(3)}`;
-
-  function fall(i) {
-    const mine = ++falling;
+  function descend(i) {
+    const mine = ++descents;
     const quiet = matchMedia("(prefers-reduced-motion: reduce)").matches;
     let size = 0.05;
     let [m, s] = [mean, Math.log(deviation)];
@@ -134,25 +138,26 @@
     }
 
     function advance() {
-      if (mine !== falling) return;
+      if (mine !== descents) return;
       do lower();
       while (size > 1e-5 && (quiet || size < 0.02));
       handles.set([[m], [Math.exp(s)]]);
       if (size > 1e-5) requestAnimationFrame(advance);
-      else kit.say(figure, `${names[i]} ends at ${least.toFixed(3)}: ${where()}.`);
+      else kit.say(figure, `${names[i]} ends at ${kit.number(least, 3)}: ${where()}.`);
     }
     advance();
   }
 
   function restart() {
-    falling++;
-    handles.set(data.start.map((value) => [value]));
-    kit.say(figure, `At the start: ${where()}.`);
+    const [, ...gaussian] = data.start;
+    figure.querySelector("[data-control=separation]").value = data.separations.indexOf(data.start[0]);
+    handles.set(gaussian.map((value) => [value]));
+    move();
   }
 
   /* A slider has coarser steps than a hand: the others stay where they are. */
   const move = kit.controls(figure, (positions) => {
-    falling++;
+    descents++;
     separation = data.separations[positions.separation];
     logP = x.map((at) => logClusters(at, separation));
     const kept = (list, at, value) => [nearest(list, value) === at ? value : list[at]];
@@ -160,9 +165,8 @@
       kept(data.means, positions.mean, mean),
       kept(data.deviations, positions.deviation, deviation),
     ]);
-    kit.say(figure, `Separation ${separation}; ${where()}.`);
   });
-  svg.addEventListener("pointerdown", () => falling++);
-  kit.buttons(figure, { restart, ...names.map((_, i) => () => fall(i)) });
+  svg.addEventListener("pointerdown", () => descents++);
+  kit.buttons(figure, { restart, ...names.map((_, i) => () => descend(i)) });
   move();
 };

@@ -50,14 +50,26 @@
     return "most at " + [0, 2].filter((i) => i < largest.length).map(words).join(", then ");
   }
 
+  /* Write 1 and 2 on the largest two cells of a linked panel. */
+  function mark(ranks, panel) {
+    const [, ...largest] = data.maps[panel.linked[position][cell]];
+    ranks.forEach((rank, i) => {
+      const k = largest[2 * i];
+      rank.textContent = k === undefined ? "" : i + 1;
+      rank.setAttribute("x", (k ?? 0) % panel.columns + 0.47);
+      rank.setAttribute("y", Math.floor((k ?? 0) / panel.columns) + 0.8);
+    });
+  }
+
   function draw() {
     const said = data.panels.map((panel, i) => {
       const cells = cellsOf(i);
       const symbols = drawings[i].querySelectorAll("text");
+      if (panel.linked && !data.categories.length) mark(symbols, panel);
       const found = levels(panel, cells.length);
       found.forEach((level, k) => {
         cells[k].setAttribute("fill", level === undefined ? data.empty : data.colours[level]);
-        if (symbols.length) symbols[k].textContent = data.symbols[level] ?? "";
+        if (data.categories.length) symbols[k].textContent = data.symbols[level] ?? "";
       });
       if (rings[i]) {
         rings[i].setAttribute("x", (cell % columns) - 0.03);

@@ -2,25 +2,31 @@
 
    `toPage(point, k)` and `toData(place, k)` go from the k-th point to the view box of `svg` and back,
    and keep it inside; `step` is what an arrow key moves, per coordinate; `changed(points, chosen)`
-   draws. With `fixed`, points are only moved. */
+   draws, and says where they are. With `fixed`, points are only moved. */
 kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixed = false }) => {
-  const near = 18; // units of the view box
   const twice = 400; // milliseconds within which a second tap removes
   let chosen = points.length ? 0 : -1;
   let held = false;
   let grabbed = false; // the click that follows was a drag
   let tapped = { k: -1, time: 0 }; // the point that was last pressed, and when
+  let added = { x: 0, y: 0, time: -twice }; // where the last point was added, and when
 
   const told = () => changed(points, chosen);
 
-  function nearest(event) {
-    const [x, y] = kit.place(svg, event);
+  /* How far from a point it is still held, in units of the view box: a finger is thicker. */
+  function near(event) {
+    const pixels = event.pointerType === "mouse" ? 15 : 22;
+    return (pixels * svg.viewBox.baseVal.width) / svg.getBoundingClientRect().width;
+  }
+
+  function nearest(event, touch = event) {
+    const [x, y] = kit.place(svg, touch);
     const away = points.map((point, k) => {
       const [a, b] = toPage(point, k);
       return Math.hypot(a - x, b - y);
     });
     const least = away.indexOf(Math.min(...away));
-    return away[least] < near ? least : -1;
+    return away[least] < near(event) ? least : -1;
   }
 
   function add(point) {
@@ -68,7 +74,7 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
     told();
   });
   /* A finger that holds a point must not scroll the page. */
-  const holding = (event) => nearest(event.touches[0]) >= 0 && event.preventDefault();
+  const holding = (event) => nearest(event, event.touches[0]) >= 0 && event.preventDefault();
   svg.addEventListener("touchstart", holding, { passive: false });
   svg.addEventListener("pointermove", (event) => {
     if (!held) return;
@@ -78,9 +84,16 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
   });
   for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => (held = false));
   svg.addEventListener("click", (event) => {
-    if (!grabbed) add(toData(kit.place(svg, event)));
+    const [x, y] = kit.place(svg, event);
+    const again = event.timeStamp - added.time < twice && Math.hypot(x - added.x, y - added.y) < near(event);
+    if (!grabbed && !again) {
+      added = { x, y, time: event.timeStamp };
+      add(toData([x, y]));
+    }
     grabbed = false;
   });
+  /* What is selected on the page must not be dragged away in place of a point. */
+  svg.addEventListener("dragstart", (event) => event.preventDefault());
   const onLine = step.length === 1;
   kit.arrows(area, (right, down) => {
     if (onLine && down) choose(chosen + down);

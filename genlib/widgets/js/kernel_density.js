@@ -36,10 +36,24 @@
     return total / xs.length - Math.log(h * Math.sqrt(2 * Math.PI));
   }
 
-  /* The largest of 1, 2, 5 times a power of ten that is at most `value`. */
-  function tick(value) {
-    const power = 10 ** Math.floor(Math.log10(value));
-    return [5, 2, 1].find((n) => n * power <= value * (1 + 1e-9)) * power;
+  /* Three to six numbers from zero on: multiples of 1, 2 or 5 times a power of ten. */
+  function ticks(ceiling) {
+    const power = 10 ** Math.floor(Math.log10(ceiling / 3));
+    const step = [5, 2, 1].find((n) => n * power <= ceiling / 3) * power;
+    return Array.from({ length: Math.floor(ceiling / step) + 1 }, (_, k) => Number((k * step).toPrecision(6)));
+  }
+
+  const printed = (value) => (value > -1000 ? value : `-10${"³⁴⁵⁶⁷⁸⁹"[Math.round(Math.log10(-value)) - 3]}`);
+
+  /* Label an axis on the left; `up` goes from a value to its place. */
+  function label(svg, values, up) {
+    const group = part(svg, "ticks");
+    group.replaceChildren();
+    for (const value of values) {
+      const y = up(value);
+      kit.svg(group, "path", { d: `M${left} ${y}h-5`, stroke: "currentColor" });
+      kit.svg(group, "text", { x: left - 8, y: y + 5, "text-anchor": "end" }, kit.minus(printed(value)));
+    }
   }
 
   function drawDensity(xs, h) {
@@ -55,9 +69,7 @@
     });
     part(plot, "kernels").setAttribute("d", each.join(""));
     if (data.truth) part(plot, "truth").setAttribute("d", line(data.truth[0], data.truth[1].map(up)));
-    const label = part(plot, "tick");
-    label.setAttribute("y", up(tick(ceiling)) + 5);
-    label.textContent = `${Number(tick(ceiling).toPrecision(2))} –`;
+    label(plot, ticks(ceiling), up);
   }
 
   function drawPoints(xs, chosen) {
@@ -69,27 +81,30 @@
     });
   }
 
+  /* On a logarithmic scale of how far a score lies below the best, so that the worst is on it. */
   function drawScore(xs) {
     scores = bandwidths.map((each) => leaveOneOut(xs, each));
-    const highest = Math.max(...scores.filter(Number.isFinite));
-    best = scores.indexOf(highest);
-    const over = (i) => left + (i / (bandwidths.length - 1)) * (width - left - right);
-    const up = (value) => top + kit.clamp((highest - value) / data.depth, 0, 99) * (data.scoreBottom - top);
-    const d = scores.map((value, i) => `${over(i).toFixed(2)} ${up(value).toFixed(2)}`);
-    part(score, "score").setAttribute("d", "M" + d.join("L"));
-    part(score, "best").setAttribute("cx", over(best));
-    part(score, "best").setAttribute("cy", up(highest));
-    part(score, "here").setAttribute("d", `M${over(at)} ${top}V${data.scoreBottom}`);
-    part(score, "top").textContent = highest.toFixed(2);
-    part(score, "low").textContent = (highest - data.depth).toFixed(2);
+    best = scores.indexOf(Math.max(...scores));
+    const below = scores.map((value) => scores[best] - value);
+    const powers = Math.max(0, Math.ceil(Math.log10(Math.max(...below))));
+    const depth = (gap) => Math.log10(1 + 10 * gap);
+    const up = (change) => top + (depth(-change) / depth(10 ** powers)) * (data.scoreBottom - top);
+    const place = (i) => [data.across[i], up(-below[i])];
+    part(score, "score").setAttribute("d", "M" + below.map((_, i) => place(i).join(" ")).join("L"));
+    for (const [name, i] of [["best", best], ["here", at]]) {
+      const [cx, cy] = place(i);
+      part(score, name).setAttribute("cx", cx);
+      part(score, name).setAttribute("cy", cy);
+    }
+    label(score, [0, ...Array.from({ length: powers + 1 }, (_, k) => -(10 ** k))], up);
   }
 
   const handled = kit.points(figure.querySelector("[role=application]"), plot, {
     points: data.points.map((x) => [x]),
     most: data.most,
     toPage: ([x]) => [across(x), bottom],
-    toData: ([place]) => [kit.clamp(back(place), ...data.inside)],
-    step: [(data.inside[1] - data.inside[0]) / 200],
+    toData: ([place]) => [kit.clamp(back(place), low, high)],
+    step: [(high - low) / 400],
     changed: draw,
   });
 
@@ -103,10 +118,10 @@
     if (xs.length > 1) {
       drawScore(xs);
       words =
-        `h = ${h}, ${xs.length} points: leave-one-out ${scores[at].toFixed(3)} nats a point; ` +
-        `best ${scores[best].toFixed(3)} at h = ${bandwidths[best]}.`;
+        `h = ${h}, ${xs.length} points: leave-one-out ${kit.number(scores[at], 3)} nats a point; ` +
+        `best ${kit.number(scores[best], 3)} at h = ${bandwidths[best]}.`;
     }
-    if (chosen >= 0) words += ` Point ${chosen + 1} at ${xs[chosen].toFixed(2)}.`;
+    if (chosen >= 0) words += ` Point ${chosen + 1} at ${kit.number(xs[chosen], 2)}.`;
     kit.say(figure, words);
   }
 
@@ -114,13 +129,17 @@
     at = bandwidth;
     handled.told();
   });
+  function setBandwidth(number) {
+    figure.querySelector("[data-control]").value = number;
+    move();
+  }
   kit.buttons(figure, {
     remove: handled.remove,
-    best() {
-      figure.querySelector("[data-control]").value = best;
-      move();
+    best: () => setBandwidth(best),
+    restart() {
+      handled.set(data.points.map((x) => [x]));
+      setBandwidth(data.start);
     },
-    restart: () => handled.set(data.points.map((x) => [x])),
   });
   move();
 };

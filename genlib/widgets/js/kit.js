@@ -6,13 +6,19 @@ const kit = {
       for (const control of all) {
         if (control.type !== "range") continue;
         const value = JSON.parse(control.dataset.values)[control.value];
-        control.setAttribute("aria-valuetext", value);
-        control.parentElement.querySelector("output").textContent = value;
+        kit.show(control, value);
       }
       moved(Object.fromEntries(all.map((c) => [c.dataset.control, Number(c.value)])));
     };
     all.forEach((control) => control.addEventListener("input", move));
     return move;
+  },
+
+  /* Print a slider's value beside it. */
+  show(slider, value) {
+    const words = kit.minus(value);
+    slider.setAttribute("aria-valuetext", words);
+    slider.parentElement.querySelector("output").textContent = words;
   },
 
   /* The number of a position among all, as Python counts them. */
@@ -22,7 +28,16 @@ const kit = {
 
   /* What is said of the present position, to those who see and to those who listen. */
   say(figure, text) {
-    figure.querySelector("[role=status]").textContent = text;
+    figure.querySelector("[role=status]").textContent = kit.minus(text);
+  },
+
+  /* Words in which every negative number has a minus sign, not a hyphen. */
+  minus: (text) => String(text).replace(/(?<![\p{L}\d])-(?=\d)/gu, "−"),
+
+  /* A number with so many digits; what is rounded to zero has no sign. */
+  number(value, digits) {
+    const text = value.toFixed(digits);
+    return kit.minus(Number(text) ? text : text.replace("-", ""));
   },
 
   /* Call `move(right, down, event)` with the step of an arrow key that is pressed on `element`. */

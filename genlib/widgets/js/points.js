@@ -10,6 +10,7 @@
     kit.clamp((a - left) / across - limit, -limit, limit),
     kit.clamp(limit - (b - top) / down, -limit, limit),
   ];
+  const show = (...values) => values.map((value) => kit.number(value, 2)).join(", ");
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
   /* Mean and covariance (xx, xy, yy) of the points. */
@@ -45,14 +46,13 @@
       const determinant = fit.xx * fit.yy - fit.xy ** 2;
       if (determinant > 1e-9) {
         for (const deviations of [1, 2]) kit.svg(part("gaussian"), "path", { d: ellipse(fit, deviations) });
-        const show = (...values) => values.map((value) => value.toFixed(2)).join(", ");
         const nats = -Math.log(2 * Math.PI) - 0.5 * Math.log(determinant) - 1;
         words +=
           ` Mean (${show(fit.m, fit.n)}), variances ${show(fit.xx, fit.yy)}, covariance ${show(fit.xy)}; ` +
-          `log-likelihood ${nats.toFixed(3)} nats a point.`;
+          `log-likelihood ${kit.number(nats, 3)} nats a point.`;
       }
     }
-    if (chosen >= 0) words += ` Point ${chosen + 1} at (${points[chosen].map((at) => at.toFixed(2)).join(", ")}).`;
+    if (chosen >= 0) words += ` Point ${chosen + 1} at (${show(...points[chosen])}).`;
     kit.say(figure, words);
   }
 

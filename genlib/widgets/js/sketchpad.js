@@ -29,7 +29,7 @@
     let answer;
     if (output) {
       kit.image(output, y, data.layers.at(-1).shape, 0, 1);
-      answer = `Mean value of the output: ${(y.reduce((a, b) => a + b) / y.length).toFixed(3)}.`;
+      answer = `Mean value of the output: ${kit.number(y.reduce((a, b) => a + b) / y.length, 3)}.`;
     } else {
       bars.forEach((bar, i) => bar.setAttribute("width", BAR * y[i]));
       const order = [...y.keys()].sort((a, b) => y[b] - y[a]).slice(0, 3);
