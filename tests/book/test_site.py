@@ -657,7 +657,8 @@ BAD_SCROLLERS = """
             const scrolls = part.scrollWidth > part.clientWidth + 1;
             const told = part.tabIndex === 0 && getComputedStyle(part).boxShadow !== "none"
                 && part.classList.contains("more-right") && !part.classList.contains("more-left");
-            return part.checkVisibility() && (left < -1 || part.scrollLeft !== 0 || scrolls && !told);
+            const bad = left < -1 || part.scrollLeft !== 0 || scrolls && !told;
+            return part.checkVisibility() && bad;
         }).map(part => part.textContent.slice(0, 60)))
 """
 WIDE_PICTURES = """
