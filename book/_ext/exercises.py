@@ -14,13 +14,13 @@ from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the course's own tools
 
-from tools.coursework.assignment import MARKS_NOTE, STUB_NOTE, Assignment
+from tools.coursework.assignment import Assignment
 from tools.coursework.form import HIDDEN, grade_id
 
 NAME = "exercises"
 PROMPTS = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 WORTH = re.compile(r"^(## Exercise .+?) · (\d+ points?\b.+)$", re.MULTILINE)
-HOW = re.compile(f"{re.escape(MARKS_NOTE)}|{re.escape(STUB_NOTE)}")
+HOW = "Each answer goes where a cell says `# YOUR CODE HERE`, or *Your answer here*."
 HOW_ON_A_PAGE = (
     "To answer, take the notebook (the download button above): it has a cell for each answer."
 )
@@ -40,8 +40,7 @@ def shown(path: Path, solutions: bool) -> NotebookNode:
         notebook = assignment.released()
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = WORTH.sub(r"\1\n\n*\2*", cell.source)
-            cell.source = HOW.sub(HOW_ON_A_PAGE, cell.source)
+            cell.source = WORTH.sub(r"\1\n\n*\2*", cell.source).replace(HOW, HOW_ON_A_PAGE)
     return notebook
 
 

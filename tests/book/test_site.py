@@ -19,11 +19,12 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+from book._ext.exercises import HOW
 from genlib.core.model import Model
 from tests.book.browser import Browser, executable
 from tests.book.toc import entries
 from tools import ROOT, book, lessons
-from tools.coursework.assignment import STUB_NOTE, assignments
+from tools.coursework.assignment import assignments
 from tools.coursework.form import HIDDEN, grade_id
 
 PAGES = [f"{entry}.html" for entry in entries()]
@@ -188,7 +189,7 @@ def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
         assert [line for line in secrets if line in unescape(published)] == []
         offered = editions(site)[f"lessons/{assignment.lesson}/exercises.ipynb"]
         assert "between the marks" not in published + offered
-        assert STUB_NOTE in offered and "YOUR ANSWER HERE" in offered
+        assert HOW in offered and HOW not in published
         assert "BEGIN SOLUTION" not in offered
         assert "raise NotImplementedError" in offered
 

@@ -37,8 +37,6 @@ from tools.coursework.form import (
 )
 
 SOURCE = "exercises.ipynb"
-MARKS_NOTE = "Write your answer between the marks in each cell."
-STUB_NOTE = "Write your answer where a cell says `YOUR CODE HERE` or `YOUR ANSWER HERE`."
 HIDDEN_NOTE = "# Hidden checks take this place when the notebook is graded."
 
 # The steps of nbgrader's `generate_assignment`, without its database, up to what is graded; then to
@@ -90,7 +88,7 @@ class Assignment:
         self.source = nbformat.read(path, as_version=4)
         if faults := list(faults_of(self.source)):
             raise AssignmentError(f"{self.lesson}/{path.name}:\n  " + "\n  ".join(faults))
-        self.graded = processed(without_marks(self.source), TO_GRADE)
+        self.graded = processed(self.source, TO_GRADE)
         cells = by_id(self.source)
         self.exercises = tuple(
             Exercise(
@@ -166,15 +164,6 @@ def assignments(lesson: str = "", root: Path = ROOT) -> dict[str, Assignment]:
     """The assignments of all lessons, or of those whose names begin so, by name."""
     paths = sorted(root.glob(f"lessons/{lesson}*/{SOURCE}"))
     return {path.parent.name: Assignment(path) for path in paths}
-
-
-def without_marks(source: NotebookNode) -> NotebookNode:
-    """The source, saying where answers go once nbgrader has taken its marks for solutions out."""
-    notebook = copy.deepcopy(source)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = cell.source.replace(MARKS_NOTE, STUB_NOTE)
-    return notebook
 
 
 def processed(notebook: NotebookNode, preprocessors: Iterable[type]) -> NotebookNode:
