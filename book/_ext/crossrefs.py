@@ -83,11 +83,11 @@ def linked(
         end = found.end()
         if found.re is DOCUMENT:
             yield link(found[0], DOCUMENTS)
-        elif (number := found[1]) in places:
+        elif (number := found[1].lstrip("0")) in places:
             yield link(found[0], *places[number])
         else:
             yield nodes.Text(found[0])
-            if "." in number or not 1 <= int(number) <= LAST_LESSON:
+            if "." in number or not 1 <= int(found[1]) <= LAST_LESSON:
                 log.warning(f"{page}: expected a lesson or a section of one, got {found[0]!r}.")
             else:
                 yield nodes.superscript("", "planned", classes=["planned"])

@@ -84,8 +84,7 @@ def give_sizes(app: Sphinx, page: str, template: str, context: dict, doctree: No
         if not alt.startswith("Figure "):
             return picture
         return (
-            f'<a class="enlarge" href="{address}" style="--natural: {width}px" '
-            f'aria-label="Enlarge {alt.lower()}">{picture}</a>'
+            f'<a class="enlarge" href="{address}" aria-label="Enlarge {alt.lower()}">{picture}</a>'
         )
 
     context["body"] = PICTURE.sub(sized, context["body"])

@@ -88,18 +88,13 @@ def known_targets(env: BuildEnvironment, site: str) -> Book:
         if kind == "term"
     }
     equations = {
-        name: Target(dotted(section_number(env, page, name) or (number,)), page, f"equation-{name}")
+        name: Target(str(number), page, f"equation-{name}")
         for name, (page, number) in env.get_domain("math").equations.items()
     }
     titles = {page: Target(title.astext(), page) for page, title in env.titles.items()}
     roles = {"doc": titles, "ref": labels, "numref": figures, "term": terms, "eq": equations}
     site = (site or "").rstrip("/")
     return Book(roles, works_of(env, site), site)
-
-
-def section_number(env: BuildEnvironment, page: str, equation: str) -> tuple[int, ...] | None:
-    """An equation's number where equations are counted by section."""
-    return env.toc_fignumbers.get(page, {}).get("displaymath", {}).get(f"equation-{equation}")
 
 
 def dotted(number: tuple[int, ...]) -> str:

@@ -1,8 +1,10 @@
 """Data: worlds whose truth is known, real data that come along, and benchmarks to download."""
 
 from genlib.data.bundled import colours, digits, faces, patches, photo, photos, text, textures
+from genlib.data.cartoon_faces import cartoon_faces, draw_faces
 from genlib.data.dataset import Dataset, Splits
 from genlib.data.download import Messages, binarized_mnist, mnist, sms_spam
+from genlib.data.loaders import binarizing_loader
 from genlib.data.mail import Mail, mail
 from genlib.data.patterns import bars_and_stripes
 from genlib.data.planar import checkerboard, grid, pinwheel, ring, spirals, two_moons
@@ -17,9 +19,12 @@ __all__ = [
     "Splits",
     "bars_and_stripes",
     "binarized_mnist",
+    "binarizing_loader",
+    "cartoon_faces",
     "checkerboard",
     "colours",
     "digits",
+    "draw_faces",
     "faces",
     "grid",
     "mail",

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from torch import Tensor
+
+from genlib.core.saving import DamagedFileError, read_tree, write_tree
 
 
 class DataUnavailableError(RuntimeError):
@@ -42,3 +50,47 @@ def data_folder() -> Path | None:
             f"GENLIB_DATA is set to {chosen}, which is not a folder, seen from {Path.cwd()}."
         )
     return folder
+
+
+def kept(
+    what: str, key: Mapping[str, float], draw: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """What ``draw()`` gives, from the cache where it lies there under ``key``, else kept there.
+
+    Parameters
+    ----------
+    what : str
+        What it is, in words; its folder in the cache too.
+    key : mapping
+        All that decides it.
+
+    Warns
+    -----
+    UserWarning
+        If the cached file is damaged or holds something else (it is not used, but made anew), or if
+        it cannot be written.
+    """
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    path = cache_folder() / what.replace(" ", "_") / f"{digest}.safetensors"
+    try:
+        return _read(path, what, key)
+    except DamagedFileError as error:
+        warnings.warn(f"{error} The images are drawn anew.", stacklevel=3)
+    except OSError:
+        pass  # it is not there, or out of reach, which the attempt to write it will show
+    parts = draw()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tree(path, {"key": dict(key), "parts": parts})
+    except OSError as error:  # a full or read-only disk costs only time
+        warnings.warn(f"the {what} could not be cached in {path}: {error}", stacklevel=3)
+    return parts
+
+
+def _read(path: Path, what: str, key: Mapping[str, float]) -> dict[str, Tensor]:
+    """The parts in the cached file at ``path``, which says itself what it holds."""
+    tree = read_tree(path)
+    found = tree.get("key") if isinstance(tree, dict) else None
+    if found != key:
+        raise DamagedFileError(f"{path}: expected {what} of {dict(key)}, found {found}.")
+    return tree["parts"]

@@ -11,23 +11,18 @@ returned too, and there is no end of images.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
-import json
 import math
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from genlib.core.saving import DamagedFileError, read_tree, write_tree
 from genlib.core.validation import check_between, check_count, check_flag
 from genlib.data.dataset import MOST_VALUES, Dataset, seeded
 from genlib.data.skeletons import SKELETONS, Point, Variant
-from genlib.data.storage import cache_folder
+from genlib.data.storage import kept
 
 _VERSION = 2  # part of the cache's key: to be raised when images change, or how they are kept
 _LARGEST_SIDE = 1024
@@ -87,7 +82,10 @@ def strokes(
     check_flag(cache, "cache")
     seeded(seed)  # or say what is wrong with it
     arguments = {"n": n, "size": size, "seed": seed, "variation": float(variation)}
-    parts = _cached(arguments) if cache else _drawn(**arguments)
+    key = {"version": _VERSION, **arguments}
+    parts = (
+        kept("stroke digits", key, lambda: _drawn(**arguments)) if cache else _drawn(**arguments)
+    )
     pixels, labels = parts.pop("pixels"), parts.pop("labels")
     return Dataset.cut(
         pixels.unsqueeze(1).float() / 255,
@@ -97,43 +95,6 @@ def strokes(
         source=f"drawn by genlib, seed {seed}",
         licence="MIT",
     )
-
-
-# Caching
-
-
-def _cached(arguments: dict[str, float]) -> dict[str, Tensor]:
-    """Images and factors from the cache, drawn and kept there first if need be."""
-    key = {"version": _VERSION, **arguments}
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    path = cache_folder() / "strokes" / f"{digest}.safetensors"
-    try:
-        return _kept(path, key)
-    except DamagedFileError as error:
-        warnings.warn(f"{error} The images are drawn anew.", stacklevel=3)
-    except OSError:
-        pass  # it is not there, or out of reach, which the attempt to write it will show
-    parts = _drawn(**arguments)
-    _keep(path, {"key": key, "parts": parts})
-    return parts
-
-
-def _kept(path: Path, key: dict[str, float]) -> dict[str, Tensor]:
-    """The parts in the cached file at ``path``, which says itself what it holds."""
-    tree = read_tree(path)
-    found = tree.get("key") if isinstance(tree, dict) else None
-    if found != key:
-        raise DamagedFileError(f"{path}: expected stroke digits of {key}, found {found}.")
-    return tree["parts"]
-
-
-def _keep(path: Path, tree: dict[str, object]) -> None:
-    """Write to the cache if that is possible; a full or read-only disk costs only time."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_tree(path, tree)
-    except OSError as error:
-        warnings.warn(f"the stroke digits could not be cached in {path}: {error}", stacklevel=4)
 
 
 # Drawing. Lengths are fractions of the image's side, except in `_render`; y points downwards.

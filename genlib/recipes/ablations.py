@@ -76,22 +76,22 @@ RECIPES = (
     ),
     _part(
         name="parts_one_scale",
-        title="PixelCNN++ with short-cuts, one scale",
+        title="PixelCNN++ with skip connections, one scale",
         model=lambda: _plus_plus(1, 15),
     ),
     _part(
         name="parts_two_scales",
-        title="PixelCNN++ with short-cuts, two scales",
+        title="PixelCNN++ with skip connections, two scales",
         model=lambda: _plus_plus(2, 12),
     ),
     _part(
         name="parts_three_scales",
-        title="PixelCNN++ with short-cuts, three scales",
+        title="PixelCNN++ with skip connections, three scales",
         model=lambda: _plus_plus(3, 11),
     ),
     _part(
         name="parts_no_shortcuts",
-        title="PixelCNN++ without short-cuts, two scales",
+        title="PixelCNN++ without skip connections, two scales",
         model=lambda: _plus_plus(2, 13, shortcuts=False),
     ),
     _head(

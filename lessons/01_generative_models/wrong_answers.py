@@ -2,7 +2,7 @@
 
 _MMD = "within(x) + within(y) - 2 * kernel(x, y).mean()"
 _DETERMINANT = "torch.linalg.slogdet(A).logabsdet"
-_MIXTURE = "torch.logaddexp(log_p + shares[0], log_u + shares[1])"
+_MIXTURE = "torch.logaddexp(log_p + weights[0], log_u + weights[1])"
 _SIDES = "torch.logaddexp(normal.log_prob(x), normal.log_prob(-x))"
 _NORMAL = "normal = torch.distributions.Normal(self.mu, self.sigma)"
 
@@ -72,20 +72,20 @@ def wasserstein(x, y):
         "a norm instead of a volume": (_DETERMINANT, "A.norm().log() * d"),
     },
     "diluted": {
-        "logarithms are averaged": (_MIXTURE, "share * log_p + (1 - share) * log_u"),
-        "the share is that of the noise": ("[share, 1 - share]", "[1 - share, share]"),
+        "logarithms are averaged": (_MIXTURE, "weight * log_p + (1 - weight) * log_u"),
+        "the weight is that of the noise": ("[weight, 1 - weight]", "[1 - weight, weight]"),
         "the logarithm of an underflowed sum": (
             _MIXTURE,
-            "(share * log_p.exp() + (1 - share) * log_u.exp()).log()",
+            "(weight * log_p.exp() + (1 - weight) * log_u.exp()).log()",
         ),
         "shifted by log p, whichever is larger": (
             _MIXTURE,
-            "log_p + torch.log(share + (1 - share) * (log_u - log_p).exp())",
+            "log_p + torch.log(weight + (1 - weight) * (log_u - log_p).exp())",
         ),
-        "the noise adds nothing": (_MIXTURE, "log_p + shares[0]"),
+        "the noise adds nothing": (_MIXTURE, "log_p + weights[0]"),
         "the larger of the two": ("logaddexp", "maximum"),
         "the loss is in bits": ("math.exp(-nats)", "2.0**-nats"),
-        "the share that is lost": ("math.exp(-nats)", "1 - math.exp(-nats)"),
+        "the weight that is lost": ("math.exp(-nats)", "1 - math.exp(-nats)"),
         "one over the loss": ("math.exp(-nats)", "1 / (1 + nats)"),
     },
     "folded": {
@@ -105,6 +105,10 @@ def wasserstein(x, y):
             "",
         ),
         "the generator is ignored": (", generator=generator", ""),
+        "the seed of the generator, not the generator": (
+            "generator=generator",
+            "generator=torch.Generator().manual_seed(generator.initial_seed())",
+        ),
         "draws are not folded": (".abs()", ""),
         "sigma is a variance in the draws": ("self.sigma *", "self.sigma**0.5 *"),
         "folds before it shifts": (").abs()", ".abs())"),
@@ -156,7 +160,7 @@ def honest_mmd(x, y, width):
     },
     "diluted": {
         "logsumexp": [
-            (_MIXTURE, "torch.stack([log_p + shares[0], log_u + shares[1]]).logsumexp(0)"),
+            (_MIXTURE, "torch.stack([log_p + weights[0], log_u + weights[1]]).logsumexp(0)"),
             ("math.exp(-nats)", "1 / math.exp(nats)"),
         ],
     },

@@ -26,7 +26,7 @@ def free_parameters(parents, states):
             ("/ counts", "/ (counts - smoothing)"),
             ("keepdim=True)", "keepdim=True).clamp_min(1e-12)"),
         ],
-        "the denominator grows by one share only": ("=True)", "=True).sub(smoothing)"),
+        "the denominator grows by one count only": ("=True)", "=True).sub(smoothing)"),
     },
     "between": {
         "the past alone": ("past * future", "past"),

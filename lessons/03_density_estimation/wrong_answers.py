@@ -8,8 +8,9 @@ _UNIFORM = "(torch.rand(n, train.shape[1], generator=generator) - 0.5)"
 
 WRONG = {
     "histogram": {
-        "a share is not a density": ("n * volume", "n"),
+        "a fraction is not a density": ("n * volume", "n"),
         "the volume of one side only": (" ** d\n", "\n"),
+        "the lower edge lies outside": ("x >= low", "x > low"),
         "outside counts as the nearest cell": ("torch.where(inside, count, 0.0)", "count"),
         "the upper edge has a cell of its own": [
             ("count = ", "train = train[(train < high).all(1)]\n    count = "),
@@ -24,12 +25,21 @@ WRONG = {
             "logsumexp(exponent, 1)",
             "log(exponent.exp().sum(1))",
         ),
+        "the largest term where the sum underflows": (
+            "torch.logsumexp(exponent, 1)",
+            "torch.where(exponent.exp().sum(1) > 0, exponent.exp().sum(1).log(), exponent.amax(1))",
+        ),
         "everything at distance zero is left out": (_DIAGONAL, "exponent[exponent == 0] = -1e4"),
     },
     "neighbours": {
         "as it was given": "neighbour_log_density = faulty_log_density",
         "only the neighbour is mended": (_BALL, "math.log(2.0)"),
         "only the ball is mended": ("k - 1", "k if k < n else k - 1"),
+        "rows at distance zero are dropped": (
+            "torch.cdist(x, train)",
+            "torch.cdist(x, train).masked_fill(torch.cdist(x, train) == 0, math.inf)",
+        ),
+        "no radius is smaller than a millionth": ("k - 1]", "k - 1].clamp_min(1e-6)"),
         "a cube instead of a ball": (_BALL, "d * math.log(2.0)"),
         "a disc in every dimension": (_BALL, "math.log(2.0) if d == 1 else math.log(math.pi)"),
     },
@@ -37,6 +47,14 @@ WRONG = {
         "the estimate is unbiased": (" + h**2", ""),
         "standard deviations add": ("s**2 + h**2", "(s + h) ** 2"),
         "the kernel alone": ("s**2 + h**2", "torch.as_tensor(2 * h**2)"),
+        "an integral over a grid that stays at home": """
+def expected_estimate(x, h, w, m, s):
+    t = torch.linspace(-30, 30, 12_001).double()
+    normals = torch.distributions.Normal(m.double(), s.double())
+    truth = normals.log_prob(t[:, None]).exp() @ w.double()
+    kernel = torch.distributions.Normal(t, h).log_prob(x.double()[:, None]).exp()
+    return torch.trapezoid(kernel * truth, t)
+""",
         "the weights are forgotten": ("density @ w", "density.sum(1)"),
     },
     "sampling": {
@@ -50,6 +68,21 @@ WRONG = {
             ("noise = ", f"u = {_UNIFORM}\n    noise = "),
             (_NOISE, "h / math.sqrt(2) * -u.sign() * torch.log1p(-2 * u.abs())"),
         ],
+        "the seed of the generator, not the generator": [
+            (
+                _CHOSEN,
+                _CHOSEN.replace("=generator", "=torch.manual_seed(generator.initial_seed())"),
+            ),
+            (_NOISE, _NOISE.replace(", generator=generator", "")),
+        ],
+        "NumPy with the generator's seed": """
+def parzen_sample(train, h, n, generator):
+    import numpy as np
+
+    source = np.random.default_rng(generator.initial_seed())
+    chosen = source.integers(len(train), size=n)
+    return train[chosen] + h * torch.tensor(source.standard_normal((n, train.shape[1])))
+""",
         "the function has a seed of its own": [
             (_CHOSEN, _CHOSEN.replace("=generator", "=torch.manual_seed(0)")),
             (_NOISE, _NOISE.replace("=generator", "=torch.manual_seed(1)")),

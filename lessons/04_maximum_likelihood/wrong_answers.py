@@ -50,6 +50,10 @@ WRONG = {
         "one noise a row": ("rand(k.shape,", "rand(len(k), 1,"),
         "normal noise": ("torch.rand(", "0.3 * torch.randn("),
         "the generator is ignored": (", generator=generator", ""),
+        "the seed of the generator, not the generator": (
+            "generator=generator",
+            "generator=torch.Generator().manual_seed(generator.initial_seed())",
+        ),
         "the width of a cell counts once": ("log(levels)", "log(levels) / k.shape[1]"),
     },
     "directions": {

@@ -1,6 +1,7 @@
 """Answers to the exercises of lesson 05, written as tools/coursework/answers.py says."""
 
 _LOG_P = "F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))"
+_CUT = "logit.clamp(-200, 200), (-logit).clamp(-200, 200)"
 _UPDATE = "        a = a + x[:, i, None] * w[i]\n"
 _PLACES = ("i in order", "t, i in enumerate(order)")
 _WAY_OUT = ("v[i] + b[i]", "v[t] + b[t]")
@@ -31,6 +32,7 @@ WRONG = {
             _LOG_P,
             "(torch.where(x[:, i] == 1, logit.sigmoid(), 1 - logit.sigmoid()) + 1e-12).log()",
         ),
+        "logits are cut off": (_LOG_P, _LOG_P.replace("logit, -logit", _CUT)),
         "probabilities, not logarithms": ("return total", "return total.exp()"),
         "the mean over pixels": ("return total", "return total / len(order)"),
     },
@@ -44,6 +46,10 @@ WRONG = {
         "not every degree": (_DEGREES, "torch.linspace(1, n - 1, units).long().clamp(max=n - 2)"),
         "one degree for all": (_DEGREES, "torch.full((units,), max(1, (n - 1) // 2))"),
         "degrees at random": (_DEGREES, "torch.randint(1, n, (units,))"),
+        "the mask of a fifth hidden layer shuts": (
+            "return [*inner,",
+            "inner[4:] = [mask & False for mask in inner[4:]]\n    return [*inner,",
+        ),
         "degrees from zero": (_DEGREES, "torch.arange(units) % (n - 1)"),
         "triangles by unit number": [
             ("into <= out[:, None]", "torch.ones(len(out), len(into)).tril()"),
@@ -89,6 +95,15 @@ def sample(logits, order, u):
             "    return torch.distributions.Normal(mean, sigma).log_prob(x)",
         ),
         "far away it underflows": (_MIXTURE, f"(({_JOINT}).exp().sum(1) + 1e-38).log()"),
+        "a rounded weight, then its logarithm": (
+            "logits.log_softmax(1)",
+            "logits.softmax(1).log()",
+        ),
+        "a softmax by hand": (
+            "logits.log_softmax(1)",
+            "(logits.double().exp() / logits.double().exp().sum(1, keepdim=True)).log()",
+        ),
+        "z is cut off": ("-0.5 * z**2", "-0.5 * z.clamp(-200, 200) ** 2"),
         "products of shares and logarithms of densities": ("+ log_normal", "* log_normal"),
     },
     "completions": {
@@ -107,6 +122,11 @@ def sample(logits, order, u):
             "in sorted(order, key=lambda i: not known[i])",
         ),
         "the order is ignored": ("in order", "in range(len(order))"),
+        "some pixel must be known": [
+            ("torch.zeros(len(u))", "[]"),
+            (_WEIGHT, "log_weight.append(F.logsigmoid(towards))"),
+            ("log_weight.softmax(0)", "torch.stack(log_weight).sum(0).softmax(0)"),
+        ],
         "all draws count": (_SIZE, "torch.tensor(float(len(u)))"),
         "the largest weight": (_SIZE, "1 / weights.max()"),
         "the sum is not squared": (_SIZE, "weights.sum() / (len(u) * weights**2).sum()"),
@@ -119,6 +139,20 @@ RIGHT = {
             (f"+ {_LOG_P}", "- F.softplus(logit * (1 - 2 * x[:, i]))"),
             ("x[:, i, None] * w[i]", "torch.outer(x[:, i], w[i])"),
         ],
+        "a number at a time, each sum from its start": """
+def nade_log_prob(x, w, c, v, b, order):
+    totals = []
+    for row in x:
+        total = 0.0
+        for place, i in enumerate(order):
+            logit = float(b[i])
+            for k in range(w.shape[1]):
+                a = float(c[k]) + sum(float(row[j]) * float(w[j, k]) for j in order[:place])
+                logit += float(v[i, k]) / (1 + math.exp(-a))
+            total -= math.log1p(math.exp(-logit if row[i] == 1 else logit))
+        totals.append(total)
+    return torch.tensor(totals)
+""",
         "all running sums at once": """
 def nade_log_prob(x, w, c, v, b, order):
     ordered = x[:, order].double()
@@ -150,6 +184,17 @@ def masks(order, hidden):
     "sample": {
         "zeros in single precision": ("torch.zeros_like(u)", "torch.zeros(u.shape)"),
         "noise in the columns to come": ("torch.zeros_like(u)", "(u < 0.5).float()"),
+        "a picture at a time": """
+def sample(logits, order, u):
+    pictures = []
+    for noise in u:
+        x = torch.zeros(len(noise))
+        for i in order:
+            p = 1 / (1 + math.exp(-float(logits(x[None])[0, i])))
+            x[i] = float(noise[i] < p)
+        pictures.append(x)
+    return torch.stack(pictures)
+""",
         "in logits": """
 def sample(logits, order, u):
     columns = [torch.zeros(len(u)) for _ in order]
@@ -166,6 +211,42 @@ def sample(logits, order, u):
                 "torch.distributions.Normal(mean, log_scale.exp()).log_prob(x[:, None])",
             ),
             ("logits.log_softmax(1)", "logits - logits.logsumexp(1, keepdim=True)"),
+        ],
+        "a number at a time": """
+def log_sum(terms):
+    largest = max(terms)
+    return largest + math.log(sum(math.exp(term - largest) for term in terms))
+
+
+def ensemble(log_each):
+    each = [log_sum([float(value) for value in column]) for column in log_each.T]
+    return [value - math.log(len(log_each)) for value in each]
+
+
+def conditional(x, logits, mean, log_scale):
+    found = []
+    for n in range(len(x)):
+        total, terms = log_sum([float(logit) for logit in logits[n]]), []
+        for k in range(mean.shape[1]):
+            scale = float(log_scale[n, k])
+            z = (float(x[n]) - float(mean[n, k])) / math.exp(scale)
+            log_normal = -z * z / 2 - scale - math.log(2 * math.pi) / 2
+            terms.append(float(logits[n, k]) - total + log_normal)
+        found.append(log_sum(terms))
+    return found
+""",
+        "a row at a time": [
+            (
+                "    z = ",
+                "    found = []\n"
+                "    for value, *row in zip(x, logits, mean, log_scale):\n"
+                "        found.append(at_one(value, *row))\n"
+                "    return torch.stack(found)\n\n\n"
+                "def at_one(x, logits, mean, log_scale):\n"
+                "    z = ",
+            ),
+            ("x[:, None] - mean", "x - mean"),
+            (_MIXTURE, "torch.logsumexp(logits.log_softmax(0) + log_normal, 0)"),
         ],
         "torch's mixture": """
 def ensemble(log_each):
@@ -184,6 +265,23 @@ def conditional(x, logits, mean, log_scale):
             ("log_weight.softmax(0)", "(log_weight - log_weight.logsumexp(0)).exp()"),
             (_SIZE, "weights.sum() ** 2 / (weights**2).sum()"),
         ],
+        "a draw at a time": """
+def completions(logits, order, x, known, u):
+    drawn, log_weights = [], []
+    for noise in u:
+        picture, log_weight = x.clone(), 0.0
+        for i in order:
+            logit = float(logits(picture[None])[0, i])
+            if known[i]:
+                log_weight -= math.log1p(math.exp(-logit if x[i] == 1 else logit))
+            else:
+                picture[i] = float(noise[i] < 1 / (1 + math.exp(-logit)))
+        drawn.append(picture)
+        log_weights.append(log_weight)
+    weights = [math.exp(each - max(log_weights)) for each in log_weights]
+    weights = [weight / sum(weights) for weight in weights]
+    return torch.stack(drawn), weights, 1 / sum(weight**2 for weight in weights)
+""",
         "weights afterwards, in double precision": """
 def completions(logits, order, x, known, u):
     drawn = x.repeat(len(u), 1)

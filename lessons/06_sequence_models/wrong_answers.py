@@ -57,6 +57,10 @@ WRONG = {
         "no scaling": (" / math.sqrt(query.shape[1])", ""),
         "keys are mixed": ("* values)", "* keys)"),
         "values are kept as keys": (", (keys, values)", ", (values, values)"),
+        "only the last sixteen are remembered": (
+            ", (keys, values)",
+            ", (keys[:, -16:], values[:, -16:])",
+        ),
         "only the last is remembered": (", (keys, values)", ", (key[:, None], value[:, None])"),
         "newest first, values last": ("[memory[0], keys]", "[keys, memory[0]]"),
         "only the first row's memory": ("* keys)", "* keys[:1])"),
@@ -111,6 +115,31 @@ RIGHT = {
             ("now in e.unbind(1)", "t in range(e.shape[1])"),
             ("now @ w.T", "e[:, t] @ w.T"),
         ],
+        "a number at a time": """
+def lstm(e, w, u, b):
+    size = u.shape[1]
+    w, u, b, found = w.tolist(), u.tolist(), b.tolist(), []
+
+    def sigmoid(t):
+        return 1 / (1 + math.exp(-t))
+
+    for row in e.tolist():
+        h, c, states = [0.0] * size, [0.0] * size, []
+        for now in row:
+            gates = [
+                b[r]
+                + sum(w[r][k] * value for k, value in enumerate(now))
+                + sum(u[r][k] * value for k, value in enumerate(h))
+                for r in range(4 * size)
+            ]
+            for k in range(size):
+                i, f, g, o = gates[k::size]
+                c[k] = sigmoid(f) * c[k] + sigmoid(i) * math.tanh(g)
+                h[k] = sigmoid(o) * math.tanh(c[k])
+            states.append(list(h))
+        found.append(states)
+    return torch.tensor(found)
+""",
         "torch's own cell": """
 def lstm(e, w, u, b):
     h = c = torch.zeros(len(e), u.shape[1])
@@ -125,6 +154,29 @@ def lstm(e, w, u, b):
 """,
     },
     "attention": {
+        "a number at a time": """
+def attention(h, q, k, v, heads):
+    n, width = h.shape
+    size = width // heads
+    rows = range(width)
+    query, key, value = (
+        [[sum(float(m[r, s]) * float(h[i, s]) for s in rows) for r in rows] for i in range(n)]
+        for m in (q, k, v)
+    )
+    mixtures = []
+    for i in range(n):
+        mixtures.append([])
+        for start in range(0, width, size):
+            own = range(start, start + size)
+            scores = [
+                sum(query[i][d] * key[j][d] for d in own) / size**0.5 for j in range(i + 1)
+            ]
+            weights = [math.exp(score - max(scores)) for score in scores]
+            for d in own:
+                mixed = sum(w * value[j][d] for j, w in enumerate(weights))
+                mixtures[i].append(mixed / sum(weights))
+    return torch.tensor(mixtures)
+""",
         "a loop over the heads": """
 def attention(h, q, k, v, heads):
     seen = torch.ones(len(h), len(h)).tril().bool()
@@ -157,6 +209,22 @@ def step(query, key, value, memory):
     scores = torch.einsum("nd,nkd->nk", query, keys) / math.sqrt(query.shape[1])
     return torch.einsum("nk,nkd->nd", scores.softmax(1), values), (keys, values)
 """,
+        "a number at a time": """
+def step(query, key, value, memory):
+    memory = [*(memory or []), (key.tolist(), value.tolist())]
+    mixtures = []
+    for n, asked in enumerate(query.tolist()):
+        scores = [sum(a * b for a, b in zip(asked, keys[n])) for keys, _ in memory]
+        scores = [score / len(asked) ** 0.5 for score in scores]
+        weights = [math.exp(score - max(scores)) for score in scores]
+        mixtures.append(
+            [
+                sum(w * values[n][d] for w, (_, values) in zip(weights, memory)) / sum(weights)
+                for d in range(len(asked))
+            ]
+        )
+    return torch.tensor(mixtures), memory
+""",
         "newest first": [
             ("[memory[0], keys]", "[keys, memory[0]]"),
             ("[memory[1], values]", "[values, memory[1]]"),
@@ -171,6 +239,22 @@ def step(query, key, value, memory):
     },
     "reach": {
         "diagonal matrices": (_JACOBIAN, "torch.diag(1 - state**2) @ u"),
+        "a number at a time": """
+def reach(h, u):
+    size, norms = len(u), []
+    product = [[float(r == s) for s in range(size)] for r in range(size)]
+    for state in h.flip(0):
+        norms.append(torch.linalg.matrix_norm(torch.tensor(product, dtype=h.dtype), 2))
+        step = [
+            [(1 - float(state[r]) ** 2) * float(u[r, s]) for s in range(size)]
+            for r in range(size)
+        ]
+        product = [
+            [sum(row[t] * step[t][s] for t in range(size)) for s in range(size)]
+            for row in product
+        ]
+    return torch.stack(norms)
+""",
         "every product from its start": """
 def reach(h, u):
     norms = []
@@ -187,6 +271,26 @@ def reach(h, u):
             ("first.log()[:, None] + second.log()", "(first[:, None] * second).log()"),
             (_TABLE, "(joint / temperature - (joint / temperature).logsumexp((0, 1))).exp()"),
         ],
+        "a number at a time": """
+def shares(logits):
+    weights = [math.exp(logit - max(logits)) for logit in logits]
+    return [weight / sum(weights) for weight in weights]
+
+
+def stepwise(first, second, temperature):
+    start = shares([math.log(float(p)) / temperature for p in first])
+    after = [shares([math.log(float(p)) / temperature for p in row]) for row in second]
+    return torch.tensor([[a * b for b in row] for a, row in zip(start, after)])
+
+
+def sharpened(first, second, temperature):
+    logits = []
+    for a in range(len(first)):
+        for b in range(len(first)):
+            joint = math.log(float(first[a])) + math.log(float(second[a, b]))
+            logits.append(joint / temperature)
+    return torch.tensor(shares(logits)).view(second.shape)
+""",
         "sharpened first, then row by row": """
 def stepwise(first, second, temperature):
     start = F.log_softmax(first.log() / temperature, 0)

@@ -30,6 +30,10 @@ WRONG = {
             ("source < target", "source > target"),
             ("source <= target", "source >= target"),
         ],
+        "at most three colours": [
+            (f"source = {_SOURCE}", f"source = ({_SOURCE}).clamp(max=2)"),
+            (f"target = ({_TARGET})", f"target = ({_TARGET}).clamp(max=2)"),
+        ],
         "no colours": (
             "= seen.float()",
             '= float(kind == "B")',
@@ -41,6 +45,7 @@ WRONG = {
         "mask B in the first layer": ('steps(first, "A")', 'steps(first, "B")'),
         "the row above ends at the centre's column": ("(-reach, reach + 1)", "(-reach, 1)"),
         "one layer too many": ("range(layers)", "range(layers + 1)"),
+        "at most three layers": ("range(layers)", "range(min(3, layers))"),
         "the first layer is forgotten": ('set(steps(first, "A"))', "{(0, 0)}"),
         "a square of the total reach": (
             _SEEN,
@@ -65,7 +70,15 @@ WRONG = {
         "logarithms are mixed": (_MASS, "((upper - lower).log() * logits.softmax(0)).sum(1)"),
         "shares from exp without dividing": ("logits.softmax(0)", "logits.exp()"),
         "a probability instead of its logarithm": (".log()", ""),
-        "normalised over the levels asked for": (
+        "the masses asked for sum to one": (
+            f"return {_MASS}",
+            "p = (upper - lower) @ logits.softmax(0)\n    return (p / p.sum()).log()",
+        ),
+        "scales are held above e⁻⁷": (
+            "    x, half =",
+            "    log_scales = log_scales.clamp(min=-7)\n    x, half =",
+        ),
+        "a density normalised over the levels asked for": (
             f"return {_MASS}",
             "z = (x - means) / log_scales.exp()\n"
             "    density = (z.sigmoid() * (-z).sigmoid() / log_scales.exp()) @ logits.softmax(0)\n"
@@ -85,6 +98,16 @@ def draw(cell, channels, u):
     return x
 """,
         "the likelier value": ("u[:, i : i + 1] <", "0.5 <"),
+        "what is nearly certain is certain": (
+            "        pixel = (",
+            "        h = torch.where(h.abs() > math.log(19), 1e4 * h, h)\n        pixel = (",
+        ),
+        "the memory is emptied every ten places": (
+            "        h = pixel\n",
+            "        h = pixel\n"
+            "        if i % 10 == 0:\n"
+            "            earlier = [torch.zeros(len(u), c) for c in channels]\n",
+        ),
         "nothing is remembered": ("earlier[layer], h = h, cell", "h = cell"),
         "earlier and newest exchanged": ("earlier[layer], h)", "h, earlier[layer])"),
         "the output is remembered instead of the input": [
@@ -107,6 +130,20 @@ def draw(cell, channels, u):
 
 RIGHT = {
     "mask": {
+        "an entry at a time": """
+def kernel_mask(kind, size, inputs, outputs, colours):
+    mask, centre = torch.zeros(outputs, inputs, size, size), size // 2
+    for o in range(outputs):
+        for i in range(inputs):
+            to, of = o * colours // outputs, i * colours // inputs
+            for row in range(size):
+                for column in range(size):
+                    if (row, column) < (centre, centre):
+                        mask[o, i, row, column] = 1
+            if of < to or (of == to and kind == "B"):
+                mask[o, i, centre, centre] = 1
+    return mask
+""",
         "places counted": """
 def kernel_mask(kind, size, inputs, outputs, colours):
     source = torch.arange(inputs) * colours // inputs
@@ -126,6 +163,17 @@ def kernel_mask(kind, size, inputs, outputs, colours):
             ("range(-reach, 0)", 'range(-reach, 1 if kind == "B" else 0)'),
             (' + ([(0, 0)] if kind == "B" else [])', ""),
         ],
+        "step by step backwards": """
+def in_view(up, right, first, later, layers):
+    reach = (later if layers else first) // 2
+    for u in range(reach + 1):
+        for r in range(-reach, reach + 1 if u else 1):
+            if layers == 0 and (u, r) == (up, right) and (u, r) != (0, 0):
+                return True
+            if layers and up >= u and in_view(up - u, right - r, first, later, layers - 1):
+                return True
+    return False
+""",
         "by derivatives": """
 def in_view(up, right, first, later, layers):
     reach = first // 2 + layers * (later // 2)
@@ -157,6 +205,24 @@ def in_view(up, right, first, later, layers):
             (_LAST, "upper.masked_fill(k[:, None] == levels - 1, 1)"),
             (_FIRST, "lower.masked_fill(k[:, None] == 0, 0)"),
         ],
+        "a level at a time": """
+def log_mass(k, logits, means, log_scales, levels):
+    def below(edge, mean, scale):
+        return 1 / (1 + math.exp(min((mean - edge) / scale, 700.0)))
+
+    found, top = [], max(float(logit) for logit in logits)
+    weights = [math.exp(float(logit) - top) for logit in logits]
+    for level in k:
+        mass, level = 0.0, int(level)
+        for weight, mean, log_scale in zip(weights, means, log_scales):
+            mean, scale = float(mean), math.exp(float(log_scale))
+            low, high = (level - 0.5) / (levels - 1), (level + 0.5) / (levels - 1)
+            upper = 1.0 if level == levels - 1 else below(high, mean, scale)
+            lower = 0.0 if level == 0 else below(low, mean, scale)
+            mass += weight / sum(weights) * (upper - lower)
+        found.append(math.log(mass))
+    return found
+""",
         "edges shared by neighbours": """
 def log_mass(k, logits, means, log_scales, levels):
     edges = (torch.arange(levels + 1, dtype=torch.float64) - 0.5) / (levels - 1)

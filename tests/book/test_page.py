@@ -29,6 +29,16 @@ MENTIONS = {
     "Section 4.7, then": ["", "[Section 4.7]", ", then"],
     "(lessons 4 and 8)": ["(lessons ", "[4]", " and ", "8", "<planned>", ")"],
     "lessons 4, 4 to 9": ["lessons ", "[4]", ", ", "[4]", " to ", "9", "<planned>", ""],
+    "lesson 04, lessons 04 and 08": [
+        "",
+        "[lesson 04]",
+        ", lessons ",
+        "[04]",
+        " and ",
+        "08",
+        "<planned>",
+        "",
+    ],
     "lesson 4, 2 cups": ["", "[lesson 4]", ", 2 cups"],
     "see document H, §4.7": ["see ", "[document H]", ", §4.7"],
     "documents A": ["documents A"],
@@ -42,7 +52,7 @@ def test_mentions_become_links_and_planned_lessons_are_marked(crossrefs, text):
     found = []
     for node in crossrefs.linked(text, PLACES, "book/x", builder):
         if isinstance(node, nodes.reference):
-            page, anchor = PLACES.get(node.astext().split()[-1], ("book/documents", ""))
+            page, anchor = PLACES.get(node.astext().split()[-1].lstrip("0"), ("book/documents", ""))
             assert node["refuri"] == f"{page}.html{anchor}"
             found.append(f"[{node.astext()}]")
         else:
@@ -82,9 +92,19 @@ def test_the_map_puts_each_lesson_below_what_it_needs(tmp_path):
     lesson(tmp_path, 4, "lessons [2](/lessons/02_x/lesson.ipynb) and [3](/x); 17 apples")
     lessons = lessonmap.read(tmp_path)
     assert [lesson.needs for lesson in lessons.values()] == [(), (1,), (), (2, 3)]
-    assert lessonmap.rows(lessons) == {1: 0, 2: 1, 3: 0, 4: 2}
+    assert lessonmap.edges(lessons) == [(1, 2), (2, 4), (3, 4)]
     drawn = lessonmap.drawing(lessons)
-    assert drawn.count("<path") == 3 and drawn.count("<a href=") == 4
+    assert drawn.count("marker-end") == 3 and drawn.count("<a href=") == 4
+
+
+def test_no_arrows_of_the_map_cross():
+    lessonmap = importlib.import_module("lessonmap")
+    assert lessonmap.cross((1, 3), (2, 4)) and lessonmap.cross((2, 4), (1, 3))
+    assert not any(map(lessonmap.cross, [(1, 3), (1, 4), (1, 2)], [(3, 5), (2, 3), (3, 4)]))
+    steps = lessonmap.edges(lessonmap.read(ROOT))
+    side = lessonmap.sides([step for step in steps if step[1] - step[0] > 1])
+    assert len(side) >= 3
+    assert not [(a, b) for a in side for b in side if side[a] == side[b] and lessonmap.cross(a, b)]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +121,7 @@ def test_a_lesson_without_number_or_needs_is_an_error_of_the_build(tmp_path, set
     lessonmap = importlib.import_module("lessonmap")
     lesson(tmp_path, 2, **settings)
     with pytest.raises(ExtensionError, match=message):
-        lessonmap.rows(lessonmap.read(tmp_path))
+        lessonmap.edges(lessonmap.read(tmp_path))
 
 
 def test_marked_cells_are_folded_under_their_line():

@@ -12,12 +12,15 @@ import re
 import threading
 import zipfile
 from html import unescape
+from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlencode, urlsplit
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+from book._ext.exercises import HOW
+from genlib.core.model import Model
 from tests.book.browser import Browser, executable
 from tests.book.toc import entries
 from tools import ROOT, book, lessons
@@ -185,6 +188,8 @@ def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
         )
         assert [line for line in secrets if line in unescape(published)] == []
         offered = editions(site)[f"lessons/{assignment.lesson}/exercises.ipynb"]
+        assert "between the marks" not in published + offered
+        assert HOW in offered and HOW not in published
         assert "BEGIN SOLUTION" not in offered
         assert "raise NotImplementedError" in offered
 
@@ -210,6 +215,25 @@ def test_every_notebook_is_offered_in_its_readers_edition(site, pages):
         assert "import genlib" in notebook.cells[0].source
         words = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
         assert [raw for source in words for raw in MYST.findall(source)] == []
+
+
+def test_equations_are_counted_in_their_lesson_and_referred_to_so(pages):
+    numbers = {}
+    for page in LESSONS:
+        shown = [
+            (mark.parent["id"], mark.text.strip("#\N{PILCROW SIGN}"))
+            for mark in pages[page].select(".eqno")
+        ]
+        lesson = int(LESSON.search(page)[1])
+        assert [text for _, text in shown] == [f"({lesson}.{i})" for i in range(1, len(shown) + 1)]
+        numbers |= dict(shown)
+    referred = [
+        (urldefrag(link["href"]).fragment, link.get_text())
+        for page in LESSONS
+        for link in pages[page].select("a.reference[href*='#equation-']")
+    ]
+    assert len(numbers) > 20 and len(referred) > 10
+    assert [(place, text) for place, text in referred if numbers[place] != text] == []
 
 
 def test_equations_have_the_same_numbers_as_on_the_page(site, pages):
@@ -289,6 +313,24 @@ def test_a_citation_is_what_the_bibliography_calls_the_work(pages):
     assert [(id, text) for id, text in cited if not label[id].endswith(text)] == []
 
 
+def test_the_pages_on_the_library_show_constructors_and_keep_references_whole(pages):
+    """No class hides its parameters, and no "[1] Rubin (1987), …" is torn after its first line."""
+    found = {page: soup for page, soup in pages.items() if page.startswith("book/api/")}
+    terms = [term.get_text() for soup in found.values() for term in soup.select("dt")]
+    assert [term for term in terms if re.match(r"\[\d+\]", term)] == []
+    classes = [
+        (mark["id"], mark.get_text())
+        for soup in found.values()
+        for mark in soup.select("dl.py.class > dt")
+    ]
+    assert [name for name, text in classes if "*args" in text] == []
+    shown = {name.rpartition(".")[2]: " ".join(text.split()) for name, text in classes}
+    assert "bandwidth" in shown["Parzen"] and "hidden" in shown["NADE"]
+    table = found["book/api/models.html"].select_one("table")
+    listed = {link.get_text() for link in table.select("td:first-child a")}
+    assert listed == {n for n, m in Model.registry.items() if m.__module__.startswith("genlib.")}
+
+
 def test_every_page_leads_to_the_index(pages):
     for page in PAGES:
         (link,) = pages[page].select("nav a[href$='genindex.html']")
@@ -296,8 +338,16 @@ def test_every_page_leads_to_the_index(pages):
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Answers as the servers of static pages do: what is not there gets the page 404.html."""
+
     def log_message(self, *_):
         pass
+
+    def send_error(self, code, *_):
+        self.send_response(code)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(Path(self.directory, f"{code}.html").read_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -333,6 +383,83 @@ def test_a_page_works_in_a_browser_without_network(browser, address, page):
         assert browser.ask(CUT_OFF) == [], width
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_follows(
+    browser, address, page
+):
+    """Formulas, code and what code puts out; what scrolls is reached by keys."""
+    browser.open(f"{address}/{page}", 1280)
+    for width in WIDTHS:
+        browser.resize(width)
+        assert browser.ask(BAD_SCROLLERS) == [], width
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "lesson" in page or page == "index.html"]
+)
+def test_pictures_fit_their_place_and_are_enlarged_by_a_click(browser, address, page):
+    browser.open(f"{address}/{page}", 1280)
+    browser.ask(BROKEN_PICTURES)
+    for width in WIDTHS:
+        browser.resize(width)
+        assert browser.ask(WIDE_PICTURES) == [], width
+    for width in (390, 1280) if browser.ask("!!document.querySelector('a.enlarge')") else ():
+        browser.resize(width, 844)
+        assert browser.ask(SMALL_WHEN_ENLARGED) == [], width
+        assert browser.ask("document.querySelector('dialog.enlarged')") is None
+
+
+@pytest.mark.parametrize("missing", ["nothing.html", "lessons/99_x/lesson.html", "a/b/c/"])
+def test_a_missing_page_looks_like_the_others_wherever_it_is(browser, address, missing):
+    browser.open(f"{address}/{missing}")
+    assert browser.ask("document.querySelector('h1').textContent") == "Page not found"
+    shown = "getComputedStyle(document.querySelector('.bd-article h1')).fontSize"
+    size = browser.ask(shown)
+    links = browser.ask(
+        "[...document.querySelectorAll('.bd-article a, .bd-links a')].map(a => a.href)"
+    )
+    assert f"{address}/index.html" in links
+    assert {link.rpartition("#")[0] or link for link in links} <= {
+        f"{address}/{page}" for page in (*PAGES, *GENERATED)
+    }
+    browser.open(f"{address}/{PAGES[1]}")
+    assert browser.ask(shown) == size
+
+
+def test_the_map_of_lessons_can_be_read_on_a_phone(browser, address):
+    browser.open(f"{address}/index.html", 390, 844)
+    texts = browser.ask("""
+        [...document.querySelectorAll(".lesson-map text")].map(text => {
+            const drawn = text.ownerSVGElement, box = text.previousElementSibling;
+            const scale = drawn.getBoundingClientRect().width / drawn.viewBox.baseVal.width;
+            return [parseFloat(getComputedStyle(text).fontSize) * scale,
+                    box.getBoundingClientRect().right - text.getBoundingClientRect().right];
+        })
+    """)
+    assert len(texts) == len(LESSONS)
+    assert min(size for size, _ in texts) >= 12 and min(room for _, room in texts) > 0
+    assert browser.ask("document.querySelector('.lesson-map').scrollWidth") <= 390
+
+
+def test_nothing_lies_over_what_one_reads_on_a_phone(browser, address):
+    browser.open(f"{address}/{LESSONS[0]}", 390, 844)
+    browser.ask("scrollTo(0, 9000)")
+    browser.ask("scrollTo(0, 8000)")  # upwards, for the theme's button
+    browser.ask("new Promise(resolve => setTimeout(resolve, 500))")
+    assert browser.ask("document.querySelector('#pst-back-to-top').offsetHeight") == 0
+
+
+def test_the_magnifier_stands_before_what_one_types(browser, address):
+    browser.open(f"{address}/search.html?q=kernel")
+    right, left = browser.ask(
+        "(field => [document.querySelector('.bd-article-container .bd-search :is(i, svg)')"
+        ".getBoundingClientRect().right, field.getBoundingClientRect().left"
+        " + parseFloat(getComputedStyle(field).paddingLeft)])"
+        "(document.querySelector('.bd-article-container .bd-search input'))"
+    )
+    assert right < left
+
+
 def test_what_is_cut_off_is_found(browser, address):
     browser.open(f"{address}/{PAGES[0]}", 1280)
     browser.ask(
@@ -357,6 +484,7 @@ def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
         "getComputedStyle(document.documentElement).backgroundColor]"
     )
     assert max(colour(ink)) < 80 and min(colour(paper)) == 255
+    assert browser.ask(ON_PAPER_ONLY_IN_THE_WAY) == []
 
 
 @pytest.mark.parametrize("page", LESSONS)
@@ -410,7 +538,9 @@ def ask_for(browser, address, query):
         ("bandwith", "lessons/03_density_estimation/lesson.html"),
         ("attention", "lessons/06_sequence_models/lesson.html"),
         ("PixelCNN", "lessons/07_pixel_models/lesson.html"),
-        ("RBM", "book/coverage.html"),
+        ("RBM", "book/glossary.html"),
+        ("teacher forcing", "book/glossary.html"),
+        ("perplexity", "book/glossary.html"),
     ],
 )
 def test_the_search_finds_the_lesson_first(browser, address, query, first):
@@ -428,12 +558,26 @@ def test_the_search_knows_what_has_no_lesson_yet(browser, address, query):
         ("KL", "book/glossary.html#term-KullbackLeibler-divergence", "Kullback–Leibler divergence"),
         ("MADE", "book/glossary.html#term-masked-autoencoder", "masked autoencoder"),
         ("PixelCNN", "book/glossary.html#term-PixelCNN", "PixelCNN"),
+        (
+            "RBM",
+            "book/glossary.html#term-restricted-Boltzmann-machine",
+            "restricted Boltzmann machine",
+        ),
+        ("teacher forcing", "book/glossary.html#term-teacher-forcing", "teacher forcing"),
+        ("perplexity", "book/glossary.html#term-perplexity", "perplexity"),
         ("MADE", "book/api/models.html#genlib.models.autoregressive.made.MADE", "made.MADE"),
     ],
 )
 def test_the_search_offers_terms_and_objects_by_name(browser, address, query, place, title):
     titles = {found["address"]: found["title"] for found in ask_for(browser, address, query)}
     assert titles[place].endswith(title)
+
+
+def test_the_search_says_when_it_has_mended_a_query(browser, address):
+    note = "document.querySelector('#search-results .mended')?.textContent"
+    for query, said in (("bandwith", "Showing bandwidth."), ("bandwidth", None), ("band", None)):
+        ask_for(browser, address, query)
+        assert browser.ask(note) == said
 
 
 def test_the_search_finds_nothing_in_code_and_shows_none(browser, address):
@@ -490,6 +634,48 @@ BROKEN_PICTURES = """
         image.loading = "eager";
         return image.decode().then(() => null, () => image.src);
     })).then(all => all.filter(Boolean))
+"""
+# Triangles and buttons that nobody can click, and boxes with an edge above their first line, which
+# may stand alone at the end of a page.
+ON_PAPER_ONLY_IN_THE_WAY = """
+    [
+        ...[...document.querySelectorAll(".bd-article details.hide > summary > p")]
+            .filter(line => getComputedStyle(line).listStyleType !== "none"),
+        ...[...document.querySelectorAll(".bd-article .enlarge")]
+            .filter(link => getComputedStyle(link, "::after").content !== "none"),
+        ...[...document.querySelectorAll(".bd-article .cell :is(.cell_input, .output, pre)")]
+            .filter(box => ["paddingTop", "borderTopWidth"].some(side =>
+                parseFloat(getComputedStyle(box)[side]) > 0)),
+    ].map(part => `${part.tagName} ${part.className} ${part.textContent.slice(0, 40)}`)
+"""
+# Where what scrolls does not begin at its left edge, is not reached by keys or has no shadow at its
+# right one; and formulas that begin left of their box.
+BAD_SCROLLERS = """
+    new Promise(resolve => setTimeout(resolve, 50)).then(() =>
+        [...document.querySelectorAll(".bd-article :is(div.math, pre)")].filter(part => {
+            const formula = part.querySelector("mjx-container > *") ?? part;
+            const left = formula.getBoundingClientRect().left - part.getBoundingClientRect().left;
+            const scrolls = part.scrollWidth > part.clientWidth + 1;
+            const told = part.tabIndex === 0 && getComputedStyle(part).boxShadow !== "none"
+                && part.classList.contains("more-right") && !part.classList.contains("more-left");
+            const bad = left < -1 || part.scrollLeft !== 0 || scrolls && !told;
+            return part.checkVisibility() && bad;
+        }).map(part => part.textContent.slice(0, 60)))
+"""
+WIDE_PICTURES = """
+    [...document.querySelectorAll(".bd-article img")]
+        .filter(picture => picture.clientWidth > picture.parentElement.clientWidth + 0.5)
+        .map(picture => picture.alt)
+"""
+# Clicks on every picture and on what then shows it.
+SMALL_WHEN_ENLARGED = """
+    [...document.querySelectorAll("a.enlarge")].filter(link => {
+        link.click();
+        const picture = document.querySelector("dialog.enlarged[open] img");
+        const {width} = picture.getBoundingClientRect(), inline = link.firstElementChild;
+        picture.click();
+        return width < inline.getAttribute("width") - 1 || width < inline.clientWidth;
+    }).map(link => link.ariaLabel)
 """
 # What is wider than one of the boxes around it that cuts it off: neither to be seen nor, on a
 # screen, to be scrolled to.

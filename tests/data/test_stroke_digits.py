@@ -11,8 +11,8 @@ from sklearn.svm import SVC
 
 import genlib as gl
 from genlib.core.saving import read_tree, write_tree
+from genlib.data import storage, strokes
 from genlib.data import stroke_digits as drawing
-from genlib.data import strokes
 from genlib.data.skeletons import SKELETONS
 
 VARIANTS = [variant for variants in SKELETONS for variant in variants]
@@ -273,7 +273,7 @@ class TestCache:
         def read(path):
             raise PermissionError(13, "Permission denied", str(path))
 
-        monkeypatch.setattr(drawing, "read_tree", read)  # root may read everything
+        monkeypatch.setattr(storage, "read_tree", read)  # root may read everything
         file.chmod(0o444)
         with pytest.warns(UserWarning, match="could not be cached .* read-only"):
             assert same(expected, strokes(40))
@@ -283,7 +283,7 @@ class TestCache:
         def full(path, tree):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(drawing, "write_tree", full)
+        monkeypatch.setattr(storage, "write_tree", full)
         with pytest.warns(UserWarning, match="could not be cached .*No space left"):
             digits = strokes(40)
         assert same(digits, strokes(40, cache=False))

@@ -12,7 +12,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 
 import genlib as gl
+from tests.book.browser import Browser, executable
 from tests.lessons.definitions import definitions
+from tests.widgets.test_distances import ended
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +72,13 @@ def test_principal_components_are_eigenvectors_of_the_covariance(lesson, shape):
 
 
 @pytest.mark.covers("F01")
-def test_share_explained_is_that_of_linear_regression_even_for_redundant_features(lesson):
+def test_fraction_explained_is_that_of_linear_regression_even_for_redundant_features(lesson):
     kinds = torch.nn.functional.one_hot(torch.arange(60) % 3).float()  # columns add up to one
     features = torch.cat([kinds, torch.randn(60, 2)], 1)
     target = features @ torch.tensor([1.0, 2, 3, 4, 5]) + torch.randn(60)
     fitted = LinearRegression().fit(features.numpy(), target.numpy())
     expected = fitted.score(features.numpy(), target.numpy())
-    assert lesson["share_explained"](features, target) == pytest.approx(expected, abs=1e-6)
+    assert lesson["fraction_explained"](features, target) == pytest.approx(expected, abs=1e-6)
 
 
 # ---------------------------------------------------------------------- F02
@@ -179,6 +181,23 @@ def test_the_best_gaussian_is_the_best(lesson, separation):
         ]
         # The kinks of |p − q| stop L-BFGS early: half of the last digit that the lesson prints.
         assert lesson["best_gaussian"](distance, log_p)[1] <= min(rivals) + 5e-4
+
+
+@pytest.mark.covers("F02")
+@pytest.mark.skipif(not executable(), reason="needs Chromium")
+@pytest.mark.parametrize(("separation", "mean"), [(3.0, -2.0), (4.0, 0.0), (8.0, 0.0)])
+def test_descents_of_the_lesson_end_where_those_of_its_figure_do(
+    lesson, tmp_path, separation, mean
+):
+    figure, page = gl.widgets.Distances(separation, mean), tmp_path / "figure.html"
+    page.write_text(f'<!doctype html><meta charset="utf-8">{figure._repr_html_()}', "utf-8")
+    with Browser() as browser:
+        browser.open(page.as_uri())
+        for number, distance in enumerate(lesson["DISTANCES"].values()):
+            value, centre, width = ended(browser, number)
+            expected = lesson["descend"](distance, separation, mean, figure.deviation)
+            assert (centre, width) == pytest.approx(expected[:2], abs=0.02)
+            assert value == pytest.approx(expected[2], abs=1e-3)
 
 
 @pytest.mark.covers("F02")

@@ -35,10 +35,10 @@ MUTATIONS = [
             "test_principal_components_are_eigenvectors_of_the_covariance",
         ),
         (
-            "share explained: standard deviations for variances",
+            "fraction explained: standard deviations for variances",
             "residual.var() / target.var()",
             "residual.std() / target.std()",
-            "test_share_explained_is_that_of_linear_regression_even_for_redundant_features",
+            "test_fraction_explained_is_that_of_linear_regression_even_for_redundant_features",
         ),
         (
             "normal density: the square not halved",

@@ -128,14 +128,14 @@ MUTATIONS = [
         ),
         (
             "hierarchy: even shares at every order",
-            "share = (whole + beta * share) / (context + beta)",
-            "share = (whole + beta / states) / (context + beta)",
+            "predicted = (whole + beta * predicted) / (context + beta)",
+            "predicted = (whole + beta / states) / (context + beta)",
             "test_each_order_is_the_prior_of_the_next",
         ),
         (
             "hierarchy: beta left out below",
-            "share = (whole + beta * share) / (context + beta)",
-            "share = (whole + beta * share) / (context + 1)",
+            "predicted = (whole + beta * predicted) / (context + beta)",
+            "predicted = (whole + beta * predicted) / (context + 1)",
             "test_each_order_is_the_prior_of_the_next",
         ),
         (
@@ -152,8 +152,8 @@ MUTATIONS = [
         ),
         (
             "dequantised score: the logarithm outside",
-            "dequantised = inside @ SHARES",
-            "dequantised = (inside.exp() @ SHARES).log()",
+            "dequantised = inside @ WEIGHTS",
+            "dequantised = (inside.exp() @ WEIGHTS).log()",
             CELLS,
         ),
         (
@@ -222,7 +222,7 @@ MUTATIONS = [
         ),
         (
             "the bill of a likelihood: the entropy left out",
-            "(loss - divergence - stats.entropy(share)).abs()",
+            "(loss - divergence - stats.entropy(fraction)).abs()",
             "(loss - divergence).abs()",
         ),
         (
@@ -247,8 +247,8 @@ MUTATIONS = [
         ),
         (
             "parameters over 2 N: over N",
-            "flattery, cost = 2 * n * kl(share, truths)",
-            "flattery, cost = n * kl(share, truths)",
+            "flattery, cost = 2 * n * kl(found, truths)",
+            "flattery, cost = n * kl(found, truths)",
         ),
         (
             "reverse fit by samples: pieces not weighted",

@@ -1,5 +1,6 @@
 """The reader's edition: plain text, a first cell that sees to genlib, nothing that is secret."""
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tools import ROOT
 from tools.readers.bundle import archive, conda_packages
 from tools.readers.notebook import Source, commit_of, edition, first_cell
 from tools.readers.text import Book, Plain, Target, TextError, Work
+from tools.readers.wheel import NAME, build
 
 SITE = "https://course.example"
 BISHOP = "https://doi.org/10.1/x"
@@ -166,8 +168,9 @@ sys.path.insert(0, {folder!r})
 
 class Shell:
     def run_line_magic(self, name, line):
-        print(name, line)
-        open({folder!r} + "/genlib.py", "w").write({installed!r})
+        print(name, line.format(**globals()))
+        if {installs!r}:
+            open({folder!r} + "/genlib.py", "w").write({installs!r})
 
 get_ipython = Shell
 exec({code!r})
@@ -175,15 +178,15 @@ print("ready")
 """
 
 
-def first_cell_runs(folder, source, found):
+def first_cell_runs(folder, source, found, place=None, installs=OURS):
     """Run the first cell in a Python that sees the files ``found``, with a pip that prints."""
     for name, text in found.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     code = TransformerManager().transform_cell(first_cell(source).source)
-    script = KERNEL.format(folder=str(folder), code=code, installed=OURS)
+    script = KERNEL.format(folder=str(folder), code=code, installs=installs)
     alone = [sys.executable, "-I", "-S", "-c", script]
-    return subprocess.run(alone, capture_output=True, text=True)
+    return subprocess.run(alone, capture_output=True, text=True, cwd=place or folder)
 
 
 def test_genlib_is_installed_where_it_is_missing(tmp_path):
@@ -198,18 +201,65 @@ def test_nothing_is_installed_where_genlib_is(tmp_path, source):
 
 
 @pytest.mark.parametrize("source", [SOURCE, None])
-@pytest.mark.parametrize("other", ["genlib/__init__.py", "genlib/part.py", "genlib.py"])
-def test_another_genlib_is_noticed_and_left_alone(tmp_path, source, other):
-    run = first_cell_runs(tmp_path, source, {other: "x = 1"})
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (
+            "genlib/__init__.py",
+            r"Another genlib is in the way: {folder}/genlib/__init__.py\. Remove",
+        ),
+        ("genlib.py", r"Another genlib is in the way: {folder}/genlib.py\. Remove"),
+        ("genlib/part.py", r"there only in part, in \['{folder}/genlib'\]"),
+    ],
+)
+def test_a_genlib_that_is_not_ours_or_not_whole_is_left_alone(tmp_path, source, found, message):
+    """The advice ends with installing ours: the removal of another takes files of ours with it."""
+    run = first_cell_runs(tmp_path, source, {found: "x = 1"})
     assert run.stdout == ""
-    assert re.search(rf"Another genlib is in the way, in \['{tmp_path}/genlib", run.stderr)
+    assert re.search(message.format(folder=tmp_path), run.stderr)
+    target = source.requirement if source else NAME
+    assert f'%pip install --force-reinstall --no-deps "{target}"' in run.stderr.splitlines()[-1]
 
 
-def test_without_an_address_the_first_cell_says_what_to_do(tmp_path):
-    run = first_cell_runs(tmp_path, None, {})
-    assert "No module named 'genlib'" in run.stderr
-    assert "copy of the course" in first_cell(None).source
+def test_without_an_address_genlib_is_installed_from_the_file_above_the_notebook(tmp_path):
+    (tmp_path / NAME).touch()
+    folder = tmp_path / "lessons" / "a b"
+    folder.mkdir(parents=True)
+    run = first_cell_runs(tmp_path, None, {}, folder)
+    assert run.stdout == f'pip install --quiet "{tmp_path / NAME}"\nready\n'
     assert "git+" not in first_cell(None).source
+
+
+@pytest.mark.parametrize("source", [SOURCE, None])
+def test_what_could_not_be_installed_is_said_to_be_missing(tmp_path, source):
+    run = first_cell_runs(tmp_path, source, {}, installs=None)
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: genlib is missing and could not be installed")
+    assert source or f"{NAME} from notebooks.zip beside or above the notebook" in last
+
+
+def test_the_wheel_holds_all_of_genlib_and_nothing_else(tmp_path):
+    first, second = build(tmp_path), build(tmp_path / "other")
+    assert first.name == NAME
+    assert first.read_bytes() == second.read_bytes()
+    tracked = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "genlib"], capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(first) as wheel:
+        found = {name for name in wheel.namelist() if not name.startswith("genlib_course-")}
+    assert found == set(tracked.stdout.split())
+
+
+def test_pip_installs_the_wheel_without_network(tmp_path):
+    wheel = build(tmp_path)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", tmp_path / "there", wheel], check=True)
+    code = "import genlib; print(genlib.__file__, genlib.Gaussian().fit)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "there")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert run.stdout.startswith(str(tmp_path / "there" / "genlib")), run.stderr
 
 
 def test_the_first_cell_knows_genlib_by_a_name_that_it_has():
@@ -253,9 +303,11 @@ def test_the_archive_is_the_branch_that_binder_opens(tmp_path):
         assert SOURCE.requirement in bundle.read("postBuild").decode()
 
 
-def test_without_an_address_the_archive_installs_nothing(tmp_path):
+def test_without_an_address_the_archive_brings_genlib_itself(tmp_path):
     archive(tmp_path / "a.zip", {}, None)
-    assert zipfile.ZipFile(tmp_path / "a.zip").namelist() == ["README.md"]
+    with zipfile.ZipFile(tmp_path / "a.zip") as bundle:
+        assert bundle.namelist() == ["README.md", NAME]
+        assert NAME in bundle.read("README.md").decode()
 
 
 def test_binder_gets_what_genlib_needs_with_pytorch_for_cpus():

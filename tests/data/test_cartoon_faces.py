@@ -1,0 +1,144 @@
+"""Cartoon faces: factors against what is seen in the pictures, and the cache."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+import genlib as gl
+from genlib.data import cartoon_faces, draw_faces
+from genlib.data.cartoon_faces import HAIR
+
+FALSE_ALARM = 1e-6
+
+
+def factors(n=1, **changes):
+    plain = {"smile": 0.0, "pose": 0.0, "glasses": 0, "hair": 3, "hair_colour": 1, "skin": 0.3}
+    plain |= {"size": 1.0, "background": 0.5} | changes
+    return {name: torch.as_tensor(value).expand(n) for name, value in plain.items()}
+
+
+def face(**changes):
+    return draw_faces(factors(**changes), 64)[0]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return cartoon_faces(4000, size=16, seed=3, cache=False)
+
+
+class TestData:
+    def test_shapes_values_and_splits(self, faces):
+        assert faces.train.shape == (3200, 3, 16, 16)
+        assert len(faces.valid) == len(faces.test) == 400
+        levels = 255 * faces.train[:200]
+        torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-4)
+        assert torch.equal(faces.labels.train, faces.factors["hair"].train)
+
+    def test_factors_follow_their_distributions_independently(self, faces):
+        n = 4000
+        whole = {
+            name: torch.cat([part for _, part in splits.items()]).double()
+            for name, splits in faces.factors.items()
+        }
+        bounds = {"smile": (-1, 1), "pose": (-0.6, 0.6), "skin": (0, 1), "size": (0.85, 1.15)}
+        bounds["background"] = (0, 1)
+        for name, (low, high) in bounds.items():
+            uniform = stats.uniform(low, high - low)
+            assert stats.kstest(whole[name].numpy(), uniform.cdf).pvalue > FALSE_ALARM / 20
+        for name, count in {"hair": 4, "hair_colour": 4}.items():
+            observed = whole[name].long().bincount(minlength=count).numpy()
+            assert stats.chisquare(observed).pvalue > FALSE_ALARM / 20
+        assert stats.binomtest(int(whole["glasses"].sum()), n, 0.4).pvalue > FALSE_ALARM / 20
+        table = torch.corrcoef(torch.stack([*whole.values()]))
+        off = table[~torch.eye(len(table), dtype=torch.bool)]
+        assert off.abs().max() < stats.norm.isf(FALSE_ALARM / 2 / off.numel()) / math.sqrt(n)
+
+    def test_the_seed_decides_and_the_size_does_not(self):
+        one, two = (cartoon_faces(20, size=16, seed=1, cache=False) for _ in range(2))
+        other = cartoon_faces(20, size=16, seed=2, cache=False)
+        large = cartoon_faces(20, size=64, seed=1, cache=False)
+        assert torch.equal(one.train, two.train)
+        assert not torch.equal(one.train, other.train)
+        assert torch.equal(one.factors["smile"].train, large.factors["smile"].train)
+        shrunk = torch.nn.functional.avg_pool2d(large.train, 4)
+        assert (shrunk - one.train).abs().mean() < 0.02
+
+    def test_pictures_are_what_their_factors_draw(self, faces):
+        given = {name: part.test for name, part in faces.factors.items()}
+        assert torch.equal(draw_faces(given, 16), faces.test)
+
+
+class TestWhatIsSeen:
+    def test_a_smile_lifts_the_corners_of_the_mouth_and_nothing_else(self):
+        happy, sad = face(smile=1.0), face(smile=-1.0)
+        changed = (happy - sad).abs().sum(0) > 0.01
+        rows = changed.any(1).nonzero()
+        assert rows.min() > 38 and rows.max() < 52  # the mouth's part of 64 rows
+        red = (happy[0] - happy[1])[36:54]  # lips are redder than skin
+        edge = red[:, 25].argmax(), red[:, 32].argmax()
+        assert edge[0] < edge[1]  # the corner lies higher than the middle
+        red = (sad[0] - sad[1])[36:54]
+        assert red[:, 25].argmax() > red[:, 32].argmax()
+
+    def test_the_pose_is_mirrored(self):
+        left, right = face(pose=-0.4), face(pose=0.4)
+        torch.testing.assert_close(left, right.flip(2), rtol=0, atol=1.01 / 255)
+        dark = (right.sum(0) < 0.6)[26:36]  # pupils
+        columns = dark.any(0).nonzero().float()
+        assert columns.mean() > 33  # positive: to the right
+
+    def test_glasses_are_dark_rings_about_the_eyes(self):
+        with_them, without = face(glasses=1), face(glasses=0)
+        changed = (with_them - without).abs().sum(0) > 0.05
+        assert changed.any()
+        assert (with_them <= without + 0.05).all()  # they only darken, but for a darker brow
+        rows = changed.any(1).nonzero()
+        assert rows.min() > 20 and rows.max() < 42
+
+    def test_hair_kinds_differ_and_none_has_none(self):
+        drawn = [face(hair=kind) for kind in range(len(HAIR))]
+        for a in range(4):
+            for b in range(a):
+                assert (drawn[a] - drawn[b]).abs().sum() > 10
+        bald = face(hair=3, hair_colour=0)
+        brows = (bald - face(hair=3, hair_colour=2)).abs().sum(0) > 0.02
+        assert brows.any(1).nonzero().max() < 30  # only brows have a colour
+        assert brows.float().mean() < 0.03
+
+    def test_skin_size_and_background(self):
+        light, dark = face(skin=0.0), face(skin=1.0)
+        assert (light - dark)[:, 42, 20].min() > 0.3
+        small, large = face(size=0.85), face(size=1.15)
+        background = face()[:, 1, 1][:, None, None]
+        covered = [((x - background).abs().sum(0) > 0.05).float().mean() for x in (small, large)]
+        assert covered[0] < covered[1]
+        assert (face(background=0.1)[:, 1, 1] - face(background=0.6)[:, 1, 1]).abs().max() > 0.1
+
+
+def test_the_cache_keeps_faces_apart_from_digits(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENLIB_CACHE", str(tmp_path))
+    first = cartoon_faces(20, size=16)
+    gl.data.strokes(20, size=16)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+    monkeypatch.setattr("genlib.data.cartoon_faces._drawn", None, raising=False)
+    again = cartoon_faces(20, size=16)
+    assert torch.equal(first.train, again.train)
+    assert torch.equal(first.factors["smile"].test, again.factors["smile"].test)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n": 9}, ValueError, "n: expected at least 10, got 9"),
+        ({"n": 2**30}, ValueError, "n: expected at most"),
+        ({"size": 15}, ValueError, "size: expected at least 16, got 15"),
+        ({"size": 300}, ValueError, "size: expected at most 256, got 300"),
+        ({"seed": -1}, ValueError, "seed: expected at least 0, got -1"),
+        ({"cache": 1}, TypeError, "cache: expected True or False, got 1"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        cartoon_faces(**{"n": 20, **arguments})
