@@ -172,9 +172,8 @@ class Grid(Interactive):
         """The level of every cell, −1 where there is nothing."""
         low, high = self.limits[name]
         scaled = (values.double() - low) / (high - low) * (len(_LETTERS) - 1)
-        levels = (
-            scaled.nan_to_num(-1.0).clamp(0, len(_LETTERS) - 1) + 0.5
-        ).floor()  # as Math.round
+        scaled = scaled.nan_to_num(-1.0).clamp(0, len(_LETTERS) - 1)
+        levels = (scaled + 0.5).floor()  # halves go up, as in the page
         return levels.where(~values.isnan(), -1).long().flatten().tolist()
 
     def _data(self) -> dict[str, Any]:

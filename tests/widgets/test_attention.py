@@ -44,6 +44,17 @@ def test_all_weights_are_on_the_page_and_nothing_beside_the_triangle():
     assert [span.text for span in soup.find(class_="genlib-text").find_all("span")] == SYMBOLS
 
 
+def test_what_stands_before_the_script_is_what_it_draws(shown):
+    weights = torch.ones(8, 8).tril() / torch.arange(1, 9)[:, None]  # 1/8 is amid two colours
+    figure = gl.widgets.Attention(weights, "abcdefgh", alt="equal weights")
+    soup = BeautifulSoup(figure._repr_html_(), "html.parser")
+    fills = [rect["fill"] for rect in soup.find("svg").find_all("rect") if rect["fill"] != "none"]
+    drawn = (
+        "[...document.querySelectorAll('svg rect[fill^=\"#\"]')].map(r => r.getAttribute('fill'))"
+    )
+    assert shown(figure).ask(drawn) == fills and len(fills) == 36
+
+
 def test_it_is_one_tab_stop_with_a_name():
     soup = BeautifulSoup(attention()._repr_html_(), "html.parser")
     (stop,) = soup.find_all(tabindex=True)

@@ -49,6 +49,12 @@ def test_it_starts_with_the_image_of_the_start(shown):
     assert status == f"Code (0.50, −1.00, 2.00): mean value {mean:.3f}."
 
 
+def test_a_small_extent_has_as_many_steps():
+    figure = decoder(network(2), 2, extent=3e-6, start=(1.5e-6, 0))
+    assert figure.positions == pytest.approx(torch.linspace(-3e-6, 3e-6, 81).tolist(), abs=1e-11)
+    assert figure.start == [1.5e-6, 0]
+
+
 def test_a_slider_moves_its_number(shown):
     net = network(3, (3, 4, 4))
     browser = shown(decoder(net, 3))

@@ -40,6 +40,14 @@ def test_the_gaussian_is_the_one_that_genlib_fits(shown):
     assert found[5] == pytest.approx(model.log_prob(POINTS).mean().item(), abs=1e-3)
 
 
+def test_points_far_from_zero_are_those_that_were_given(shown):
+    far = POINTS / 20 + 900
+    deviations = torch.cov(far.double().T, correction=0).det().sqrt()
+    nats = -math.log(2 * math.pi) - deviations.log().item() - 1
+    said_nats = re.search(r"log-likelihood (\S+) nats", said(shown(gl.widgets.Points(far, 1000))))
+    assert numbers(said_nats[1]) == [pytest.approx(nats, abs=1e-3)]
+
+
 def test_the_ellipses_lie_at_one_and_two_deviations(shown):
     figure = gl.widgets.Points(POINTS)
     paths = shown(figure).ask(
