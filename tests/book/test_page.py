@@ -124,40 +124,99 @@ def test_a_lesson_without_number_or_needs_is_an_error_of_the_build(tmp_path, set
         lessonmap.edges(lessonmap.read(tmp_path))
 
 
-def test_marked_cells_are_folded_under_their_line():
+def folded(*sources, kind="code"):
+    """The cells of a lesson with these sources, as the page gets them."""
     folding = importlib.import_module("folding")
     cells = [
-        {"cell_type": "code", "metadata": {}, "source": source}
-        for source in (
-            "# Check: one is one\nassert 1 == 1",
-            "x = 1",
-            "# Figure: a line\nplt.plot(x)",
-        )
+        {"cell_type": kind, "id": f"c{i}", "metadata": {}, "source": source}
+        for i, source in enumerate(sources)
     ]
-    cells[2]["metadata"] = {"tags": ["a"], "mystnb": {"image": {"alt": "A line."}}}
-    folded = json.loads(folding.fold(json.dumps({"cells": cells}), "lessons/02_x/lesson"))["cells"]
-    assert folded[0]["metadata"]["tags"] == ["hide-input"]
-    assert folded[0]["metadata"]["mystnb"]["code_prompt_show"] == "✓ Checked: one is one"
-    assert folded[0]["source"] == "assert 1 == 1"
-    assert folded[1] == cells[1]
-    assert folded[2]["metadata"]["tags"] == ["a", "hide-input"]
-    assert folded[2]["metadata"]["mystnb"]["image"] == {"alt": "A line."}
+    cells[-1]["metadata"] = {"tags": ["a"], "mystnb": {"image": {"alt": "A line."}}}
+    return json.loads(folding.fold(json.dumps({"cells": cells}), "lessons/02_x/lesson"))["cells"]
+
+
+def test_marked_cells_are_folded_under_their_line():
+    check, setup, plain, figure = folded(
+        "# Check: one is one\nassert x == 1",
+        "# Set-up: all\n\nimport a",
+        "x = 1  # Check: this",
+        "# Figure: a line\n%time plt.plot(x)",
+    )
+    assert check["metadata"]["tags"] == ["hide-input"]
+    assert check["source"] == "assert x == 1"
+    lines = [cell["metadata"]["mystnb"]["code_prompt_show"] for cell in (check, setup, figure)]
+    assert lines == ["✓ Checked: one is one", "Set-up: all", "Code of the figure: a line"]
+    assert setup["source"] == "import a"
+    assert (plain["metadata"], plain["source"]) == ({}, "x = 1  # Check: this")
+    assert figure["metadata"]["tags"] == ["a", "hide-input"]
+    assert figure["metadata"]["mystnb"]["image"] == {"alt": "A line."}
+
+
+def test_a_heading_is_no_mark():
+    (cell,) = folded("# Figure: a heading\nof a text", kind="markdown")
+    assert cell["source"] == "# Figure: a heading\nof a text"
+    assert cell["metadata"]["tags"] == ["a"]
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("# Check: nothing", "'# Check: nothing' has a mark and no code"),
+        ("# Check: nothing", "'# Check: nothing', has a mark and no code"),
         ("# Check: nothing\nx = 1", "checks nothing"),
+        ("# Check: nothing\nassert True", "checks nothing"),
+        ("# Check: nothing\nassert 1 == 1", "checks nothing"),
+        ("# Check: nothing\nassert (x, 'words')", "checks nothing"),
+        ("# Check: nothing\nassert (x == y for x in z)", "checks nothing"),
+        ("# Check: nothing\nif False:\n    assert x", "checks nothing"),
+        ("# Check: nothing\nif 1:\n    y\nelse:\n    assert x", "checks nothing"),
+        ("# Check: nothing\nwhile 0:\n    assert x", "checks nothing"),
+        ("# Check: nothing\ndef f():\n    assert x", "checks nothing"),
+        ("# Check: nothing\n%time assert x", "checks nothing"),
         ("# Figure: a line\nplt.plot(x)\nassert x", "the check needs a cell of its own"),
         ("# Set-up: all\nimport a\na.assert_close(1, 1)", "the check needs a cell of its own"),
+        ("# Figure: a line\ngenlib.verify.causal(x)", "the check needs a cell of its own"),
+        ("# Set-up: all\ngl.verify.causal(x)", "the check needs a cell of its own"),
+        ("# Check: a\nassert x ==", "is no Python: invalid syntax"),
+        ("x = 1\n# Check: a\nassert x", "has '# Check: a', which is like a mark"),
+        ("\n# Check: a\nassert x", "which is like a mark"),
+        (" # Check: a\nassert x", "which is like a mark"),
+        ("# check: a\nassert x", "has '# check: a', which is like a mark"),
+        ("# Check a\nassert x", "which is like a mark"),
+        ("# Check:\nassert x", "which is like a mark"),
+        ("# Check: \nassert x", "which is like a mark"),
+        ("#Check: a\nassert x", "which is like a mark"),
+        ("## Check: a\nassert x", "which is like a mark"),
+        ("# Checked: a\nassert x", "which is like a mark"),
+        ("# Chek: a\nassert x", "which is like a mark"),
+        ("# Setup: a\nimport a", "which is like a mark"),
+        ("# Figures: a\nplt.plot(x)", "which is like a mark"),
+        ("# Figure: a\n# Check: b\nassert x", "has '# Check: b', which is like a mark"),
     ],
 )
-def test_a_mark_that_is_not_true_is_an_error_of_the_build(source, message):
-    folding = importlib.import_module("folding")
-    cell = {"cell_type": "code", "metadata": {}, "source": source}
-    with pytest.raises(ExtensionError, match=f"lessons/02_x/lesson: the cell .*{message}"):
-        folding.fold(json.dumps({"cells": [cell]}), "lessons/02_x/lesson")
+def test_a_mark_that_is_not_true_or_not_in_its_place_is_an_error_of_the_build(source, message):
+    with pytest.raises(ExtensionError, match="lessons/02_x/lesson: the cell 'c1', ") as error:
+        folded("x = 1", source)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "for x in y:\n    assert x",
+        "def f():\n    assert x\n\nf()",
+        "def f(x):\n    assert x\n\nlist(map(f, y))",
+        "if y:\n    assert x",
+        "if True:\n    assert x",
+        "torch.testing.assert_close(x, y)",
+        "gl.verify.causal(x)",
+        "genlib.verify.causal(x)",
+        "%matplotlib inline\nassert x, 'words'",
+        "# A note: why\nassert x",
+    ],
+)
+def test_what_can_fail_is_a_check(source):
+    (cell,) = folded(f"# Check: it is so\n{source}")
+    assert cell["source"] == source
 
 
 INTERACTIVE = '<div class="genlib-figure genlib-x">'
