@@ -216,14 +216,16 @@ def test_what_would_stand_raw_or_lead_nowhere_is_an_error(source, message):
 
 OURS = "class LatentVariableModel: pass"
 KERNEL = """
-import sys
+import os, sys
 sys.path.insert(0, {folder!r})
 
 class Shell:
     def run_line_magic(self, name, line):
         print(name, line.format(**globals()))
         if {installs!r}:
+            before = os.stat({folder!r}).st_mtime_ns
             open({folder!r} + "/genlib.py", "w").write({installs!r})
+            os.utime({folder!r}, ns=(before, before))  # as where clocks tell no fractions of a second
 
 get_ipython = Shell
 exec({code!r})
