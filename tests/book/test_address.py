@@ -135,9 +135,10 @@ def pages(built):
 
 
 def editions(site):
-    """The text of the notebooks' archive, by name."""
+    """The texts in the notebooks' archive, by name."""
     with zipfile.ZipFile(site / "notebooks.zip") as archive:
-        return {name: archive.read(name).decode() for name in archive.namelist()}
+        names = [name for name in archive.namelist() if not name.endswith(".whl")]
+        return {name: archive.read(name).decode() for name in names}
 
 
 def content(soup, name):

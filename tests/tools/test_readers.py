@@ -225,7 +225,7 @@ class Shell:
         if {installs!r}:
             before = os.stat({folder!r}).st_mtime_ns
             open({folder!r} + "/genlib.py", "w").write({installs!r})
-            os.utime({folder!r}, ns=(before, before))  # as where clocks tell no fractions of a second
+            os.utime({folder!r}, ns=(before, before))  # as with a coarse clock
 
 get_ipython = Shell
 exec({code!r})
