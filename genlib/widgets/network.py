@@ -64,6 +64,8 @@ def exported(net: nn.Sequential, event_shape: Sequence[int]) -> list[Layer]:
         _check_known(layer, described)
         form = _form(layer, shape, described)
         layers.append({**form, "shape": list(x.shape[1:])})
+    if not layers:
+        raise ValueError("net: expected at least one layer, got none.")
     return layers
 
 
@@ -78,11 +80,22 @@ def _is_plain(net: object) -> bool:
 
 
 def _flattened(net: nn.Sequential, name: str) -> Iterator[tuple[str, nn.Module]]:
+    _check_unhooked(net, name)
     for i, layer in enumerate(net):
         if _is_plain(layer):
             yield from _flattened(layer, f"{name}[{i}]")
         else:
+            _check_unhooked(layer, f"{name}[{i}]")
             yield f"{name}[{i}]", layer
+
+
+def _check_unhooked(layer: nn.Module, name: str) -> None:
+    """Hooks run in Python alone; the page would compute something else without a word."""
+    if layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer):
+        raise ValueError(
+            f"{name}, {type(layer).__name__}: expected no forward hooks and no forward of its own, "
+            "which the page does not run; remove them, as nn.utils.remove_weight_norm does."
+        )
 
 
 @torch.no_grad()

@@ -11,12 +11,20 @@ from torch import nn
 from genlib.nn.masked_conv import MaskedConv2d
 from genlib.widgets.network import LARGEST_WEIGHTS, exported
 
+
+def scaled(layer, factor):
+    layer.weight.data *= factor
+    return layer
+
+
 LAYERS = {
     "linear": ((7,), [nn.Linear(7, 5)]),
     "linear without bias": ((7,), [nn.Linear(7, 5, bias=False)]),
     "convolution": ((3, 9, 8), [nn.Conv2d(3, 4, 3)]),
     "strided convolution": ((2, 9, 8), [nn.Conv2d(2, 3, (3, 2), stride=(2, 3), padding=(1, 0))]),
     "convolution of one pixel": ((2, 4, 5), [nn.Conv2d(2, 3, 1, bias=False)]),
+    "padding beyond one stride": ((2, 5, 6), [nn.Conv2d(2, 3, 4, stride=(1, 3), padding=(2, 5))]),
+    "padding beyond the other": ((2, 5, 6), [nn.Conv2d(2, 3, 4, stride=(3, 1), padding=(5, 3))]),
     "wide padding": ((2, 3, 4), [nn.Conv2d(2, 3, 2, stride=2, padding=4)]),
     "transposed with gaps": ((2, 3, 4), [nn.ConvTranspose2d(2, 3, 2, stride=4)]),
     "transposed": ((3, 4, 5), [nn.ConvTranspose2d(3, 2, 3)]),
@@ -34,6 +42,7 @@ LAYERS = {
     "gelu": ((9,), [nn.GELU()]),
     "gelu by tanh": ((9,), [nn.GELU("tanh")]),
     "softmax": ((9,), [nn.Softmax(1)]),
+    "softmax of large numbers": ((9,), [scaled(nn.Linear(9, 4), 5000), nn.Softmax(1)]),
     "batch normalisation of vectors": ((6,), [nn.BatchNorm1d(6)]),
     "batch normalisation of images": ((3, 4, 5), [nn.BatchNorm2d(3)]),
     "batch normalisation without weights": ((3, 4, 5), [nn.BatchNorm2d(3, affine=False)]),
@@ -121,6 +130,26 @@ def infinite():
     return net
 
 
+HOOKED = (
+    (0, "register_forward_hook", r"net\[0\], Linear: expected no forward hooks"),
+    (0, "register_forward_pre_hook", r"net\[0\], Linear: expected no forward hooks"),
+    (1, "register_forward_hook", r"net\[1\], Sequential: expected no forward hooks"),
+    (None, "register_forward_hook", r"net, Sequential: expected no forward hooks"),
+    (1, "forward", r"net\[1\], Sequential: expected no .* and no forward of its own"),
+)
+
+
+def hooked(number, name):
+    """A network of which one part, or the whole, does something else in Python."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh()))
+    part = net if number is None else net[number]
+    if name == "forward":
+        part.forward = torch.zeros_like
+    else:
+        getattr(part, name)(lambda *_: None)
+    return net
+
+
 @pytest.mark.parametrize(
     ("net", "shape", "error", "message"),
     [
@@ -171,6 +200,9 @@ def infinite():
         ),
         (nn.Sequential(nn.Upsample(size=(3, 3))), (1, 2, 2), ValueError, "a whole factor"),
         (nn.Sequential(nn.ReLU()), (0,), ValueError, "event_shape"),
+        (nn.Sequential(), (2,), ValueError, "net: expected at least one layer, got none"),
+        (nn.Sequential(nn.Sequential()), (2,), ValueError, "net: expected at least one layer"),
+        *((hooked(*where), (2,), ValueError, message) for *where, message in HOOKED),
     ],
 )
 def test_refusals(net, shape, error, message):
