@@ -28,6 +28,7 @@ from tools.readers.notebook import Source, commit_of, edition
 from tools.readers.text import Book, Plain, Target, Work
 
 ADDRESS = re.compile(r"https://[\w-]+(\.[\w-]+)+/[\w.-]+/[\w.-]+(?<!\.git)", re.ASCII)
+GITHUB = re.compile(r"https://(?:www\.)?github\.com/", re.IGNORECASE)  # one host, in many spellings
 BUNDLE = "notebooks.zip"
 
 
@@ -40,6 +41,7 @@ def offer_buttons(app: Sphinx, config: Config) -> None:
             "nothing after it: mend `repository.url` in _config.yml, or REPOSITORY in the "
             "environment; leave it empty where there is none."
         )
+    address = GITHUB.sub("https://github.com/", str(address))
     options["repository_url"] = address
     options["use_repository_button"] = bool(address)
     if not address:

@@ -6,13 +6,21 @@ It is drawn from the table that opens each lesson. Lessons stand below each othe
 import html
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossrefs import MENTION, ONE
+from crossrefs import MENTION
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+SPAN = re.compile(r"(\d+)(?:(?: to|–)\s*(\d+))?")
+# Numbers that may be lessons' and lessons without a number, where each mention has become a §.
+UNCLEAR = re.compile(
+    r"§,?(?: and| or| to|–)?\s*\d|(?:^|[;,])\s*\d+\s*(?:$|[;,–]|and\b|or\b|to\b)"
+    r"|\b(?:lesson|section)s?\b",
+    re.IGNORECASE,
+)
 PLACEHOLDER = "<!-- map of lessons -->"
 TITLE = re.compile(r"# (\d+) · (.+)")
 LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
@@ -59,14 +67,30 @@ def read(root: Path) -> dict[int, Lesson]:
 
 def needs(opening: str, place: str) -> tuple[int, ...]:
     """Numbers of the lessons in the column "needs" of the table that opens a lesson."""
-    rows = [line.strip("| ").split(" | ") for line in opening.splitlines() if line[:1] == "|"]
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in opening.splitlines()
+        if line[:1] == "|"
+    ]
     if len(rows) < 3 or "needs" not in rows[0] or len(rows[2]) != len(rows[0]):
         raise ExtensionError(
             f"lessons/{place}: expected a table with a column 'needs' at the beginning."
         )
     text = LINK.sub(r"\1", rows[2][rows[0].index("needs")])
-    mentions = " ".join(found[0] for found in MENTION.finditer(text))
-    return tuple(int(number[1]) for number in ONE.finditer(mentions))
+    mentions = [found[0] for found in MENTION.finditer(text)]
+    if not text or "." in "".join(mentions) or UNCLEAR.search(MENTION.sub("§", text)):
+        raise ExtensionError(
+            f"lessons/{place}: expected to need 'lesson 1', 'lessons 1 and 3', 'lessons 1–3' or "
+            f"other things in words, got {text!r}."
+        )
+    return tuple(number for mention in mentions for number in numbers(mention))
+
+
+def numbers(mention: str) -> Iterator[int]:
+    """Numbers of the lessons that are mentioned, also of those within ranges."""
+    for first, last in SPAN.findall(mention):
+        low, high = sorted((int(first), int(last or first)))
+        yield from range(low, high + 1)
 
 
 def edges(lessons: dict[int, Lesson]) -> list[tuple[int, int]]:

@@ -405,8 +405,9 @@ def test_pictures_fit_their_place_and_are_enlarged_by_a_click(browser, address, 
         assert browser.ask(WIDE_PICTURES) == [], width
     for width in (390, 1280) if browser.ask("!!document.querySelector('a.enlarge')") else ():
         browser.resize(width, 844)
-        assert browser.ask(SMALL_WHEN_ENLARGED) == [], width
+        assert browser.ask(NOT_WELL_ENLARGED) == [], width
         assert browser.ask("document.querySelector('dialog.enlarged')") is None
+    assert browser.ask(LOOSE_LINKS) == []
 
 
 @pytest.mark.parametrize("missing", ["nothing.html", "lessons/99_x/lesson.html", "a/b/c/"])
@@ -424,6 +425,27 @@ def test_a_missing_page_looks_like_the_others_wherever_it_is(browser, address, m
     }
     browser.open(f"{address}/{PAGES[1]}")
     assert browser.ask(shown) == size
+
+
+def test_in_the_dark_figures_take_the_colours_of_the_page_and_pictures_stand_on_white(
+    browser, address
+):
+    browser.open(f"{address}/lessons/03_density_estimation/lesson.html", dark=True)
+    own, text, behind_figures, behind_pictures = browser.ask(IN_THE_DARK)
+    assert own == [text] and min(colour(text)) > 150
+    assert behind_figures == ["rgba(0, 0, 0, 0) 0px"]
+    assert behind_pictures == ["rgb(255, 255, 255)"]
+
+
+def test_a_table_of_answers_is_wide_enough_for_words_and_scrolls(browser, address):
+    for width in (390, 1280):
+        browser.open(f"{address}/{LESSONS[0]}", width, 844)
+        table, least, box, gap = browser.ask("""
+            (table => [table.offsetWidth, getComputedStyle(table).minWidth,
+                table.parentElement.clientWidth, getComputedStyle(table).borderCollapse]
+            )(document.querySelector(".genlib-answers table"))
+        """)
+        assert least == f"{34 * 16}px" and table >= box and gap == "collapse"
 
 
 def test_the_map_of_lessons_can_be_read_on_a_phone(browser, address):
@@ -485,6 +507,8 @@ def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
     )
     assert max(colour(ink)) < 80 and min(colour(paper)) == 255
     assert browser.ask(ON_PAPER_ONLY_IN_THE_WAY) == []
+    assert browser.ask(TORN_ON_PAPER) == []
+    assert browser.ask("document.querySelector('.bd-article h1').offsetHeight") > 0
 
 
 @pytest.mark.parametrize("page", LESSONS)
@@ -575,9 +599,18 @@ def test_the_search_offers_terms_and_objects_by_name(browser, address, query, pl
 
 def test_the_search_says_when_it_has_mended_a_query(browser, address):
     note = "document.querySelector('#search-results .mended')?.textContent"
-    for query, said in (("bandwith", "Showing bandwidth."), ("bandwidth", None), ("band", None)):
-        ask_for(browser, address, query)
+    for query, said in (
+        ("bandwidth", None),
+        ("bandwith", "Showing bandwidth."),
+        ("bandwwidth", "Showing bandwidth."),
+        ("bandwidht", "Showing bandwidth."),
+        ("bendwidth", "Showing bandwidth."),
+        ("bandw", None),
+        ("band", None),
+    ):
+        found = [result["address"] for result in ask_for(browser, address, query)]
         assert browser.ask(note) == said
+        assert "lessons/03_density_estimation/lesson.html" in found
 
 
 def test_the_search_finds_nothing_in_code_and_shows_none(browser, address):
@@ -641,6 +674,8 @@ ON_PAPER_ONLY_IN_THE_WAY = """
     [
         ...[...document.querySelectorAll(".bd-article details.hide > summary > p")]
             .filter(line => getComputedStyle(line).listStyleType !== "none"),
+        ...[...document.querySelectorAll(".bd-article :is(button, .copybtn, a.headerlink)")]
+            .filter(button => button.checkVisibility()),
         ...[...document.querySelectorAll(".bd-article .enlarge")]
             .filter(link => getComputedStyle(link, "::after").content !== "none"),
         ...[...document.querySelectorAll(".bd-article .cell :is(.cell_input, .output, pre)")]
@@ -662,20 +697,63 @@ BAD_SCROLLERS = """
             return part.checkVisibility() && bad;
         }).map(part => part.textContent.slice(0, 60)))
 """
+# Colours of interactive figures, of the page, behind figures and behind pictures, each once.
+IN_THE_DARK = """
+    (() => {
+        const each = (selector, style) => [...new Set(
+            [...document.querySelectorAll(selector)].map(part => style(getComputedStyle(part))))];
+        const figure = ".cell_output .text_html:has(.genlib-figure)";
+        return [
+            each(figure, style => style.color),
+            getComputedStyle(document.querySelector(".bd-article p")).color,
+            each(figure, style => `${style.backgroundColor} ${style.paddingTop}`),
+            each(".cell_output img", style => style.backgroundColor),
+        ];
+    })()
+"""
 WIDE_PICTURES = """
     [...document.querySelectorAll(".bd-article img")]
         .filter(picture => picture.clientWidth > picture.parentElement.clientWidth + 0.5)
         .map(picture => picture.alt)
 """
-# Clicks on every picture and on what then shows it.
-SMALL_WHEN_ENLARGED = """
+# Clicks on every picture and on what then shows it: it fills the window, on white and without a
+# frame, and is never smaller than it was drawn.
+NOT_WELL_ENLARGED = """
     [...document.querySelectorAll("a.enlarge")].filter(link => {
         link.click();
-        const picture = document.querySelector("dialog.enlarged[open] img");
-        const {width} = picture.getBoundingClientRect(), inline = link.firstElementChild;
+        const dialog = document.querySelector("dialog.enlarged[open]");
+        const picture = dialog.querySelector("img");
+        const {width, height} = picture.getBoundingClientRect();
+        const box = dialog.getBoundingClientRect();
+        const {backgroundColor, borderTopWidth, paddingTop} = getComputedStyle(dialog);
+        const [across, down] = ["width", "height"].map(side => picture.getAttribute(side));
+        const [wide, high] = [0.94 * innerWidth, 0.94 * innerHeight * across / down];
+        const good = Math.abs(width - Math.max(across, Math.min(wide, high))) < 1
+            && Math.abs(height - width * down / across) < 2
+            && box.left >= 0 && box.right <= innerWidth && box.bottom <= innerHeight + 1
+            && box.width >= Math.min(width, innerWidth)
+            && box.height >= Math.min(height, innerHeight)
+            && backgroundColor === "rgb(255, 255, 255)" && borderTopWidth === "0px"
+            && paddingTop === "0px";
         picture.click();
-        return width < inline.getAttribute("width") - 1 || width < inline.clientWidth;
+        return !good;
     }).map(link => link.ariaLabel)
+"""
+# Links that are higher than their picture, which therefore stands on a line of text.
+LOOSE_LINKS = """
+    [...document.querySelectorAll(".course-figure a.enlarge")]
+        .filter(link => link.offsetHeight - link.firstElementChild.offsetHeight > 1)
+        .map(link => link.ariaLabel)
+"""
+# What must not be torn between two pages, and what must be where it is longer than one; and titles
+# at the end of a page.
+TORN_ON_PAPER = """
+    [["img, svg, div.math, tr", "breakInside", "avoid"],
+     ["div:not(.math), details, figure, pre, blockquote", "breakInside", "auto"],
+     ["h1, h2, h3, h4", "breakAfter", "avoid"]].flatMap(([selector, property, value]) =>
+        [...document.querySelectorAll(`.bd-article :is(${selector})`)]
+            .filter(part => part.checkVisibility() && getComputedStyle(part)[property] !== value)
+            .map(part => `${part.tagName} ${part.className}`))
 """
 # What is wider than one of the boxes around it that cuts it off: neither to be seen nor, on a
 # screen, to be scrolled to.

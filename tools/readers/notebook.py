@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.readers.text import Plain
+from tools.readers.text import Plain, TextError
 from tools.readers.wheel import NAME
 
 INSTALL_ID = "install-genlib"
@@ -97,7 +97,10 @@ def edition(notebook: NotebookNode, plain: Plain, source: Source | None) -> Note
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            text, attachments = plain.cell(cell.source)
+            try:
+                text, attachments = plain.cell(cell.source)
+            except TextError as error:
+                raise TextError(f"{error} (In the cell {cell.id!r}.)") from error
             if text != cell.source:
                 lock(cell)
             cell.source = text
