@@ -61,9 +61,11 @@ function result(index, page, title, anchor, score) {
 
 Search._performSearch = (text, words) => {
     const index = Search._index;
-    const query = [...words].map(word => meanings(word, index));
+    // Single letters are names in formulas, which the index leaves out.
+    const telling = [...words].filter((word, _, all) => word.length > 1 || all.length === 1);
+    const query = telling.map(word => meanings(word, index));
     if (query.length === 0) return [];
-    sayWhatIsShown([...words], query);
+    sayWhatIsShown(telling, query);
     const results = [...findNames(query, index), ...findPages(query, index)];
     return results.sort((a, b) => a[4] - b[4]); // Sphinx shows the last one first
 };

@@ -30,6 +30,9 @@ document.querySelectorAll(".bd-links summary").forEach((arrow) => {
 });
 document.querySelectorAll("a.headerlink").forEach((link) => (link.tabIndex = -1)); /* the contents lead to all of them */
 
+/* A lesson has a button to copy each cell, more than anybody wants to pass on the way to a figure. */
+addEventListener("load", () => document.querySelectorAll(".copybtn").forEach((button) => (button.tabIndex = -1)));
+
 /* What scrolls can be scrolled by keys, and says at which edge there is more: looked at anew whenever its size changes, as
    when a formula is typeset, and as it is scrolled. */
 (() => {

@@ -518,6 +518,46 @@ def test_code_takes_a_quarter_of_a_lesson_at_most(browser, address, page):
     assert browser.ask(CODE) <= 0.25
 
 
+# Screens of 700 px, one every tenth of a second: how much of what is in view moves meanwhile.
+SHIFT_WHILE_SCROLLING = """(async () => {
+    let moved = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => (moved += entry.value)))
+        .observe({ type: "layout-shift" });
+    for (let y = 0; y < 21000; y += 700) {
+        scrollTo(0, y);
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    return moved;
+})()"""
+
+
+def test_nothing_moves_under_the_eyes_of_one_who_scrolls(browser, address):
+    """Formulas are typeset before they come into view."""
+    browser.open(f"{address}/{LESSONS[2]}", 390, 844)
+    assert browser.ask(SHIFT_WHILE_SCROLLING) < 0.1
+
+
+TAB_STOPS = """(() => {
+    const figure = document.querySelector(".course-figure, [data-figure]");
+    const main = document.querySelector("#main-content");
+    const stops = "a[href], button, input, select, textarea, summary, [tabindex]";
+    const before = [...document.querySelectorAll(stops)].filter((part) =>
+        part.tabIndex >= 0 && !part.disabled && part.getClientRects().length
+        && figure.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_PRECEDING);
+    return [before.length, before.filter((part) => main.contains(part)).length];
+})()"""
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_the_first_figure_is_reached_by_keys(browser, address, page):
+    """From the top of the page, and from the link that skips to its text."""
+    browser.open(f"{address}/{page}", 1280, 900)
+    browser.ask("new Promise((done) => setTimeout(done, 300))")
+    from_the_top, from_the_text = browser.ask(TAB_STOPS)
+    assert from_the_top < 80
+    assert from_the_text < 60
+
+
 def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
     moving = [page for page, soup in pages.items() if soup.select(".genlib-curves")]
     assert moving
@@ -560,6 +600,7 @@ def ask_for(browser, address, query):
         ("Bayesian networks", "lessons/02_structure/lesson.html"),
         ("Parzen", "lessons/03_density_estimation/lesson.html"),
         ("bandwith", "lessons/03_density_estimation/lesson.html"),
+        ("softmax(x)", "lessons/06_sequence_models/lesson.html"),
         ("attention", "lessons/06_sequence_models/lesson.html"),
         ("PixelCNN", "lessons/07_pixel_models/lesson.html"),
         ("RBM", "book/glossary.html"),
