@@ -38,7 +38,7 @@ grade: environment ## grade SUBMISSIONS=folder into _build/grades (LESSON=, SEED
 	@$(RUN) -m tools.grade "$(SUBMISSIONS)" $(if $(LESSON),--lesson $(LESSON)) $(if $(SEED),--seed "$(SEED)") $(if $(BY_HAND),--by-hand "$(BY_HAND)") $(ARGS)
 
 bench: environment ## measure the kernels against their peers
-	@$(RUN) -m tests.benchmarks $(ARGS)
+	@SCIPY_ARRAY_API=1 $(RUN) -m tests.benchmarks $(ARGS)
 
 lint: environment ## check style and formatting
 	@$(RUN) -m ruff check .

@@ -11,11 +11,12 @@ import json
 import re
 from pathlib import Path
 
-from figures import INTERACTIVE, size
+from figures import INTERACTIVE, WORDS, size
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 PLACEHOLDER = re.compile(r"<!-- output (\w+) ([\w-]+) -->")
+LIKE_ONE = re.compile(r"<!--\s*outputs?\b.*", re.IGNORECASE)  # would be an invisible comment
 PICTURES = {"image/svg+xml": "svg", "image/jpeg": "jpg", "image/png": "png"}
 IMAGES = "_images"  # Sphinx's folder of pictures
 
@@ -27,9 +28,14 @@ def shown(root: Path, book: Path, folder: str, cell_id: str) -> str:
     Raises
     ------
     ExtensionError
-        There is no such cell, or it has put out neither.
+        There is no such cell, it has put out neither, or its picture has no alternative text.
     """
-    notebook = json.loads((root / "lessons" / folder / "lesson.ipynb").read_text("utf-8"))
+    path = root / "lessons" / folder / "lesson.ipynb"
+    if not path.is_file():
+        raise ExtensionError(
+            f"There is no lesson 'lessons/{folder}', of which a page shows a figure."
+        )
+    notebook = json.loads(path.read_text("utf-8"))
     cell = next((cell for cell in notebook["cells"] if cell["id"] == cell_id), {})
     link = f'<a href="lessons/{folder}/lesson.html">Lesson {int(folder[:2])}</a>'
     for output in cell.get("outputs", ()):
@@ -37,12 +43,18 @@ def shown(root: Path, book: Path, folder: str, cell_id: str) -> str:
         if INTERACTIVE in data.get("text/html", ""):
             return f"{data['text/html']}\n<p>{link}</p>"
         for kind in filter(data.get, PICTURES):
+            alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+            if not WORDS.search(alt):
+                raise ExtensionError(
+                    f"lessons/{folder}: expected alternative text of the picture of the cell "
+                    f"{cell_id!r} (mystnb.image.alt in its metadata), got {alt!r}."
+                )
+            alt = html.escape(alt)
             path = book / IMAGES / f"{folder}-{cell_id}.{PICTURES[kind]}"
             path.parent.mkdir(exist_ok=True)
             text = kind == "image/svg+xml"
             path.write_bytes(data[kind].encode() if text else base64.b64decode(data[kind]))
             width, height = size(path)
-            alt = html.escape(cell["metadata"]["mystnb"]["image"]["alt"])
             return (
                 f'<figure class="borrowed"><img src="{IMAGES}/{path.name}" alt="{alt}" '
                 f'width="{width}" height="{height}" loading="lazy" />'
@@ -57,6 +69,11 @@ def expand(app: Sphinx, page: str, source: list[str]) -> None:
         return f"```{{raw}} html\n{drawn}\n```"
 
     source[0] = PLACEHOLDER.sub(raw, source[0])
+    if left := LIKE_ONE.search(source[0]):
+        raise ExtensionError(
+            f"{page}: expected '<!-- output FOLDER CELL -->', with the folder of a lesson and the "
+            f"id of a cell, got {left[0]!r}."
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

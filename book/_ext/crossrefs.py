@@ -20,7 +20,7 @@ MENTIONS = (
     r"\b{noun}s\s+{number}(?:(?:,|,? and|,? or| to|–)\s*{number})*(?![.\d]*\d)",
     r"\b{noun}\s+{number}(?![.\d]*\d)",
 )
-KINDS = {"lesson": r"\d+", "section": r"\d+\.\d+"}
+KINDS = {"lesson": r"\d+(?:\.\d+)?", "section": r"\d+\.\d+"}  # a lesson 7.9 is to be noticed
 MENTION = re.compile(
     "|".join(m.format(noun=noun, number=KINDS[noun]) for m in MENTIONS for noun in KINDS),
     re.IGNORECASE,
@@ -42,11 +42,15 @@ class CrossReferences(SphinxPostTransform):
     def run(self, **_: object) -> None:
         places = known_places(self.env)
         for text in list(self.document.findall(nodes.Text)):
-            if (MENTION.search(text) or DOCUMENT.search(text)) and not any(
-                isinstance(around, UNLINKED) for around in ancestors(text)
-            ):
+            if not (MENTION.search(text) or DOCUMENT.search(text)):
+                continue
+            around = list(ancestors(text))
+            if not any(isinstance(node, UNLINKED) for node in around):
                 parts = linked(text, places, self.env.docname, self.app.builder)
                 text.parent.replace(text, list(parts))
+            elif any(isinstance(node, nodes.title) for node in around):
+                for found in ones(text):  # a title has no links, and is no less true
+                    known(found, places, self.env.docname)
 
 
 def ancestors(node: Node) -> Iterator[Node]:
@@ -83,15 +87,22 @@ def linked(
         end = found.end()
         if found.re is DOCUMENT:
             yield link(found[0], DOCUMENTS)
-        elif (number := found[1]) in places:
-            yield link(found[0], *places[number])
+        elif place := places.get(found[1].lstrip("0")):
+            yield link(found[0], *place)
         else:
             yield nodes.Text(found[0])
-            if "." in number or not 1 <= int(number) <= LAST_LESSON:
-                log.warning(f"{page}: expected a lesson or a section of one, got {found[0]!r}.")
-            else:
+            if known(found, places, page):
                 yield nodes.superscript("", "planned", classes=["planned"])
     yield nodes.Text(text[end:])
+
+
+def known(found: re.Match[str], places: dict[str, tuple[str, str]], page: str) -> bool:
+    """Whether a mention is of a lesson, written or planned, or of a section; if not, say so."""
+    number = found[1].lstrip("0")
+    if number in places or ("." not in number and 1 <= int(found[1]) <= LAST_LESSON):
+        return True
+    log.warning(f"{page}: expected a lesson or a section of one, got {found[0]!r}.")
+    return False
 
 
 def ones(text: str) -> Iterator[re.Match[str]]:

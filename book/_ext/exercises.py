@@ -20,7 +20,7 @@ from tools.coursework.form import HIDDEN, grade_id
 NAME = "exercises"
 PROMPTS = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 WORTH = re.compile(r"^(## Exercise .+?) · (\d+ points?\b.+)$", re.MULTILINE)
-HOW = "Write your answer between the marks in each cell."
+HOW = "Each answer goes where a cell says `# YOUR CODE HERE`, or *Your answer here*."
 HOW_ON_A_PAGE = (
     "To answer, take the notebook (the download button above): it has a cell for each answer."
 )

@@ -15,9 +15,11 @@ from docutils import nodes
 from docutils.nodes import Node
 from PIL import Image
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
+WORDS = re.compile(r"\w+ \w+")  # more than one
 LABEL = re.compile(r'aria-label="([^"]*)"')
 INTERACTIVE = 'class="genlib-figure'  # of the element that holds an interactive figure
 PICTURE = re.compile(  # Sphinx makes a link of one that says how wide to show it
@@ -59,7 +61,7 @@ def wrap(drawn: Node, number: str, page: str) -> None:
     else:
         label = LABEL.search(drawn.astext())
         text = html.unescape(label[1]) if label else ""
-    if not re.search(r"\w+ \w+", text):
+    if not WORDS.search(text):
         log.warning(f"{page}: figure {number} has no alternative text, which would be its caption.")
     figure = nodes.figure(ids=[f"figure-{number.replace('.', '-')}"], classes=["course-figure"])
     drawn.replace_self(figure)
@@ -84,17 +86,27 @@ def give_sizes(app: Sphinx, page: str, template: str, context: dict, doctree: No
         if not alt.startswith("Figure "):
             return picture
         return (
-            f'<a class="enlarge" href="{address}" style="--natural: {width}px" '
-            f'aria-label="Enlarge {alt.lower()}">{picture}</a>'
+            f'<a class="enlarge" href="{address}" aria-label="Enlarge {alt.lower()}">{picture}</a>'
         )
 
     context["body"] = PICTURE.sub(sized, context["body"])
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture in CSS pixels, as large as it was drawn."""
+    """Width and height of a picture in CSS pixels, as large as it was drawn.
+
+    Raises
+    ------
+    ExtensionError
+        A drawing does not say how large it is.
+    """
     if path.suffix == ".svg":
-        name, a, other, b = SIDES.search(path.read_bytes()).groups()
+        if not (sides := SIDES.search(path.read_bytes())):
+            raise ExtensionError(
+                f"{path.name}: expected a drawing with width and height in points, such as "
+                "<svg width='432pt' height='216pt'>."
+            )
+        name, a, other, b = sides.groups()
         points = {name: float(a), other: float(b)}
         return tuple(round(points[side] * PIXELS_AN_INCH / 72) for side in (b"width", b"height"))
     with Image.open(path) as picture:

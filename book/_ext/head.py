@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.errors import ConfigError
 
 CARD = "card.png"
+ADDRESS = re.compile(r"https://[\w-]+(\.[\w-]+)+(:\d+)?(/[\w.~-]+)*/?", re.ASCII)
 VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
 LONGEST = 200  # characters of a description
 SITE_MAP = """\
@@ -26,11 +28,26 @@ SITE_MAP = """\
 
 
 def find_address(app: Sphinx, config: Config) -> None:
-    """The pages' own address: that of the configuration, or GitHub's for the repository."""
-    repository = urlsplit(config.html_theme_options["repository_url"])
-    if not config.html_baseurl and repository.netloc == "github.com":
+    """The pages' own address: that of the configuration, or GitHub's for the repository.
+
+    Raises
+    ------
+    ConfigError
+        The configuration names what is no address.
+    """
+    given, repository = config.html_baseurl, urlsplit(config.html_theme_options["repository_url"])
+    if given:
+        if not ADDRESS.fullmatch(str(given)):
+            raise ConfigError(
+                f"The book's own address is {given!r}. Expected https://HOST/ or "
+                "https://HOST/FOLDER/: mend `html.baseurl` in _config.yml, or leave it out."
+            )
+        config.html_baseurl = given.rstrip("/") + "/"
+    elif repository.netloc == "github.com":
         owner, name = repository.path.strip("/").split("/")
-        config.html_baseurl = f"https://{owner.lower()}.github.io/{name}/"
+        host = f"{owner.lower()}.github.io"
+        folder = "" if name.lower() == host else f"{name}/"  # the owner's own site has none
+        config.html_baseurl = f"https://{host}/{folder}"
 
 
 def describe(

@@ -1,7 +1,8 @@
-"""Sphinx extension: ``<!-- inventory -->`` becomes the table of what the course must contain.
+"""Sphinx extension: ``<!-- inventory -->`` becomes the table of what the course must contain,
+``<!-- inventory: done -->`` how much of it is done, ``<!-- errata: count -->`` their number.
 
 A row of ``book/inventory.yml`` is taught where a notebook cell carries the tag ``covers-F10``, and
-proved where a test carries ``@pytest.mark.covers("F10")``. It counts as done when it has both.
+checked where a test carries ``@pytest.mark.covers("F10")``. It counts as done when it has both.
 """
 
 import ast
@@ -16,6 +17,9 @@ import yaml
 from sphinx.application import Sphinx
 
 PLACEHOLDER = "<!-- inventory -->"
+SUMMARY = "<!-- inventory: done -->"
+ERRATA = "<!-- errata: count -->"
+ERRATUM = re.compile(r"^### E", re.MULTILINE)
 COLUMNS = ["Row", "What", "Source", "Lesson", "State"]
 TABLE = [":::{list-table}", ":header-rows: 1", ":widths: auto", ":class: inventory", ""]
 TAG = re.compile(r"covers-(.+)")
@@ -30,17 +34,17 @@ class Row:
     lesson: str
     documents: str = ""
     taught: list[Path] = field(default_factory=list)
-    proved: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> str:
-        if self.taught and self.proved:
+        if self.taught and self.checked:
             return "done"
         return (
-            "taught, not yet proved"
+            "taught, not yet checked"
             if self.taught
-            else "proved, not yet taught"
-            if self.proved
+            else "checked, not yet taught"
+            if self.checked
             else "planned"
         )
 
@@ -68,8 +72,8 @@ def read(root: Path) -> list[Part]:
         raise ValueError("book/inventory.yml has two rows of the same id.")
     for id, notebooks in taught(root).items():
         known(rows, id, notebooks).taught = notebooks
-    for id, tests in proved(root).items():
-        known(rows, id, tests).proved = tests
+    for id, tests in checked(root).items():
+        known(rows, id, tests).checked = tests
     return parts
 
 
@@ -90,7 +94,7 @@ def taught(root: Path) -> dict[str, list[Path]]:
     return places
 
 
-def proved(root: Path) -> dict[str, list[str]]:
+def checked(root: Path) -> dict[str, list[str]]:
     """For each row, the tests that carry its marker, as pytest names them."""
     places = defaultdict(list)
     for path in sorted(root.glob("tests/**/test_*.py")):
@@ -114,10 +118,19 @@ def marked(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
 
 def document(parts: list[Part], root: Path) -> str:
     """The whole inventory as Markdown: how much is done, then a section for each part."""
+    return "\n\n".join([f"**{summary(parts)}**", *(section(part, root) for part in parts)])
+
+
+def summary(parts: list[Part]) -> str:
+    """How much is done, in words."""
     rows = [row for part in parts for row in part.rows]
     done = sum(row.state == "done" for row in rows)
-    summary = f"**{done} of {len(rows)} rows are taught in a lesson and proved by a test today.**"
-    return "\n\n".join([summary, *(section(part, root) for part in parts)])
+    return f"{done} of {len(rows)} rows are taught in a lesson and checked by a test today."
+
+
+def count_errata(root: Path) -> int:
+    """The entries of the list of errata."""
+    return len(ERRATUM.findall((root / "book" / "errata.md").read_text("utf-8")))
 
 
 def section(part: Part, root: Path) -> str:
@@ -135,14 +148,18 @@ def home(row: Row, root: Path) -> str:
 
 
 def state(row: Row) -> str:
-    count = f", {len(row.proved)} test{'s' * (len(row.proved) > 1)}" if row.proved else ""
+    count = f", {len(row.checked)} test{'s' * (len(row.checked) > 1)}" if row.checked else ""
     return row.state + count
 
 
 def expand(app: Sphinx, page: str, source: list[str]) -> None:
+    root = Path(app.srcdir)
     if PLACEHOLDER in source[0]:
-        root = Path(app.srcdir)
         source[0] = source[0].replace(PLACEHOLDER, document(read(root), root))
+    if SUMMARY in source[0]:
+        source[0] = source[0].replace(SUMMARY, summary(read(root)))
+    if ERRATA in source[0]:
+        source[0] = source[0].replace(ERRATA, str(count_errata(root)))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

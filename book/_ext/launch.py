@@ -28,6 +28,7 @@ from tools.readers.notebook import Source, commit_of, edition
 from tools.readers.text import Book, Plain, Target, Work
 
 ADDRESS = re.compile(r"https://[\w-]+(\.[\w-]+)+/[\w.-]+/[\w.-]+(?<!\.git)", re.ASCII)
+GITHUB = re.compile(r"https://(?:www\.)?github\.com/", re.IGNORECASE)  # one host, in many spellings
 BUNDLE = "notebooks.zip"
 
 
@@ -40,6 +41,7 @@ def offer_buttons(app: Sphinx, config: Config) -> None:
             "nothing after it: mend `repository.url` in _config.yml, or REPOSITORY in the "
             "environment; leave it empty where there is none."
         )
+    address = GITHUB.sub("https://github.com/", str(address))
     options["repository_url"] = address
     options["use_repository_button"] = bool(address)
     if not address:
@@ -88,18 +90,13 @@ def known_targets(env: BuildEnvironment, site: str) -> Book:
         if kind == "term"
     }
     equations = {
-        name: Target(dotted(section_number(env, page, name) or (number,)), page, f"equation-{name}")
+        name: Target(str(number), page, f"equation-{name}")
         for name, (page, number) in env.get_domain("math").equations.items()
     }
     titles = {page: Target(title.astext(), page) for page, title in env.titles.items()}
     roles = {"doc": titles, "ref": labels, "numref": figures, "term": terms, "eq": equations}
     site = (site or "").rstrip("/")
     return Book(roles, works_of(env, site), site)
-
-
-def section_number(env: BuildEnvironment, page: str, equation: str) -> tuple[int, ...] | None:
-    """An equation's number where equations are counted by section."""
-    return env.toc_fignumbers.get(page, {}).get("displaymath", {}).get(f"equation-{equation}")
 
 
 def dotted(number: tuple[int, ...]) -> str:

@@ -6,8 +6,12 @@ function meanings(word, index) {
     const longer = word.length < 4 ? [] : known.filter(other => other.startsWith(word));
     const found = new Map(longer.map(other => [other, 0.2]));
     if (word in index.weights) found.set(word, 1);
-    if (found.size > 0 || word.length < 5) return found;
-    return new Map(known.filter(other => oneSlip(word, other)).map(other => [other, 0.5]));
+    return found.size > 0 ? found : new Map(mended(word, known).map(other => [other, 0.5]));
+}
+
+/** The known words that one may have meant who made a slip. */
+function mended(word, known) {
+    return word.length < 5 ? [] : known.filter(other => oneSlip(word, other));
 }
 
 /** Whether one letter is missing, too many or wrong, or two neighbours are swapped. */
@@ -57,11 +61,27 @@ function result(index, page, title, anchor, score) {
 
 Search._performSearch = (text, words) => {
     const index = Search._index;
-    const query = [...words].map(word => meanings(word, index));
+    // Single letters are names in formulas, which the index leaves out.
+    const telling = [...words].filter((word, _, all) => word.length > 1 || all.length === 1);
+    const query = telling.map(word => meanings(word, index));
     if (query.length === 0) return [];
+    sayWhatIsShown(telling, query);
     const results = [...findNames(query, index), ...findPages(query, index)];
     return results.sort((a, b) => a[4] - b[4]); // Sphinx shows the last one first
 };
+
+/** Where words of a query are not known, say which ones are shown in their place. */
+function sayWhatIsShown(words, query) {
+    document.querySelector("#search-results .mended")?.remove();
+    const others = words.flatMap((word, i) =>
+        query[i].size > 0 && ![...query[i].keys()].some(other => other.startsWith(word))
+            ? [[...query[i].keys()].join(" or ")] : []);
+    if (others.length === 0) return;
+    const note = document.createElement("p");
+    note.className = "mended";
+    note.textContent = `Showing ${others.join(", ")}.`;
+    Search.output.before(note);
+}
 
 /** The prose of a page, or of a place on it. */
 function prose(html, anchor) {

@@ -8,7 +8,9 @@ document.addEventListener("click", (event) => {
   dialog.className = "enlarged";
   dialog.ariaLabel = link.ariaLabel;
   const picture = link.querySelector("img").cloneNode();
-  picture.removeAttribute("height");
+  const [width, height] = ["width", "height"].map((side) => picture.getAttribute(side));
+  picture.style.setProperty("--natural", `${width}px`);
+  picture.style.setProperty("--ratio", width / height);
   picture.tabIndex = 0;
   dialog.append(picture);
   dialog.addEventListener("click", () => dialog.close());
@@ -28,17 +30,32 @@ document.querySelectorAll(".bd-links summary").forEach((arrow) => {
 });
 document.querySelectorAll("a.headerlink").forEach((link) => (link.tabIndex = -1)); /* the contents lead to all of them */
 
-/* What scrolls can be scrolled by keys: looked at anew whenever its size changes, as when a formula is typeset. */
+/* A lesson has a button to copy each cell, more than anybody wants to pass on the way to a figure. */
+addEventListener("load", () => document.querySelectorAll(".copybtn").forEach((button) => (button.tabIndex = -1)));
+
+/* What scrolls can be scrolled by keys, and says at which edge there is more: looked at anew whenever its size changes, as
+   when a formula is typeset, and as it is scrolled. */
 (() => {
+  const hidden = (part) => part.scrollWidth - part.clientWidth;
+
+  function mark(part) {
+    part.classList.toggle("more-left", part.scrollLeft > 1);
+    part.classList.toggle("more-right", part.scrollLeft < hidden(part) - 1);
+  }
+
   const watch = new ResizeObserver((changes) =>
     changes.forEach(({ target }) => {
-      if (target.scrollWidth > target.clientWidth + 1) target.tabIndex = 0;
-      else if (target.tagName !== "A") target.removeAttribute("tabindex");
+      if (hidden(target) > 1) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+      mark(target);
     })
   );
   document
-    .querySelectorAll(".bd-article :is(.math, .enlarge, .genlib-answers, .pst-scrollable-table-container)")
-    .forEach((part) => watch.observe(part));
+    .querySelectorAll(".bd-article :is(.math, pre, .output, .genlib-answers, .pst-scrollable-table-container)")
+    .forEach((part) => {
+      watch.observe(part);
+      part.addEventListener("scroll", () => mark(part), { passive: true });
+    });
 })();
 
 (() => {

@@ -47,7 +47,7 @@ class ProbabilisticPCA(Estimator):
     References
     ----------
     [1] Tipping and Bishop (1999), "Probabilistic principal component analysis", Journal of the
-        Royal Statistical Society B 61, 611–622.
+    Royal Statistical Society B 61, 611–622.
     """
 
     density = Density.EXACT

@@ -8,7 +8,7 @@ not fall [1].
 References
 ----------
 [1] Germain, Gregor, Murray and Larochelle (2015), "MADE: masked autoencoder for distribution
-    estimation", ICML.
+estimation", ICML.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,7 +110,7 @@ class Attention(Interactive):
         colours = self._colours()
         cells = "".join(
             f'<rect x="{j}" y="{i}" width=".96" height=".96" '
-            f'fill="{colours[round(weights[i, j].item() * 20)]}"/>'
+            f'fill="{colours[math.floor(20 * round(weights[i, j].item(), 3) + 0.5)]}"/>'
             for i in range(self.size)
             for j in range(i + 1)
         )

@@ -23,7 +23,8 @@ def checked_controls(
     Raises
     ------
     TypeError, ValueError
-        There are no values for a control, too many positions in all, or ``start`` names others.
+        There are no values for a control, or others than words and finite numbers; too many
+        positions in all; or ``start`` names others.
     """
     if not isinstance(controls, Mapping):
         raise TypeError(f"controls: expected lists of values by name, got {controls!r}.")
@@ -32,6 +33,8 @@ def checked_controls(
             raise TypeError(f"controls: expected a list of values for {name!r}, got {values!r}.")
         if not len(values):
             raise ValueError(f"controls: expected at least one value for {name!r}, got none.")
+        for value in values:
+            _check_value(value, name)
     positions = math.prod(len(values) for values in controls.values())
     if positions > _MOST_POSITIONS:
         raise ValueError(
@@ -48,6 +51,17 @@ def checked_controls(
                 f"start: expected {name!r} to be one of {known.get(name)}, got {value!r}."
             )
     return known, chosen
+
+
+def _check_value(value: object, name: str) -> None:
+    """Raise unless a control can have this value: a slider's number travels as JSON."""
+    if not isinstance(value, str | int | float):
+        raise TypeError(
+            f"controls: expected words, or numbers of Python's own, for {name!r}, got {value!r} of "
+            f"{type(value).__name__}; .tolist() of an array or a tensor gives such numbers."
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"controls: expected finite numbers for {name!r}, got {value!r}.")
 
 
 def positions(controls: Controls) -> list[dict[str, Any]]:

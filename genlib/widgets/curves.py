@@ -14,7 +14,7 @@ from torch import Tensor
 from genlib import plots
 from genlib.core.validation import check_tensor
 from genlib.widgets.controls import Controls, bar, checked_controls, is_scale, positions
-from genlib.widgets.page import Interactive, escaped, minus
+from genlib.widgets.page import Interactive, escaped, minus, printed
 
 Frame = Callable[..., tuple[Mapping[str, Tensor], str]]
 
@@ -162,6 +162,11 @@ class Explorer(Interactive):
                     f"frame: expected {name!r} of the shape of x, {tuple(self.x.shape)}, got "
                     f"{tuple(y.shape)} at {settings}."
                 )
+            if y.is_complex():
+                raise TypeError(
+                    f"frame: expected real numbers in {name!r}, got {y.dtype} at {settings}; take "
+                    ".real or .abs()."
+                )
             if y.isnan().any():
                 where = self.x[y.isnan()][0].item()
                 raise ValueError(
@@ -207,12 +212,14 @@ class Explorer(Interactive):
             f'<path d="M{left} {_TOP}V{bottom}H{right}" fill="none" stroke="currentColor" '
             'stroke-width="12"/>'
         ]
-        for value in _ticks(*self._xlim()):
+        low, high = self._xlim()
+        for value in _ticks(low, high):
             (place,) = self._places(torch.tensor([value]), *self._xlim(), left, right)
-            parts.append(_text(place, bottom + 200, f"{value:g}"))
-        for value in _ticks(*self.ylim):
+            parts.append(_text(place, bottom + 200, printed(value, high - low)))
+        low, high = self.ylim
+        for value in _ticks(low, high):
             (place,) = self._places(torch.tensor([value]), *self.ylim, bottom, _TOP)
-            parts.append(_text(left - 60, place + 50, f"{value:g}", "end"))
+            parts.append(_text(left - 60, place + 50, printed(value, high - low), "end"))
         parts.append(_text(_WIDTH // 2, _HEIGHT - 120, self.xlabel))
         turned = f'<g transform="translate(150 {(_TOP + bottom) // 2}) rotate(-90)">'
         return "".join(parts) + turned + _text(0, 0, self.ylabel) + "</g>"

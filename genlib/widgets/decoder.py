@@ -76,7 +76,8 @@ class Decoder(Interactive):
         self.values = checked_values(values)
         check_image(self.layers[-1]["shape"], "net")
         middle = _STEPS // 2
-        self.positions = [round(extent * (step / middle - 1), 6) for step in range(_STEPS + 1)]
+        steps = [extent * (step / middle - 1) for step in range(_STEPS + 1)]
+        self.positions = [float(f"{step:.6g}") for step in steps]
         code = torch.zeros(latents) if start is None else torch.as_tensor(start).float()
         if code.shape != (latents,) or not (code.abs() <= extent).all():
             raise ValueError(

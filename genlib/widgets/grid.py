@@ -12,7 +12,14 @@ from torch import Tensor
 
 from genlib.core.validation import check_dense, check_tensor, first_index
 from genlib.widgets.controls import Controls, bar, checked_controls, positions
-from genlib.widgets.page import Interactive, check_words, escaped, instructions, minus
+from genlib.widgets.page import (
+    Interactive,
+    check_words,
+    escaped,
+    instructions,
+    printed,
+    rounded,
+)
 
 Cell = tuple[int, int]
 Panels = Mapping[str, Tensor] | Callable[..., Mapping[str, Tensor]]
@@ -105,7 +112,8 @@ class Grid(Interactive):
         _check_alike(self.frames)
         self.shape = next(iter(self.frames[0].values())).shape[:2]
         self.cell = _checked_cell(cell, self.shape)
-        self.limits = {name: self._limits(name, limits or {}) for name in self.frames[0]}
+        given = self._checked_limits(limits)
+        self.limits = {name: self._limits(name, given) for name in self.frames[0]}
 
     def shown(self, panel: str, cell: Cell | None = None, **settings: Any) -> Tensor:
         """The matrix that ``panel`` shows where ``cell`` is selected; by default at the start."""
@@ -123,6 +131,18 @@ class Grid(Interactive):
     def _frame(self, **settings: Any) -> dict[str, Tensor]:
         _, chosen = checked_controls(self.controls, self.start | settings)
         return self.frames[positions(self.controls).index(chosen)]
+
+    def _checked_limits(self, limits: object) -> Mapping[str, Any]:
+        if not isinstance(limits, Mapping | None):
+            raise TypeError(f"limits: expected (low, high) by the name of a panel, got {limits!r}.")
+        panels = [] if self.categories else list(self.frames[0])  # categories have no scale
+        if unknown := [name for name in limits or {} if name not in panels]:
+            raise ValueError(f"limits: expected names among {panels}, got {unknown}.")
+        for name, pair in (limits or {}).items():
+            two = isinstance(pair, Sequence) and len(pair) == 2
+            if not (two and all(isinstance(end, int | float) for end in pair)):
+                raise TypeError(f"limits: expected (low, high) for {name!r}, got {pair!r}.")
+        return limits or {}
 
     def _limits(self, name: str, given: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
         values = torch.cat([frame[name].flatten() for frame in self.frames])
@@ -144,11 +164,16 @@ class Grid(Interactive):
             )
         return low, high
 
+    def _span(self, name: str) -> float:
+        low, high = self.limits[name]
+        return high - low
+
     def _levels(self, name: str, values: Tensor) -> list[int]:
         """The level of every cell, −1 where there is nothing."""
         low, high = self.limits[name]
         scaled = (values.double() - low) / (high - low) * (len(_LETTERS) - 1)
-        levels = scaled.nan_to_num(-1.0).clamp(0, len(_LETTERS) - 1).round()
+        scaled = scaled.nan_to_num(-1.0).clamp(0, len(_LETTERS) - 1)
+        levels = (scaled + 0.5).floor()  # halves go up, as in the page
         return levels.where(~values.isnan(), -1).long().flatten().tolist()
 
     def _data(self) -> dict[str, Any]:
@@ -169,11 +194,11 @@ class Grid(Interactive):
 
     def _panel(self, name: str, maps: dict[tuple[Any, ...], int]) -> dict[str, Any]:
         """What the script draws of a panel; every map stands once in ``maps``, for all panels."""
-        values = [frame[name] for frame in self.frames]
+        values, span = [frame[name] for frame in self.frames], self._span(name)
         panel = {"name": name, "columns": values[0].shape[-1], "limits": self.limits[name]}
         if values[0].dim() == 2:
-            rounded = [[_rounded(v) for v in each.flatten().tolist()] for each in values]
-            return panel | {"values": rounded}
+            numbers = [[rounded(v, span) for v in each.flatten().tolist()] for each in values]
+            return panel | {"values": numbers}
         frames = [
             [maps.setdefault(self._map(name, shown), len(maps)) for shown in each.flatten(0, 1)]
             for each in values
@@ -186,7 +211,8 @@ class Grid(Interactive):
         if self.categories:
             return (letters,)
         found = [(row * values.shape[1] + c, values[row, c]) for row, c in self._largest(values)]
-        return letters, *(part for k, v in found for part in (k, _rounded(v.item())))
+        span = self._span(name)
+        return letters, *(part for k, v in found for part in (k, rounded(v.item(), span)))
 
     def _packing(self) -> tuple[int, int]:
         """How many values a cell of a map can have, and how many cells one letter holds."""
@@ -250,7 +276,7 @@ class Grid(Interactive):
 
     def _scale(self, name: str) -> str:
         """The colours of a panel, with the values of the first and the last."""
-        low, high = (minus(f"{end:.3g}") for end in self.limits[name])
+        low, high = (printed(end, self._span(name), 3) for end in self.limits[name])
         return (
             f'<div class="genlib-legend">{low}<span class="genlib-scale" style="background: '
             f'linear-gradient(90deg, {", ".join(self._colours()[::6])})"></span>{high}</div>'
@@ -277,12 +303,6 @@ def _rank(number: int, cells: list[Cell]) -> str:
     row, column = cells[0] if cells else (0, 0)
     words = number if cells else ""
     return f'<text class="genlib-rank" x="{column}.47" y="{row}.8">{words}</text>'
-
-
-def _rounded(value: float) -> float | int:
-    """``value`` to four digits, as short as it can be written."""
-    rounded = float(f"{value:.4g}")
-    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _letters(levels: list[int], base: int, per: int) -> str:
@@ -321,6 +341,8 @@ def _checked_panels(panels: object, settings: Mapping[str, Any]) -> dict[str, Te
     checked, cells = {}, 0
     for name, values in panels.items():
         check_dense(values, f"panels: {name!r}", "torch.as_tensor makes one")
+        if values.is_complex():
+            raise TypeError(f"panels: expected real numbers in {name!r}, got {values.dtype}{at}.")
         values = values.detach().cpu().float()
         if values.dim() not in (2, 4) or not values.numel():
             raise ValueError(

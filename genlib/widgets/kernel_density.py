@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genlib.core.validation import check_positive, check_tensor
 from genlib.widgets.controls import bar, buttons
-from genlib.widgets.page import Interactive, escaped, instructions, minus
+from genlib.widgets.page import Interactive, escaped, instructions, printed, rounded
 
 _MOST_POINTS = 100
 _FRAME = {"width": 480, "height": 240, "left": 54, "right": 12, "top": 26, "bottom": 190}
@@ -47,7 +47,7 @@ class KernelDensity(Interactive):
     start : float, optional
         Bandwidth to start from; by default the first.
     truth : (Tensor, Tensor), optional
-        Places (M,), and the density there (M,), to be drawn as well.
+        Places (M,), and the density there (M,), to be drawn as well where the axis goes.
     hint : str
         What to look for.
     alt : str, optional
@@ -86,12 +86,12 @@ class KernelDensity(Interactive):
             raise ValueError(
                 f"points: expected shape (N,) with 2 to 60 points, got {tuple(points.shape)}."
             )
-        self.points = [float(f"{x:.4g}") for x in points.tolist()]
+        self.points = points.tolist()
         self.bandwidths = _checked_bandwidths(bandwidths)
         self.start = self.bandwidths[0] if start is None else start
         if self.start not in self.bandwidths:
             raise ValueError(f"start: expected one of {self.bandwidths}, got {start!r}.")
-        self.truth = None if truth is None else _checked_truth(truth)
+        self.truth = None if truth is None else self._checked_truth(truth)
 
     def _range(self) -> tuple[float, float]:
         """The axis, along all of which points may be: with room beyond those of the start."""
@@ -106,7 +106,6 @@ class KernelDensity(Interactive):
         return left + (right - left) * part / whole
 
     def _data(self) -> dict[str, Any]:
-        inside = self._truth_inside()
         return {
             "frame": _FRAME,
             "scoreBottom": _SCORE_BOTTOM,
@@ -116,17 +115,26 @@ class KernelDensity(Interactive):
             "start": self.bandwidths.index(self.start),
             "most": _MOST_POINTS,
             "range": self._range(),
-            "truth": inside,
-            "ceiling": max(inside[1]) if inside else 0,
+            "truth": self.truth,
+            "ceiling": max(self.truth[1]) if self.truth else 0,
         }
 
-    def _truth_inside(self) -> list[list[float]] | None:
-        """The truth where it is drawn, to four digits."""
-        if self.truth is None:
-            return None
+    def _checked_truth(self, truth: object) -> list[list[float]]:
+        """Places and densities where they are drawn, to four digits."""
+        x, p = _checked_curve(truth)
         low, high = self._range()
-        there = [(x, p) for x, p in zip(*self.truth, strict=True) if low <= x <= high]
-        return [[float(f"{value:.4g}") for value in each] for each in zip(*there, strict=True)]
+        there = [(a, b) for a, b in zip(x, p, strict=True) if low <= a <= high]
+        if len(there) < 2:
+            raise ValueError(
+                f"truth: expected two or more places in the range that is drawn, "
+                f"[{low:g}, {high:g}], got {len(there)}; the others go from {min(x):g} to "
+                f"{max(x):g}."
+            )
+        places, densities = zip(*there, strict=True)
+        return [
+            [rounded(place, high - low) for place in places],
+            [float(f"{density:.4g}") for density in densities],
+        ]
 
     def density(self) -> tuple[Tensor, Tensor]:
         """The estimate at the start, as it is drawn: places that rise, and the density there."""
@@ -166,14 +174,13 @@ class KernelDensity(Interactive):
             return left + (x - low) / (high - low) * across
 
         x, y = self.density()
-        inside = self._truth_inside()
-        ceiling = 1.05 * max(y.max().item(), *(inside[1] if inside else [0.0]))
+        ceiling = 1.05 * max(y.max().item(), *(self.truth[1] if self.truth else [0.0]))
         tall = bottom - _FRAME["top"]
         pairs = zip(x.tolist(), y.tolist(), strict=True)
         mean = "L".join(f"{place(a):.2f} {bottom - b / ceiling * tall:.2f}" for a, b in pairs)
         ticks = "".join(
             f'<text x="{place(tick):.1f}" y="{bottom + 26}" text-anchor="middle">'
-            f"{minus(f'{tick:g}')}</text>"
+            f"{printed(tick, high - low)}</text>"
             for tick in _ticks(low, high)
         )
         truth = '<path data-part="truth" fill="none" stroke="currentColor" stroke-dasharray="5 4"/>'
@@ -229,7 +236,7 @@ def _checked_bandwidths(bandwidths: object) -> list[float]:
     return [float(h) for h in bandwidths]
 
 
-def _checked_truth(truth: object) -> tuple[list[float], list[float]]:
+def _checked_curve(truth: object) -> tuple[list[float], list[float]]:
     if not (isinstance(truth, tuple) and len(truth) == 2):
         raise TypeError(f"truth: expected (places, densities), got {truth!r}.")
     x, p = truth

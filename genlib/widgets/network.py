@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import copy
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from genlib.core.validation import check_count
 
 LARGEST_WEIGHTS = 300_000  # bytes: a page is read on phones
+LARGEST_WORK = 20_000_000  # multiplications a pass: a tenth of a second on a laptop
 Layer = dict[str, Any]
 Shape = tuple[int, ...]
 
@@ -31,16 +33,17 @@ def exported(net: nn.Sequential, event_shape: Sequence[int]) -> list[Layer]:
     ----------
     net : nn.Sequential
         Of Linear, Conv2d, ConvTranspose2d, BatchNorm, nearest Upsample, Flatten, Unflatten,
-        Dropout, Softmax, ReLU, LeakyReLU, Sigmoid, Tanh, SiLU, GELU and Sequential again; at most
-        300,000 bytes of weights.
+        Dropout, Softmax, ReLU, LeakyReLU, ELU, Softplus, Sigmoid, Tanh, SiLU, GELU and Sequential
+        again; at most 300,000 bytes of weights, and 20 million multiplications a pass.
     event_shape : sequence of int
         Shape of one input, without rows.
 
     Raises
     ------
     TypeError, ValueError
-        Another network or layer, a variant of one that the page does not compute, too many weights,
-        weights that are not finite, or layers that do not fit together or onto the input.
+        Another network or layer, a variant of one that the page does not compute, too many weights
+        or multiplications, weights that are not finite, or layers that do not fit together or onto
+        the input.
     """
     if not _is_plain(net):
         raise TypeError(f"net: expected an nn.Sequential, got {type(net).__name__}.")
@@ -53,7 +56,7 @@ def exported(net: nn.Sequential, event_shape: Sequence[int]) -> list[Layer]:
         )
     for size in event_shape:
         check_count(size, "event_shape")
-    x, layers = torch.zeros(2, *event_shape), []
+    x, layers, work = torch.zeros(2, *event_shape), [], 0
     for name, layer in _flattened(copy.deepcopy(net).float().cpu().eval(), "net"):
         described = f"{name}, {layer}"
         for weight, values in layer.state_dict().items():
@@ -64,6 +67,14 @@ def exported(net: nn.Sequential, event_shape: Sequence[int]) -> list[Layer]:
         _check_known(layer, described)
         form = _form(layer, shape, described)
         layers.append({**form, "shape": list(x.shape[1:])})
+        work += _multiplications(layer, shape, x.shape[1:])
+    if not layers:
+        raise ValueError("net: expected at least one layer, got none.")
+    if work > LARGEST_WORK:
+        raise ValueError(
+            f"net: expected at most {LARGEST_WORK:,} multiplications for one input, so that a "
+            f"figure follows the hand, got {work:,}; make its images smaller, or it narrower."
+        )
     return layers
 
 
@@ -72,17 +83,38 @@ def weights(values: Tensor) -> str:
     return base64.b64encode(values.detach().numpy().astype("<f4").tobytes()).decode()
 
 
+def _multiplications(layer: nn.Module, before: Shape, after: Shape) -> int:
+    """How many a layer makes of one input: each weight once a place where it is used."""
+    if isinstance(layer, nn.Linear):
+        return layer.weight.numel()
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        places = before if isinstance(layer, nn.ConvTranspose2d) else after
+        return layer.weight.numel() * math.prod(places[1:])
+    return math.prod(after)
+
+
 def _is_plain(net: object) -> bool:
     """Whether it runs its layers one after another, and does nothing else."""
     return isinstance(net, nn.Sequential) and type(net).forward is nn.Sequential.forward
 
 
 def _flattened(net: nn.Sequential, name: str) -> Iterator[tuple[str, nn.Module]]:
+    _check_unhooked(net, name)
     for i, layer in enumerate(net):
         if _is_plain(layer):
             yield from _flattened(layer, f"{name}[{i}]")
         else:
+            _check_unhooked(layer, f"{name}[{i}]")
             yield f"{name}[{i}]", layer
+
+
+def _check_unhooked(layer: nn.Module, name: str) -> None:
+    """Hooks run in Python alone; the page would compute something else without a word."""
+    if layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer):
+        raise ValueError(
+            f"{name}, {type(layer).__name__}: expected no forward hooks and no forward of its own, "
+            "which the page does not run; remove them, as nn.utils.remove_weight_norm does."
+        )
 
 
 @torch.no_grad()
@@ -150,14 +182,16 @@ def _weight_and_bias(layer: nn.Module, size: int) -> Layer:
 @_form.register(nn.BatchNorm2d)
 def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, shape: Shape, described: str) -> Layer:
     _need(layer.running_mean is not None, described, "running statistics")
-    scale = (layer.running_var.double() + layer.eps).rsqrt()
-    shift = -layer.running_mean * scale
+    scale, bias = (layer.running_var.double() + layer.eps).rsqrt(), torch.zeros(shape[0])
     if layer.affine:
-        scale, shift = scale * layer.weight, shift * layer.weight + layer.bias
-    return {"kind": "affine", "scale": weights(scale), "shift": weights(shift)}
+        scale, bias = scale * layer.weight, layer.bias
+    # The mean apart: folded into the bias it would cost digits where it is many deviations long.
+    means = {"mean": weights(layer.running_mean), "scale": weights(scale), "bias": weights(bias)}
+    return {"kind": "normalised", **means}
 
 
-@_form.register
+@_form.register(nn.Upsample)
+@_form.register(nn.UpsamplingNearest2d)
 def _(layer: nn.Upsample, shape: Shape, described: str) -> Layer:
     _need(len(shape) == 3, described, f"channels, rows and columns, got {shape}")
     out = layer(torch.zeros(1, *shape)).shape[2:]
@@ -176,6 +210,7 @@ def _(layer: nn.Softmax, shape: Shape, described: str) -> Layer:
 @_form.register(nn.Unflatten)
 @_form.register(nn.Identity)
 @_form.register(nn.Dropout)
+@_form.register(nn.Dropout2d)
 def _(layer: nn.Module, shape: Shape, described: str) -> Layer:
     return {"kind": "same"}
 
@@ -191,6 +226,16 @@ def _(layer: nn.Module, shape: Shape, described: str) -> Layer:
 @_form.register
 def _(layer: nn.LeakyReLU, shape: Shape, described: str) -> Layer:
     return {"kind": "leakyrelu", "slope": layer.negative_slope}
+
+
+@_form.register
+def _(layer: nn.ELU, shape: Shape, described: str) -> Layer:
+    return {"kind": "elu", "alpha": layer.alpha}
+
+
+@_form.register
+def _(layer: nn.Softplus, shape: Shape, described: str) -> Layer:
+    return {"kind": "softplus", "beta": layer.beta, "threshold": layer.threshold}
 
 
 @_form.register

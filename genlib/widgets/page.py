@@ -12,6 +12,7 @@ import functools
 import hashlib
 import html
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from importlib import resources
@@ -19,7 +20,7 @@ from typing import Any, ClassVar
 
 _LARGEST = 600_000  # characters of a figure's data: a page has a few figures, and is read on phones
 _PAGE = """\
-<div class="genlib-figure genlib-{kind}" id="{key}">
+<div class="genlib-figure genlib-{kind}" data-figure="{key}">
 <style>{style}</style>
 {body}
 <script type="application/json">{data}</script>
@@ -27,8 +28,12 @@ _PAGE = """\
 (() => {{
 {kit}
 const draw = {script};
-const figure = document.getElementById("{key}");
-draw(figure, JSON.parse(figure.querySelector('script[type="application/json"]').textContent), kit);
+// The same figure may stand on a page twice: each is drawn once.
+for (const figure of document.querySelectorAll('[data-figure="{key}"]:not([data-drawn])')) {{
+  figure.dataset.drawn = "";
+  const data = figure.querySelector('script[type="application/json"]').textContent;
+  draw(figure, JSON.parse(data), kit);
+}}
 }})();
 </script>
 </div>"""
@@ -66,13 +71,13 @@ class Interactive(ABC):
         """The figure at its start, as HTML. Its drawing is labelled with ``alt``."""
 
     def _repr_html_(self) -> str:
-        data = json.dumps(self._data(), separators=(",", ":"), ensure_ascii=False)
+        data = json.dumps(self._data(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         if len(data) > _LARGEST:
             raise ValueError(
                 f"{type(self).__name__}: expected data of at most {_LARGEST:,} characters, got "
                 f"{len(data):,}; show less of it, or more coarsely."
             )
-        key = "figure-" + hashlib.sha256((self.kind + data + self.alt).encode()).hexdigest()[:12]
+        key = hashlib.sha256((self.kind + data + self.alt).encode()).hexdigest()[:12]
         return _PAGE.format(
             kind=self.kind,
             key=key,
@@ -97,6 +102,22 @@ def escaped(text: object) -> str:
 def minus(text: object) -> str:
     """``text`` in which every negative number has a minus sign, not a hyphen."""
     return re.sub(r"(?<!\w)-(?=\d)", "−", str(text))
+
+
+def rounded(value: float, span: float) -> float | int:
+    """``value`` as short as it can be written to four digits, of itself and of ``span``: numbers
+    that differ by a part of the span, as 10001 and 10002 in [10000, 10010], stay different.
+    """
+    size = min(abs(value), abs(span)) or abs(value) or 1.0
+    short = round(float(value), 3 - math.floor(math.log10(size)))
+    return int(short) if short.is_integer() else short
+
+
+def printed(value: float, span: float, digits: int = 6) -> str:
+    """``value`` in so many digits, or in as many as it takes to tell it from others in ``span``."""
+    short = f"{value:.{digits}g}"
+    enough = abs(float(short) - value) <= span / 100
+    return minus(short if enough else rounded(value, span))
 
 
 def check_words(value: object, name: str) -> str:

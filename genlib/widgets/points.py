@@ -78,7 +78,7 @@ class Points(Interactive):
                 f"points: expected coordinates in [−{limit}, {limit}], got "
                 f"{points.abs().max():g}; choose another limit."
             )
-        self.points = [[float(f"{value:.4g}") for value in point] for point in points.tolist()]
+        self.points = points.tolist()
         self.limit, self.gaussian = limit, gaussian
 
     def _data(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import argparse
 import torch
 
 from tests.benchmarks import (
+    bench_gmm,
     bench_graphical,
     bench_kde,
     bench_logistic_mixture,
@@ -15,6 +16,7 @@ from tests.benchmarks import (
 from tests.benchmarks.harness import record
 
 BENCHMARKS = {
+    "gmm": bench_gmm.run,
     "kde": bench_kde.run,
     "graphical": bench_graphical.run,
     "nade": bench_nade.run,

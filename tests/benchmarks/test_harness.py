@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import (
+    bench_gmm,
     bench_graphical,
     bench_kde,
     bench_logistic_mixture,
@@ -48,6 +49,18 @@ def test_contenders_fit_the_same_counts_and_find_the_same_log_mass():
     errors = [[row["error"] for row in result["contenders"].values()] for result in results]
     assert errors[0] == [0, 0, 0]
     assert len(errors[1]) == 2 and max(errors[1]) < 1e-5
+
+
+def test_mixtures_from_one_start_come_to_one_likelihood():
+    sizes = {"size": 400, "dims": 3, "components": 4, "iterations": 3}
+    (result,) = bench_gmm.run("cpu", rounds=1, **sizes)["results"]
+    found = result["contenders"]
+    single, double, peer = (
+        found[name]["log-likelihood"]
+        for name in (bench_gmm.GENLIB, "genlib, float64", bench_gmm.SKLEARN)
+    )
+    assert double == pytest.approx(peer, abs=1e-4)  # it adds the floor, and we raise to it
+    assert single == pytest.approx(double, abs=1e-5)
 
 
 def test_nade_answers_as_the_loop_does():

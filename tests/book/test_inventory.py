@@ -1,11 +1,13 @@
 """The page that says what is taught where: read from tags and markers, on a toy tree and ours."""
 
 import json
+import re
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 
-from book._ext.inventory import document, read
+from book._ext.inventory import document, expand, read
 from tools import ROOT
 
 INVENTORY = """
@@ -36,7 +38,7 @@ def test_nothing():
 
 @pytest.fixture
 def tree(tmp_path):
-    """A toy course: F10 taught and proved, F11 taught, F12 proved, F13 planned."""
+    """A toy course: F10 taught and checked, F11 taught, F12 checked, F13 planned."""
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "inventory.yml").write_text(INVENTORY)
     (tmp_path / "tests" / "models").mkdir(parents=True)
@@ -51,22 +53,22 @@ def notebook(tree, *tags):
     path.write_text(json.dumps({"cells": [{"metadata": {"tags": list(t)}} for t in tags]}))
 
 
-def test_a_row_counts_when_it_is_taught_and_proved(tree):
+def test_a_row_counts_when_it_is_taught_and_checked(tree):
     rows = {row.id: row for part in read(tree) for row in part.rows}
     assert {id: row.state for id, row in rows.items()} == {
         "F10": "done",
-        "F11": "taught, not yet proved",
-        "F12": "proved, not yet taught",
+        "F11": "taught, not yet checked",
+        "F12": "checked, not yet taught",
         "F13": "planned",
     }
     names = ["test_likelihood", "TestBoth::test_again"]
-    assert rows["F10"].proved == [f"tests/models/test_toy.py::{name}" for name in names]
+    assert rows["F10"].checked == [f"tests/models/test_toy.py::{name}" for name in names]
     assert [path.as_posix() for path in rows["F10"].taught] == ["lessons/03_toys/lesson.ipynb"]
 
 
 def test_the_page_is_made_of_the_rows(tree):
     assert document(read(tree), tree) == dedent("""\
-        **1 of 4 rows are taught in a lesson and proved by a test today.**
+        **1 of 4 rows are taught in a lesson and checked by a test today.**
 
         ## Part I · Toys
 
@@ -89,12 +91,12 @@ def test_the_page_is_made_of_the_rows(tree):
           - counting
           - H C
           - [03](/lessons/03_toys/lesson.ipynb)
-          - taught, not yet proved
+          - taught, not yet checked
         * - F12
           - windows
           - ★
           - [03](/lessons/03_toys/lesson.ipynb)
-          - proved, not yet taught, 1 test
+          - checked, not yet taught, 1 test
         * - F13
           - neighbours
           - ★
@@ -124,3 +126,13 @@ def test_a_repeated_row_is_an_error(tree):
 
 def test_the_course_covers_only_rows_that_exist():
     assert sum(len(part.rows) for part in read(ROOT)) == 105
+
+
+def test_the_page_of_the_notes_says_how_much_of_them_is_done():
+    text = ["<!-- inventory: done --> <!-- errata: count -->"]
+    expand(SimpleNamespace(srcdir=ROOT), "book/documents", text)
+    rows = [row for part in read(ROOT) for row in part.rows]
+    done = [row for row in rows if row.taught and row.checked]
+    entries = re.findall(r"^### ", (ROOT / "book" / "errata.md").read_text(), re.MULTILINE)
+    assert text[0].startswith(f"{len(done)} of {len(rows)} rows")
+    assert text[0].endswith(f" {len(entries)}")

@@ -43,6 +43,12 @@ def test_the_address_of_the_environment_counts(launch, monkeypatch):
     assert offered(launch, "https://github.com/owner/other")["repository_url"] == ADDRESS
 
 
+@pytest.mark.parametrize("host", ["GitHub.com", "www.github.com", "WWW.GITHUB.COM"])
+def test_github_has_one_name(launch, host):
+    options = offered(launch, ADDRESS.replace("github.com", host))
+    assert options["repository_url"] == ADDRESS and len(options["launch_buttons"]) == 2
+
+
 def test_colab_is_offered_only_what_it_can_open(launch):
     options = offered(launch, "https://gitlab.com/owner/course")
     assert list(options["launch_buttons"]) == ["binderhub_url"]

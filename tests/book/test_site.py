@@ -12,12 +12,15 @@ import re
 import threading
 import zipfile
 from html import unescape
+from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlencode, urlsplit
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
+from book._ext.exercises import HOW, HOW_ON_A_PAGE
+from genlib.core.model import Model
 from tests.book.browser import Browser, executable
 from tests.book.toc import entries
 from tools import ROOT, book, lessons
@@ -185,6 +188,10 @@ def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
         )
         assert [line for line in secrets if line in unescape(published)] == []
         offered = editions(site)[f"lessons/{assignment.lesson}/exercises.ipynb"]
+        assert "between the marks" not in published + offered
+        assert HOW in offered
+        page = (site / f"lessons/{assignment.lesson}/exercises.html").read_text("utf-8")
+        assert HOW_ON_A_PAGE in page and "Each answer goes where" not in page
         assert "BEGIN SOLUTION" not in offered
         assert "raise NotImplementedError" in offered
 
@@ -210,6 +217,25 @@ def test_every_notebook_is_offered_in_its_readers_edition(site, pages):
         assert "import genlib" in notebook.cells[0].source
         words = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
         assert [raw for source in words for raw in MYST.findall(source)] == []
+
+
+def test_equations_are_counted_in_their_lesson_and_referred_to_so(pages):
+    numbers = {}
+    for page in LESSONS:
+        shown = [
+            (mark.parent["id"], mark.text.strip("#\N{PILCROW SIGN}"))
+            for mark in pages[page].select(".eqno")
+        ]
+        lesson = int(LESSON.search(page)[1])
+        assert [text for _, text in shown] == [f"({lesson}.{i})" for i in range(1, len(shown) + 1)]
+        numbers |= dict(shown)
+    referred = [
+        (urldefrag(link["href"]).fragment, link.get_text())
+        for page in LESSONS
+        for link in pages[page].select("a.reference[href*='#equation-']")
+    ]
+    assert len(numbers) > 20 and len(referred) > 10
+    assert [(place, text) for place, text in referred if numbers[place] != text] == []
 
 
 def test_equations_have_the_same_numbers_as_on_the_page(site, pages):
@@ -289,6 +315,24 @@ def test_a_citation_is_what_the_bibliography_calls_the_work(pages):
     assert [(id, text) for id, text in cited if not label[id].endswith(text)] == []
 
 
+def test_the_pages_on_the_library_show_constructors_and_keep_references_whole(pages):
+    """No class hides its parameters, and no "[1] Rubin (1987), …" is torn after its first line."""
+    found = {page: soup for page, soup in pages.items() if page.startswith("book/api/")}
+    terms = [term.get_text() for soup in found.values() for term in soup.select("dt")]
+    assert [term for term in terms if re.match(r"\[\d+\]", term)] == []
+    classes = [
+        (mark["id"], mark.get_text())
+        for soup in found.values()
+        for mark in soup.select("dl.py.class > dt")
+    ]
+    assert [name for name, text in classes if "*args" in text] == []
+    shown = {name.rpartition(".")[2]: " ".join(text.split()) for name, text in classes}
+    assert "bandwidth" in shown["Parzen"] and "hidden" in shown["NADE"]
+    table = found["book/api/models.html"].select_one("table")
+    listed = {link.get_text() for link in table.select("td:first-child a")}
+    assert listed == {n for n, m in Model.registry.items() if m.__module__.startswith("genlib.")}
+
+
 def test_every_page_leads_to_the_index(pages):
     for page in PAGES:
         (link,) = pages[page].select("nav a[href$='genindex.html']")
@@ -296,8 +340,16 @@ def test_every_page_leads_to_the_index(pages):
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Answers as the servers of static pages do: what is not there gets the page 404.html."""
+
     def log_message(self, *_):
         pass
+
+    def send_error(self, code, *_):
+        self.send_response(code)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(Path(self.directory, f"{code}.html").read_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -333,6 +385,105 @@ def test_a_page_works_in_a_browser_without_network(browser, address, page):
         assert browser.ask(CUT_OFF) == [], width
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_follows(
+    browser, address, page
+):
+    """Formulas, code and what code puts out; what scrolls is reached by keys."""
+    browser.open(f"{address}/{page}", 1280)
+    for width in WIDTHS:
+        browser.resize(width)
+        assert browser.ask(BAD_SCROLLERS) == [], width
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "lesson" in page or page == "index.html"]
+)
+def test_pictures_fit_their_place_and_are_enlarged_by_a_click(browser, address, page):
+    browser.open(f"{address}/{page}", 1280)
+    browser.ask(BROKEN_PICTURES)
+    for width in WIDTHS:
+        browser.resize(width)
+        assert browser.ask(WIDE_PICTURES) == [], width
+    for width in (390, 1280) if browser.ask("!!document.querySelector('a.enlarge')") else ():
+        browser.resize(width, 844)
+        assert browser.ask(NOT_WELL_ENLARGED) == [], width
+        assert browser.ask("document.querySelector('dialog.enlarged')") is None
+    assert browser.ask(LOOSE_LINKS) == []
+
+
+@pytest.mark.parametrize("missing", ["nothing.html", "lessons/99_x/lesson.html", "a/b/c/"])
+def test_a_missing_page_looks_like_the_others_wherever_it_is(browser, address, missing):
+    browser.open(f"{address}/{missing}")
+    assert browser.ask("document.querySelector('h1').textContent") == "Page not found"
+    shown = "getComputedStyle(document.querySelector('.bd-article h1')).fontSize"
+    size = browser.ask(shown)
+    links = browser.ask(
+        "[...document.querySelectorAll('.bd-article a, .bd-links a')].map(a => a.href)"
+    )
+    assert f"{address}/index.html" in links
+    assert {link.rpartition("#")[0] or link for link in links} <= {
+        f"{address}/{page}" for page in (*PAGES, *GENERATED)
+    }
+    browser.open(f"{address}/{PAGES[1]}")
+    assert browser.ask(shown) == size
+
+
+def test_in_the_dark_figures_take_the_colours_of_the_page_and_pictures_stand_on_white(
+    browser, address
+):
+    browser.open(f"{address}/lessons/03_density_estimation/lesson.html", dark=True)
+    own, text, behind_figures, behind_pictures = browser.ask(IN_THE_DARK)
+    assert own == [text] and min(colour(text)) > 150
+    assert behind_figures == ["rgba(0, 0, 0, 0) 0px"]
+    assert behind_pictures == ["rgb(255, 255, 255)"]
+
+
+def test_a_table_of_answers_is_wide_enough_for_words_and_scrolls(browser, address):
+    for width in (390, 1280):
+        browser.open(f"{address}/{LESSONS[0]}", width, 844)
+        table, least, box, gap = browser.ask("""
+            (table => [table.offsetWidth, getComputedStyle(table).minWidth,
+                table.parentElement.clientWidth, getComputedStyle(table).borderCollapse]
+            )(document.querySelector(".genlib-answers table"))
+        """)
+        assert least == f"{34 * 16}px" and table >= box and gap == "collapse"
+
+
+def test_the_map_of_lessons_can_be_read_on_a_phone(browser, address):
+    browser.open(f"{address}/index.html", 390, 844)
+    texts = browser.ask("""
+        [...document.querySelectorAll(".lesson-map text")].map(text => {
+            const drawn = text.ownerSVGElement, box = text.previousElementSibling;
+            const scale = drawn.getBoundingClientRect().width / drawn.viewBox.baseVal.width;
+            return [parseFloat(getComputedStyle(text).fontSize) * scale,
+                    box.getBoundingClientRect().right - text.getBoundingClientRect().right];
+        })
+    """)
+    assert len(texts) == len(LESSONS)
+    assert min(size for size, _ in texts) >= 12 and min(room for _, room in texts) > 0
+    assert browser.ask("document.querySelector('.lesson-map').scrollWidth") <= 390
+
+
+def test_nothing_lies_over_what_one_reads_on_a_phone(browser, address):
+    browser.open(f"{address}/{LESSONS[0]}", 390, 844)
+    browser.ask("scrollTo(0, 9000)")
+    browser.ask("scrollTo(0, 8000)")  # upwards, for the theme's button
+    browser.ask("new Promise(resolve => setTimeout(resolve, 500))")
+    assert browser.ask("document.querySelector('#pst-back-to-top').offsetHeight") == 0
+
+
+def test_the_magnifier_stands_before_what_one_types(browser, address):
+    browser.open(f"{address}/search.html?q=kernel")
+    right, left = browser.ask(
+        "(field => [document.querySelector('.bd-article-container .bd-search :is(i, svg)')"
+        ".getBoundingClientRect().right, field.getBoundingClientRect().left"
+        " + parseFloat(getComputedStyle(field).paddingLeft)])"
+        "(document.querySelector('.bd-article-container .bd-search input'))"
+    )
+    assert right < left
+
+
 def test_what_is_cut_off_is_found(browser, address):
     browser.open(f"{address}/{PAGES[0]}", 1280)
     browser.ask(
@@ -357,6 +508,9 @@ def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
         "getComputedStyle(document.documentElement).backgroundColor]"
     )
     assert max(colour(ink)) < 80 and min(colour(paper)) == 255
+    assert browser.ask(ON_PAPER_ONLY_IN_THE_WAY) == []
+    assert browser.ask(TORN_ON_PAPER) == []
+    assert browser.ask("document.querySelector('.bd-article h1').offsetHeight") > 0
 
 
 @pytest.mark.parametrize("page", LESSONS)
@@ -364,6 +518,48 @@ def test_code_takes_a_quarter_of_a_lesson_at_most(browser, address, page):
     """What sets up, draws and checks is folded; what is left to see is worth reading."""
     browser.open(f"{address}/{page}")
     assert browser.ask(CODE) <= 0.25
+
+
+# Screens of 700 px, one every tenth of a second: how much of what is in view moves meanwhile.
+SHIFT_WHILE_SCROLLING = """(async () => {
+    let moved = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => (moved += entry.value)))
+        .observe({ type: "layout-shift" });
+    for (let y = 0; y < 21000; y += 700) {
+        scrollTo(0, y);
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    return moved;
+})()"""
+
+
+def test_nothing_moves_under_the_eyes_of_one_who_scrolls(browser, address):
+    """Formulas are typeset before they come into view."""
+    browser.open(f"{address}/{LESSONS[2]}", 390, 844)
+    assert browser.ask(SHIFT_WHILE_SCROLLING) < 0.1
+
+
+SETTLED = """new Promise((done) => document.readyState === "complete"
+    ? setTimeout(done, 200) : addEventListener("load", () => setTimeout(done, 200)))"""
+TAB_STOPS = """(() => {
+    const figure = document.querySelector(".course-figure, [data-figure]");
+    const main = document.querySelector("#main-content");
+    const stops = "a[href], button, input, select, textarea, summary, [tabindex]";
+    const before = [...document.querySelectorAll(stops)].filter((part) =>
+        part.tabIndex >= 0 && !part.disabled && part.checkVisibility({ visibilityProperty: true })
+        && figure.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_PRECEDING);
+    return [before.length, before.filter((part) => main.contains(part)).length];
+})()"""
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_the_first_figure_is_reached_by_keys(browser, address, page):
+    """From the top of the page, and from the link that skips to its text."""
+    browser.open(f"{address}/{page}", 1280, 900)
+    browser.ask(SETTLED)
+    from_the_top, from_the_text = browser.ask(TAB_STOPS)
+    assert from_the_top < 80
+    assert from_the_text < 60
 
 
 def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
@@ -408,9 +604,12 @@ def ask_for(browser, address, query):
         ("Bayesian networks", "lessons/02_structure/lesson.html"),
         ("Parzen", "lessons/03_density_estimation/lesson.html"),
         ("bandwith", "lessons/03_density_estimation/lesson.html"),
+        ("softmax(x)", "lessons/06_sequence_models/lesson.html"),
         ("attention", "lessons/06_sequence_models/lesson.html"),
         ("PixelCNN", "lessons/07_pixel_models/lesson.html"),
-        ("RBM", "book/coverage.html"),
+        ("RBM", "book/glossary.html"),
+        ("teacher forcing", "book/glossary.html"),
+        ("perplexity", "book/glossary.html"),
     ],
 )
 def test_the_search_finds_the_lesson_first(browser, address, query, first):
@@ -428,12 +627,35 @@ def test_the_search_knows_what_has_no_lesson_yet(browser, address, query):
         ("KL", "book/glossary.html#term-KullbackLeibler-divergence", "Kullback–Leibler divergence"),
         ("MADE", "book/glossary.html#term-masked-autoencoder", "masked autoencoder"),
         ("PixelCNN", "book/glossary.html#term-PixelCNN", "PixelCNN"),
+        (
+            "RBM",
+            "book/glossary.html#term-restricted-Boltzmann-machine",
+            "restricted Boltzmann machine",
+        ),
+        ("teacher forcing", "book/glossary.html#term-teacher-forcing", "teacher forcing"),
+        ("perplexity", "book/glossary.html#term-perplexity", "perplexity"),
         ("MADE", "book/api/models.html#genlib.models.autoregressive.made.MADE", "made.MADE"),
     ],
 )
 def test_the_search_offers_terms_and_objects_by_name(browser, address, query, place, title):
     titles = {found["address"]: found["title"] for found in ask_for(browser, address, query)}
     assert titles[place].endswith(title)
+
+
+def test_the_search_says_when_it_has_mended_a_query(browser, address):
+    note = "document.querySelector('#search-results .mended')?.textContent"
+    for query, said in (
+        ("bandwidth", None),
+        ("bandwith", "Showing bandwidth."),
+        ("bandwwidth", "Showing bandwidth."),
+        ("bandwidht", "Showing bandwidth."),
+        ("bendwidth", "Showing bandwidth."),
+        ("bandw", None),
+        ("band", None),
+    ):
+        found = [result["address"] for result in ask_for(browser, address, query)]
+        assert browser.ask(note) == said
+        assert "lessons/03_density_estimation/lesson.html" in found
 
 
 def test_the_search_finds_nothing_in_code_and_shows_none(browser, address):
@@ -491,6 +713,94 @@ BROKEN_PICTURES = """
         return image.decode().then(() => null, () => image.src);
     })).then(all => all.filter(Boolean))
 """
+# Triangles and buttons that nobody can click, and boxes with an edge above their first line, which
+# may stand alone at the end of a page.
+ON_PAPER_ONLY_IN_THE_WAY = """
+    [
+        ...[...document.querySelectorAll(".bd-article details.hide > summary > p")]
+            .filter(line => getComputedStyle(line).listStyleType !== "none"),
+        ...[...document.querySelectorAll(".bd-article :is(button, .copybtn, a.headerlink)")]
+            .filter(button => button.checkVisibility()),
+        ...[...document.querySelectorAll(".bd-article .enlarge")]
+            .filter(link => getComputedStyle(link, "::after").content !== "none"),
+        ...[...document.querySelectorAll(".bd-article .cell :is(.cell_input, .output, pre)")]
+            .filter(box => ["paddingTop", "borderTopWidth"].some(side =>
+                parseFloat(getComputedStyle(box)[side]) > 0)),
+    ].map(part => `${part.tagName} ${part.className} ${part.textContent.slice(0, 40)}`)
+"""
+# Where what scrolls does not begin at its left edge, is not reached by keys or has no shadow at its
+# right one; and formulas that begin left of their box.
+BAD_SCROLLERS = """
+    new Promise(resolve => setTimeout(resolve, 50)).then(() =>
+        [...document.querySelectorAll(".bd-article :is(div.math, pre)")].filter(part => {
+            const formula = part.querySelector("mjx-container > *") ?? part;
+            const left = formula.getBoundingClientRect().left - part.getBoundingClientRect().left;
+            const scrolls = part.scrollWidth > part.clientWidth + 1;
+            const told = part.tabIndex === 0 && getComputedStyle(part).boxShadow !== "none"
+                && part.classList.contains("more-right") && !part.classList.contains("more-left");
+            const bad = left < -1 || part.scrollLeft !== 0 || scrolls && !told;
+            return part.checkVisibility() && bad;
+        }).map(part => part.textContent.slice(0, 60)))
+"""
+# Colours of interactive figures, of the page, behind figures and behind pictures, each once.
+IN_THE_DARK = """
+    (() => {
+        const each = (selector, style) => [...new Set(
+            [...document.querySelectorAll(selector)].map(part => style(getComputedStyle(part))))];
+        const figure = ".cell_output .text_html:has(.genlib-figure)";
+        return [
+            each(figure, style => style.color),
+            getComputedStyle(document.querySelector(".bd-article p")).color,
+            each(figure, style => `${style.backgroundColor} ${style.paddingTop}`),
+            each(".cell_output img", style => style.backgroundColor),
+        ];
+    })()
+"""
+WIDE_PICTURES = """
+    [...document.querySelectorAll(".bd-article img")]
+        .filter(picture => picture.clientWidth > picture.parentElement.clientWidth + 0.5)
+        .map(picture => picture.alt)
+"""
+# Clicks on every picture and on what then shows it: it fills the window, on white and without a
+# frame, and is never smaller than it was drawn.
+NOT_WELL_ENLARGED = """
+    [...document.querySelectorAll("a.enlarge")].filter(link => {
+        link.click();
+        const dialog = document.querySelector("dialog.enlarged[open]");
+        const picture = dialog.querySelector("img");
+        const {width, height} = picture.getBoundingClientRect();
+        const box = dialog.getBoundingClientRect();
+        const {backgroundColor, borderTopWidth, paddingTop} = getComputedStyle(dialog);
+        const [across, down] = ["width", "height"].map(side => picture.getAttribute(side));
+        const [wide, high] = [0.94 * innerWidth, 0.94 * innerHeight * across / down];
+        const good = Math.abs(width - Math.max(across, Math.min(wide, high))) < 1
+            && Math.abs(height - width * down / across) < 2
+            && box.left >= 0 && box.right <= innerWidth && box.bottom <= innerHeight + 1
+            && box.width >= Math.min(width, innerWidth)
+            && box.height >= Math.min(height, innerHeight)
+            && backgroundColor === "rgb(255, 255, 255)" && borderTopWidth === "0px"
+            && paddingTop === "0px";
+        picture.click();
+        return !good;
+    }).map(link => link.ariaLabel)
+"""
+# Links that are higher than their picture, which therefore stands on a line of text.
+LOOSE_LINKS = """
+    [...document.querySelectorAll(".course-figure a.enlarge")]
+        .filter(link => link.offsetHeight - link.firstElementChild.offsetHeight > 1)
+        .map(link => link.ariaLabel)
+"""
+# What must not be torn between two pages, and what must be where it is longer than one; and titles
+# at the end of a page.
+TORN_ON_PAPER = """
+    [["img, svg, div.math, tr, .genlib-figure", "breakInside", "avoid"],
+     [":is(div, details, figure, pre, blockquote):not(.math, .genlib-figure, .genlib-figure *)",
+      "breakInside", "auto"],
+     ["h1, h2, h3, h4", "breakAfter", "avoid"]].flatMap(([selector, property, value]) =>
+        [...document.querySelectorAll(`.bd-article :is(${selector})`)]
+            .filter(part => part.checkVisibility() && getComputedStyle(part)[property] !== value)
+            .map(part => `${part.tagName} ${part.className}`))
+"""
 # What is wider than one of the boxes around it that cuts it off: neither to be seen nor, on a
 # screen, to be scrolled to.
 CUT_OFF = """
@@ -500,6 +810,7 @@ CUT_OFF = """
         const box = (part.childElementCount ? part : text).getBoundingClientRect();
         const inside = part.parentElement.closest("mjx-container, svg, script, [hidden]");
         if (inside || !box.width || !box.height) return false;
+        if (getComputedStyle(part).clipPath !== "none") return false; // is there to be heard
         for (let around = part.parentElement; around; around = around.parentElement) {
             const {overflowX} = getComputedStyle(around);
             const limits = around.getBoundingClientRect();

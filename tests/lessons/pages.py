@@ -2,6 +2,7 @@
 
 import ast
 import re
+import symtable
 
 import nbformat
 
@@ -19,7 +20,8 @@ def unnamed_in_folds(lesson):
     """(first line, name) of what a folded set-up holds for visible code and its line leaves out."""
     code = [cell.source for cell in cells(lesson) if cell.cell_type == "code"]
     visible = [source for source in code if not FOLDED.match(source)]
-    used = {node.id for source in visible for node in ast.walk(ast.parse(source)) if _is_used(node)}
+    bound = {name for source in visible for name in _bound(ast.parse(source))}
+    used = {name for source in visible for name in _taken(source)} - bound
     missing = []
     for source in code:
         line = source.partition("\n")[0]
@@ -38,8 +40,16 @@ def minutes_of_exercises(lesson):
     return HOURS[stated], sum(int(m) for m in re.findall(r"about (\d+) minutes", "\n".join(others)))
 
 
-def _is_used(node):
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+def _taken(source):
+    """Names that a cell takes from cells before it."""
+    tables = [symtable.symtable(source, "cell", "exec")]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            outer = symbol.is_global() or not (symbol.is_assigned() or symbol.is_imported())
+            if symbol.is_referenced() and outer and not (symbol.is_parameter() or symbol.is_free()):
+                yield symbol.get_name()
 
 
 def _bound(tree):

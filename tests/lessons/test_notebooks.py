@@ -7,6 +7,8 @@ import re
 import nbformat
 import pytest
 
+from book._ext.exercises import HOW
+from tests.lessons.pages import minutes_of_exercises, unnamed_in_folds
 from tools import ROOT
 from tools.lessons import GIBIBYTES, METADATA, RECORD, SECONDS
 
@@ -90,3 +92,23 @@ def test_its_last_run_kept_to_its_budget(path):
     assert run is not None, "run `make lessons`"
     assert run["seconds"] <= SECONDS[path.name]
     assert run["gibibytes"] <= GIBIBYTES
+
+
+LESSONS = sorted({path.parent.name for path in NOTEBOOKS})
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_folds_name_what_visible_code_takes_from_them(lesson):
+    assert unnamed_in_folds(lesson) == []
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_stated_time_is_about_the_sum_of_the_exercises(lesson):
+    stated, summed = minutes_of_exercises(lesson)
+    assert abs(stated - summed) <= 15
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_exercises_say_where_answers_go(lesson):
+    opening = nbformat.read(ROOT / "lessons" / lesson / "exercises.ipynb", as_version=4).cells[0]
+    assert HOW in opening.source

@@ -10,22 +10,12 @@ from torch.nn import functional as F
 
 import genlib as gl
 from tests.lessons.definitions import definitions
-from tests.lessons.pages import minutes_of_exercises, unnamed_in_folds
 from tests.parameters import scattered
 
 
 @pytest.fixture(scope="module")
 def lesson():
     return definitions("07_pixel_models")
-
-
-def test_folds_name_what_visible_code_takes_from_them():
-    assert unnamed_in_folds("07_pixel_models") == []
-
-
-def test_the_stated_time_is_about_the_sum_of_the_exercises():
-    stated, summed = minutes_of_exercises("07_pixel_models")
-    assert abs(stated - summed) <= 15
 
 
 def generator(seed=0):

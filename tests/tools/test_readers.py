@@ -1,5 +1,6 @@
 """The reader's edition: plain text, a first cell that sees to genlib, nothing that is secret."""
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tools import ROOT
 from tools.readers.bundle import archive, conda_packages
 from tools.readers.notebook import Source, commit_of, edition, first_cell
 from tools.readers.text import Book, Plain, Target, TextError, Work
+from tools.readers.wheel import NAME, build
 
 SITE = "https://course.example"
 BISHOP = "https://doi.org/10.1/x"
@@ -73,6 +75,11 @@ def test_a_role_becomes_words_and_links(source, text):
             "[x](T.ipynb)",
             "[x](S/L/05_there/lesson.html#a)",
         ),
+        (
+            "[by {eq}`eq-here`](exercises.ipynb)",
+            "[by (7)](exercises.ipynb)",
+            "[by (7)](S/L/04_here/exercises.html)",
+        ),
         ("[](../05_there/lesson.ipynb)", "[There](T.ipynb)", "[There](S/L/05_there/lesson.html)"),
         ("[errata](/book/errata.md)", "errata", "[errata](S/book/errata.html)"),
         ("[above](#near)", "above", "above"),
@@ -96,6 +103,8 @@ def test_a_link_leads_to_the_site_or_to_a_notebook_beside_this_one(source, text,
         (":::{margin}\nBy {eq}`eq-here`.\n\nA.\n:::\nText", "> By (7).\n>\n> A.\n\nText"),
         ("Text\n:::{note}\nMind.\n:::", "Text\n\n> **Note**\n>\n> Mind."),
         (":::{seealso} This.\n:::", "> **See also**\n>\n> This."),
+        (":::{tip} By {eq}`eq-here`.\n:::", "> **Tip**\n>\n> By (7)."),
+        (":::{margin} By {eq}`eq-here`\nA.\n:::", "> **By (7)**\n>\n> A."),
         (":::{admonition} Why {eq}`eq-here`\n:class: tip\nSo.\n:::", "> **Why (7)**\n>\n> So."),
         (":::{prf:theorem} Bayes\n:label: t\nSo.\n:::", "> **Theorem (Bayes).**\n>\n> So."),
         ("::::{note}\n:::{margin}\nIn.\n:::\n::::", "> **Note**\n>\n>\n> > In."),
@@ -121,10 +130,29 @@ def test_a_block_becomes_plain_markdown(source, text):
         "~~~\n[a](b.ipynb)\n~~~",
         "$f[a](x)$ and $\\{a\\}$",
         "> **Before you run.** A guess?\n\n| a | b |\n|---|---|\n| $x$ | `y` |",
+        "`{{ x }}`, `<!-- y -->` and `[a][b]`",
+        "50 % of {0, 1} and [0, 1], 3 < 4: so [yes] (no)<br>",
+        "\\begin{align}\n% a\n\\sqrt[3]{a}\n\\end{align}",
+        "<https://x.example> and [write](mailto:a@x.example)",
+        "[`code`](https://x.example) and [$x$](https://x.example)",
     ],
 )
 def test_code_formulas_and_plain_markdown_stay(source):
     assert written(source) == source
+
+
+def test_an_error_names_the_cell():
+    notebook = new_notebook(cells=[new_markdown_cell("a"), new_markdown_cell("+++", id="b-2")])
+    with pytest.raises(TextError, match=rf"{HERE}: .*\(In the cell 'b-2'\.\)"):
+        edition(notebook, Plain(Book(TARGETS, WORKS), HERE, ROOT), None)
+
+
+def test_a_term_is_taken_as_it_is_written_if_it_is_there():
+    targets = {"term": {"ELBO": Target("E", HERE), "elbo": Target("e", HERE, "e")}}
+    plain = Plain(Book(targets, site=SITE), THERE, ROOT)
+    assert plain.text("{term}`ELBO`, {term}`elbo`, {term}`Elbo`") == (
+        f"[ELBO]({SITE}/{HERE}.html), [elbo]({SITE}/{HERE}.html#e), [Elbo]({SITE}/{HERE}.html#e)"
+    )
 
 
 def test_a_figure_is_put_into_the_notebook(tmp_path):
@@ -135,7 +163,9 @@ def test_a_figure_is_put_into_the_notebook(tmp_path):
         cells=[new_markdown_cell(":::{figure} a.svg\n:alt: A dot\nOne dot.\n:::")]
     )
     plain = Plain(Book(TARGETS, WORKS), HERE, tmp_path)
-    cell = edition(notebook, plain, None).cells[1]
+    notebook.cells.append(new_markdown_cell("Nothing more: (part)="))
+    _, cell, other = edition(notebook, plain, None).cells
+    assert "attachments" not in other
     assert cell.source.strip() == "![A dot](attachment:a.svg)\n\nOne dot."
     assert cell.attachments == {"a.svg": {"image/svg+xml": "PHN2Zy8+"}}
 
@@ -151,6 +181,31 @@ def test_a_figure_is_put_into_the_notebook(tmp_path):
         ("[x](../06_gone/lesson.ipynb)", "lessons/06_gone/lesson` leads nowhere"),
         ("{cite}`bishop,lost`", "the bibliography has no 'lost'"),
         ("![a dot](gone.png)", "there is no picture lessons/04_here/gone.png"),
+        ("[see {eq}`eq-there`](https://x.example)", "link within a link, 'see {eq}`eq-there`'"),
+        ("[see {glue}`x`](https://x.example)", "no rule for the role {glue}"),
+        ("a {{ sub }}", "no rule for the substitution '{{ sub }}'"),
+        ("some [words]{.cls}", "no rule for the attributes '[words]{.cls}'"),
+        ("`code`{.python} here", "no rule for the attributes '`{.python} here'"),
+        ("{width=50%}\nText", "no rule for the attributes '{width=50%}'"),
+        ("$$a$$ {#eq-a}", "no rule for the attributes '{#eq-a}'"),
+        ("% for authors", "no rule for the comment '% for authors'"),
+        ("a\n<!-- output 03_x a -->", "no rule for the comment '<!-- output 03_x a -->'"),
+        ("a\n\n+++\n\nb", "no rule for the break between cells '+++'"),
+        ("as <project:#x> says", "no rule for the address '<project:#x>'"),
+        ("[x](project:#x)", "no rule for the address 'project:#x'"),
+        ('see [x](b.ipynb "title")', "no rule for the link 'x](b.ipynb \"title\")'"),
+        ("[a [b]](b.ipynb)", "no rule for the link"),
+        ("see [x][r]", "no rule for the link 'x][r]'"),
+        ("[r]: https://x.example", "no rule for the link '[r]: https://x.example'"),
+        ("a note[^1]", "no rule for the footnote '[^1]'"),
+        ('<img src="a.png">', "no rule for the HTML"),
+        ('a <a href="a.html">b</a>', "no rule for the HTML"),
+        ("term\n: what it is", "no rule for the list of definitions ': what it is'"),
+        ("> (part)=\n> ## A", "no rule for the target '> (part)='"),
+        ("> :::{note}\n> a\n> :::", "no rule for the block in a list or a quotation"),
+        ("- ```{note}\n  a\n  ```", "no rule for the block in a list or a quotation"),
+        (":::{dropdown} More on $x$\na\n:::", "no rule for the markup in the title"),
+        (":::{margin} {glue}`x`\na\n:::", "no rule for the role {glue}"),
     ],
 )
 def test_what_would_stand_raw_or_lead_nowhere_is_an_error(source, message):
@@ -161,13 +216,16 @@ def test_what_would_stand_raw_or_lead_nowhere_is_an_error(source, message):
 
 OURS = "class LatentVariableModel: pass"
 KERNEL = """
-import sys
+import os, sys
 sys.path.insert(0, {folder!r})
 
 class Shell:
     def run_line_magic(self, name, line):
-        print(name, line)
-        open({folder!r} + "/genlib.py", "w").write({installed!r})
+        print(name, line.format(**globals()))
+        if {installs!r}:
+            before = os.stat({folder!r}).st_mtime_ns
+            open({folder!r} + "/genlib.py", "w").write({installs!r})
+            os.utime({folder!r}, ns=(before, before))  # as with a coarse clock
 
 get_ipython = Shell
 exec({code!r})
@@ -175,15 +233,15 @@ print("ready")
 """
 
 
-def first_cell_runs(folder, source, found):
+def first_cell_runs(folder, source, found, place=None, installs=OURS):
     """Run the first cell in a Python that sees the files ``found``, with a pip that prints."""
     for name, text in found.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     code = TransformerManager().transform_cell(first_cell(source).source)
-    script = KERNEL.format(folder=str(folder), code=code, installed=OURS)
+    script = KERNEL.format(folder=str(folder), code=code, installs=installs)
     alone = [sys.executable, "-I", "-S", "-c", script]
-    return subprocess.run(alone, capture_output=True, text=True)
+    return subprocess.run(alone, capture_output=True, text=True, cwd=place or folder)
 
 
 def test_genlib_is_installed_where_it_is_missing(tmp_path):
@@ -198,18 +256,65 @@ def test_nothing_is_installed_where_genlib_is(tmp_path, source):
 
 
 @pytest.mark.parametrize("source", [SOURCE, None])
-@pytest.mark.parametrize("other", ["genlib/__init__.py", "genlib/part.py", "genlib.py"])
-def test_another_genlib_is_noticed_and_left_alone(tmp_path, source, other):
-    run = first_cell_runs(tmp_path, source, {other: "x = 1"})
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (
+            "genlib/__init__.py",
+            r"Another genlib is in the way: {folder}/genlib/__init__.py\. Remove",
+        ),
+        ("genlib.py", r"Another genlib is in the way: {folder}/genlib.py\. Remove"),
+        ("genlib/part.py", r"there only in part, in \['{folder}/genlib'\]"),
+    ],
+)
+def test_a_genlib_that_is_not_ours_or_not_whole_is_left_alone(tmp_path, source, found, message):
+    """The advice ends with installing ours: the removal of another takes files of ours with it."""
+    run = first_cell_runs(tmp_path, source, {found: "x = 1"})
     assert run.stdout == ""
-    assert re.search(rf"Another genlib is in the way, in \['{tmp_path}/genlib", run.stderr)
+    assert re.search(message.format(folder=tmp_path), run.stderr)
+    target = source.requirement if source else NAME
+    assert f'%pip install --force-reinstall --no-deps "{target}"' in run.stderr.splitlines()[-1]
 
 
-def test_without_an_address_the_first_cell_says_what_to_do(tmp_path):
-    run = first_cell_runs(tmp_path, None, {})
-    assert "No module named 'genlib'" in run.stderr
-    assert "copy of the course" in first_cell(None).source
+def test_without_an_address_genlib_is_installed_from_the_file_above_the_notebook(tmp_path):
+    (tmp_path / NAME).touch()
+    folder = tmp_path / "lessons" / "a b"
+    folder.mkdir(parents=True)
+    run = first_cell_runs(tmp_path, None, {}, folder)
+    assert run.stdout == f'pip install --quiet "{tmp_path / NAME}"\nready\n'
     assert "git+" not in first_cell(None).source
+
+
+@pytest.mark.parametrize("source", [SOURCE, None])
+def test_what_could_not_be_installed_is_said_to_be_missing(tmp_path, source):
+    run = first_cell_runs(tmp_path, source, {}, installs=None)
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: genlib is missing and could not be installed")
+    assert source or f"{NAME} from notebooks.zip beside or above the notebook" in last
+
+
+def test_the_wheel_holds_all_of_genlib_and_nothing_else(tmp_path):
+    first, second = build(tmp_path), build(tmp_path / "other")
+    assert first.name == NAME
+    assert first.read_bytes() == second.read_bytes()
+    tracked = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "genlib"], capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(first) as wheel:
+        found = {name for name in wheel.namelist() if not name.startswith("genlib_course-")}
+    assert found == set(tracked.stdout.split())
+
+
+def test_pip_installs_the_wheel_without_network(tmp_path):
+    wheel = build(tmp_path)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", tmp_path / "there", wheel], check=True)
+    code = "import genlib; print(genlib.__file__, genlib.Gaussian().fit)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "there")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert run.stdout.startswith(str(tmp_path / "there" / "genlib")), run.stderr
 
 
 def test_the_first_cell_knows_genlib_by_a_name_that_it_has():
@@ -253,9 +358,11 @@ def test_the_archive_is_the_branch_that_binder_opens(tmp_path):
         assert SOURCE.requirement in bundle.read("postBuild").decode()
 
 
-def test_without_an_address_the_archive_installs_nothing(tmp_path):
+def test_without_an_address_the_archive_brings_genlib_itself(tmp_path):
     archive(tmp_path / "a.zip", {}, None)
-    assert zipfile.ZipFile(tmp_path / "a.zip").namelist() == ["README.md"]
+    with zipfile.ZipFile(tmp_path / "a.zip") as bundle:
+        assert bundle.namelist() == ["README.md", NAME]
+        assert NAME in bundle.read("README.md").decode()
 
 
 def test_binder_gets_what_genlib_needs_with_pytorch_for_cpus():

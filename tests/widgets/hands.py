@@ -12,15 +12,38 @@ def numbers(text):
     return [float(n.replace("−", "-")) for n in re.findall(r"−?\d+(?:\.\d+)?", text)]
 
 
+def attributes(browser, selector, *names):
+    """Numbers that attributes of each element hold."""
+    return browser.ask(
+        f"[...document.querySelectorAll({selector!r})]"
+        f".map(e => {list(names)}.map(name => +e.getAttribute(name)))"
+    )
+
+
+def corners(browser, selector):
+    """The (x, y) along each path, which has straight lines; one that is in parts has several."""
+    found = browser.ask(
+        f"[...document.querySelectorAll({selector!r})].map(path => path.getAttribute('d')).join('')"
+    )
+    lines = [re.findall(r"-?[\d.]+", line) for line in found.split("M")[1:]]
+    return [[*zip(map(float, line[::2]), map(float, line[1::2]), strict=True)] for line in lines]
+
+
+def clicked(browser, selector):
+    browser.ask(f"document.querySelector({selector!r}).click()")
+
+
 def focus(browser, selector="[role=application]"):
     browser.ask(f"document.querySelector('{selector}').focus()")
 
 
-def press(browser, *keys):
-    """Press and release keys, which go to what has the focus."""
+def press(browser, *keys, modifiers=0):
+    """Press and release keys, which go to what has the focus; with 1 Alt, 2 Ctrl, 4 Meta held."""
     for key in keys:
         for kind in ("keyDown", "keyUp"):
-            browser.send("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            browser.send(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, modifiers=modifiers
+            )
 
 
 def place(browser, drawing, x, y):
@@ -45,6 +68,12 @@ def click(browser, drawing, x, y, clicks=1):
     for count in range(1, clicks + 1):
         mouse(browser, "mousePressed", *at, clicks=count)
         mouse(browser, "mouseReleased", *at, clicks=count)
+
+
+def hover(browser, drawing, x, y):
+    """Move the mouse to a point of a drawing, no button pressed."""
+    x, y = place(browser, drawing, x, y)
+    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
 
 def drag(browser, drawing, start, end):

@@ -8,7 +8,7 @@ import torch
 from bs4 import BeautifulSoup
 
 import genlib as gl
-from tests.widgets.hands import focus, mouse, place, press, said, set_control
+from tests.widgets.hands import attributes, focus, hover, mouse, place, press, said, set_control
 
 N = 5
 SYMBOLS = ["start", "a", "b", "<c>", "d", "e"]
@@ -44,6 +44,17 @@ def test_all_weights_are_on_the_page_and_nothing_beside_the_triangle():
     assert [span.text for span in soup.find(class_="genlib-text").find_all("span")] == SYMBOLS
 
 
+def test_what_stands_before_the_script_is_what_it_draws(shown):
+    weights = torch.ones(8, 8).tril() / torch.arange(1, 9)[:, None]  # 1/8 is amid two colours
+    figure = gl.widgets.Attention(weights, "abcdefgh", alt="equal weights")
+    soup = BeautifulSoup(figure._repr_html_(), "html.parser")
+    fills = [rect["fill"] for rect in soup.find("svg").find_all("rect") if rect["fill"] != "none"]
+    drawn = (
+        "[...document.querySelectorAll('svg rect[fill^=\"#\"]')].map(r => r.getAttribute('fill'))"
+    )
+    assert shown(figure).ask(drawn) == fills and len(fills) == 36
+
+
 def test_it_is_one_tab_stop_with_a_name():
     soup = BeautifulSoup(attention()._repr_html_(), "html.parser")
     (stop,) = soup.find_all(tabindex=True)
@@ -57,17 +68,21 @@ def test_pointing_at_a_symbol_shades_what_was_looked_at_when_it_was_predicted(sh
     row = WEIGHTS["layer 2"][3]
     assert shades(browser)[:5] == pytest.approx([0.6 * w for w in row.tolist()], abs=0.011)
     assert shades(browser)[4:] == [0, 0]
-    most = row.argmax().item()
-    assert said(browser).startswith(
-        f"To predict “d” (4), most weight is on “{SYMBOLS[most]}” ({most}) {row[most]:.2f}"
-    )
+    most = [j for j in row.argsort(descending=True).tolist()[:3] if row[j] >= 0.005]
+    told = ", ".join(f"“{SYMBOLS[j]}” ({j}) {row[j]:.2f}" for j in most)
+    assert len(most) == 3
+    assert said(browser) == f"To predict “d” (4), most weight is on {told}."
+    chosen = "[...document.querySelectorAll('.genlib-text .genlib-chosen')].map(w => w.textContent)"
+    assert browser.ask(chosen) == ["d"]
+    assert attributes(browser, "[data-part=row]", "x", "y", "width", "height") == [
+        pytest.approx([0, 3, 4, 1], abs=0.05)  # round the four cells of the row
+    ]
 
 
 def test_a_row_of_the_matrix_keys_and_the_menu_select_as_well(shown):
     browser = shown(attention())
     assert said(browser).startswith("To predict “e” (5)")
-    x, y = place(browser, 0, 0.5, 1.5)
-    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    hover(browser, 0, 0.5, 1.5)
     assert said(browser).startswith("To predict “b” (2)")
     focus(browser)
     press(browser, "ArrowDown", "ArrowRight", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp")

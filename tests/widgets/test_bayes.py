@@ -141,6 +141,14 @@ def test_a_second_cause_explains_the_first_away(shown):
     assert both < wet - 0.2 and on == pytest.approx(nothing)  # the grass alone links the causes
 
 
+def test_a_first_state_that_is_observed_is_marked_and_said(shown):
+    browser = shown(graph(causes(), "rain", states={"rain": ("no", "yes")}))
+    observe(browser, (0, -1, 1, -1))
+    assert status(browser) == "rain is observed: no."
+    fills = browser.ask(f"[...{NODE}].map(g => g.querySelector('.bar').getAttribute('fill'))")
+    assert fills == ["#D55E00", "#2B8CCE", "#D55E00", "#2B8CCE"]
+
+
 def test_the_start_stands_in_the_page_before_its_script_runs():
     net = lawn()
     html = graph(net, "rain", start={"wet": 1})._repr_html_()

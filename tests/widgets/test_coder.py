@@ -3,13 +3,14 @@
 import json
 import math
 import random
+import re
 from fractions import Fraction
 
 import pytest
 import torch
 
 import genlib as gl
-from tests.widgets.hands import numbers, said
+from tests.widgets.hands import attributes, numbers, said
 
 P = {"a": 0.5, "b": 0.25, "c": 0.25}
 MODELS = {
@@ -110,6 +111,61 @@ def test_the_bill_is_entropy_cross_entropy_and_divergence(shown):
             assert found == pytest.approx(truth, abs=0.0051)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_drawn_are_shares_of_the_interval(shown, model):
+    """Each row is cut as q says, the next letter's piece leads to the next row, and the thick bar
+    is the numbers that begin with the bits, within the last interval.
+    """
+    browser, left, wide = shown(coder()), 62, 494
+    bits = type_in(browser, "bac", model)["bits"]
+    q = [Fraction(share).limit_denominator(1000) for share in MODELS[model].values()]
+    ends = [left + wide * float(sum(q[:k])) for k in range(4)]
+    pieces = attributes(browser, "svg rect:not([data-sent])", "x", "width", "y", "fill-opacity")
+    assert len(pieces) == 4 * 3
+    for k, (x, width, y, opacity) in enumerate(pieces):
+        row, letter = divmod(k, 3)
+        assert (x, x + width) == pytest.approx((ends[letter], ends[letter + 1]))
+        assert y == pieces[3 * row][2] and (opacity > 0.5) == (
+            letter == dict(enumerate((1, 0, 2))).get(row)
+        )
+    paths = browser.ask("[...document.querySelectorAll('svg path')].map(p => p.getAttribute('d'))")
+    for path, letter in zip(paths, (1, 0, 2), strict=True):
+        x, _, a, _, b, x_end, _ = map(float, re.findall(r"[\d.]+", path))
+        assert (x, x_end) == pytest.approx((ends[letter], ends[letter + 1]))
+        assert (a, b) == (left, left + wide)
+    low, width = interval("bac", MODELS[model])
+    start, length = Fraction(int(bits, 2), 2 ** len(bits)), Fraction(1, 2 ** len(bits))
+    ((at, thick),) = attributes(browser, "[data-sent]", "x", "width")
+    assert at == pytest.approx(left + wide * float((start - low) / width), abs=1e-3)
+    assert thick == pytest.approx(wide * float(length / width), abs=1e-3)
+    printed = browser.ask(
+        "[...document.querySelectorAll('svg text')].slice(-2).map(t => t.textContent)"
+    )
+    assert [float(end) for end in printed] == pytest.approx(
+        [float(low), float(low + width)], abs=1e-4
+    )
+
+
+def test_a_letter_that_is_two_units_of_a_string_is_one_letter(shown):
+    p = {"😀": 0.5, "b": 0.25, "🤖": 0.25}
+    browser = shown(gl.widgets.ArithmeticCoder(p, message="😀b🤖", alt="three letters"))
+    bill = browser.ask("[...document.querySelectorAll('td')].map(cell => cell.textContent)")
+    assert [numbers(cell)[-1] for cell in bill[:2]] == [5, 4.5]  # 1 + 2 + 2 bits, 3 · 1.5 expected
+    assert said(browser).startswith("“😀b🤖”: 5 bits sent.")
+    labels = "[...document.querySelectorAll('svg text')].filter(t => t.getAttribute('x') === '0')"
+    assert browser.ask(f"{labels}.map(t => t.textContent)") == ["", "😀", "😀b", "😀b🤖"]
+    chosen = [
+        k for k, (o,) in enumerate(attributes(browser, "svg rect", "fill-opacity")) if o > 0.5
+    ]
+    assert chosen == [0, 3 + 1, 6 + 2]
+    browser.ask(
+        """(input => { input.value = "🤖".repeat(50); input.dispatchEvent(new Event("input")); })
+        (document.querySelector("input"))"""
+    )
+    assert browser.ask("[...document.querySelector('input').value].length") == 40
+    assert browser.ask(f"{labels}.at(-1).textContent") == "…" + 4 * "🤖"
+
+
 def test_it_starts_with_the_message_and_the_first_model(shown):
     browser = shown(coder())
     assert (
@@ -167,6 +223,8 @@ def test_bits_sent_and_ideal_lengths_are_told_apart(shown):
     assert told["status"] == (
         "“baca”: 8 bits sent. Ideal length: −log₂ Q = 6.34, 0.34 more than with q = p."
     )
+    fewer = type_in(browser, "ccc", "uniform")["status"]  # p gives c less than a third
+    assert fewer.endswith(" −log₂ Q = 4.75, 1.25 fewer than with q = p.")
     heads = browser.ask("[...document.querySelectorAll('th')].map(th => th.textContent)")
     assert heads[0] == "ideal length in bits" and not any("sent" in head for head in heads)
     assert type_in(browser, "a", "q = p")["status"].startswith("“a”: 1 bit sent.")

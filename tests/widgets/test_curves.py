@@ -9,6 +9,7 @@ import torch
 from bs4 import BeautifulSoup
 
 import genlib as gl
+from tests.widgets.hands import corners, said, set_control
 
 X = torch.linspace(0, 1, 11)
 
@@ -56,6 +57,36 @@ def test_controls_are_the_browser_s_own_and_labelled():
     assert slider["value"] == "2" and slider["aria-valuetext"] == "3"
     assert all(control.find_parent("label") for control in (select, slider))
     assert soup.find("svg")["aria-label"] == "a curve <over> a line"
+
+
+def test_moving_a_control_draws_and_says_its_position(shown):
+    browser = shown(explorer(ylim=(0, 1)))
+    set_control(browser, "shape", 1)
+    set_control(browser, "power", 2)
+    assert said(browser) == "fall with power 3"
+    slider = "document.querySelector('input')"
+    assert browser.ask(f"{slider}.getAttribute('aria-valuetext')") == "3"
+    assert browser.ask(f"{slider}.parentElement.querySelector('output').textContent") == "3"
+    ((diagonal,), (curve,)) = (corners(browser, f"[data-curve={n}]") for n in ("diagonal", "curve"))
+    (left, bottom), (right, top) = diagonal[0], diagonal[-1]
+    x = [(a - left) / (right - left) for a, _ in curve]
+    y = [(bottom - b) / (bottom - top) for _, b in curve]
+    assert x == pytest.approx(X.tolist(), abs=1e-3)
+    assert y == pytest.approx((1 - X**3).tolist(), abs=1e-3)
+
+
+def test_values_far_from_zero_have_labels_that_differ():
+    far = X.double() + 10_000_001
+    figure = gl.widgets.Explorer(
+        lambda a: ({"y": far + 1}, ""), far, {"a": [1]}, ylim=(10_000_002, 10_000_003), alt="a line"
+    )
+    soup, _ = page(figure)
+    for anchor, first in (("middle", 10_000_001), ("end", 10_000_002)):
+        labels = soup.find("svg").find_all("text", attrs={"text-anchor": anchor})
+        ticks = [float(label.text) for label in labels if label.text]
+        assert len(ticks) >= 4 and ticks == pytest.approx(
+            torch.linspace(first, first + 1, len(ticks), dtype=torch.float64).tolist(), abs=1e-3
+        )
 
 
 def test_it_asks_no_server():
@@ -118,6 +149,16 @@ A = {"a": [1, 2]}
             ValueError,
             "controls: expected at most 10000 positions in all, got 1099511627776",
         ),
+        ((frame, X, {"a": [1, math.nan]}), {}, ValueError, "finite numbers for 'a', got nan"),
+        ((frame, X, {"a": [-math.inf, 1.0]}), {}, ValueError, "finite numbers for 'a', got -inf"),
+        (
+            (frame, X, {"a": [*X[:2].numpy()]}),
+            {},
+            TypeError,
+            r"numbers of Python's own, for 'a', got .* of float32; .tolist\(\) of",
+        ),
+        ((frame, X, {"a": [*X[:2]]}), {}, TypeError, r"for 'a', got tensor\(0.\) of Tensor"),
+        ((curve_of(X + 1j), X, A), {}, TypeError, "real numbers in 'y', got torch.complex64 at"),
         ((frame, X[:, None], A), {}, ValueError, r"x: expected shape \(N,\) and different"),
         ((frame, X[:1], A), {}, ValueError, "x: expected .* different values"),
         ((curve_of(X / 0), X, A), {}, ValueError, r"NaN in 'y' at x = 0, \{'a': 1\}"),

@@ -9,6 +9,7 @@ from torch import nn
 
 import genlib as gl
 from genlib.widgets.network import LARGEST_WEIGHTS
+from tests.widgets.hands import attributes, hover
 
 PIXELS = """(() => {
   const canvas = document.querySelector("canvas");
@@ -48,6 +49,12 @@ def test_it_starts_with_the_image_of_the_start(shown):
     assert status == f"Code (0.50, −1.00, 2.00): mean value {mean:.3f}."
 
 
+def test_a_small_extent_has_as_many_steps():
+    figure = decoder(network(2), 2, extent=3e-6, start=(1.5e-6, 0))
+    assert figure.positions == pytest.approx(torch.linspace(-3e-6, 3e-6, 81).tolist(), abs=1e-11)
+    assert figure.start == [1.5e-6, 0]
+
+
 def test_a_slider_moves_its_number(shown):
     net = network(3, (3, 4, 4))
     browser = shown(decoder(net, 3))
@@ -80,6 +87,9 @@ def test_the_point_in_the_plane_is_dragged(shown, event, pressed):
     code = browser.ask("[...document.querySelectorAll('output')].map(o => Number(o.textContent))")
     assert code == pytest.approx([1.5, 2.25])
     assert close(seen(browser), net(torch.tensor([code]))[0])
+    assert attributes(browser, "circle", "cx", "cy") == [[150, 25]]  # of 200, from the upper left
+    hover(browser, 0, 20, 20)  # no button, no drag
+    assert attributes(browser, "circle", "cx", "cy") == [[150, 25]]
 
 
 def test_numbers_outside_are_drawn_at_the_ends(shown):
@@ -111,6 +121,7 @@ def test_the_caption_is_the_first_label_and_each_number_is_one_tab_stop():
     ("net", "latents", "settings", "error", "message"),
     [
         (network(2), 3, {}, ValueError, r"net\[0\].* input of shape \(3,\)"),
+        (nn.Sequential(), 2, {}, ValueError, "net: expected at least one layer, got none"),
         (network(2), 9, {}, ValueError, "latents: expected at most 8"),
         (network(2), 2.0, {}, TypeError, "latents: expected an integer"),
         (network(2)[:-1], 2, {}, ValueError, r"images \(C, H, W\), .* got \(30,\); end it with"),

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 import genlib as gl
-from tests.widgets.hands import drag, focus, numbers, place, press, said, set_control
+from tests.widgets.hands import corners, drag, focus, numbers, place, press, said, set_control
 
 NAMES = ["forward KL", "reverse KL", "total variation", "Jensen–Shannon", "Wasserstein", "MMD²"]
 VALUES = "[...document.querySelectorAll('tbody td:nth-child(2)')].map(cell => +cell.textContent)"
@@ -132,6 +132,77 @@ def test_the_dot_that_keys_move_is_marked_and_named(shown):
         press(browser, "ArrowDown")
 
 
+def test_a_narrow_gaussian_is_drawn_up_to_its_peak(shown):
+    browser = shown(gl.widgets.Distances(4.0, 1.0, 0.2))
+    at, above = peak(browser), 12  # the plot's upper end
+    assert min(y for _, y in corners(browser, "[data-part=model]")[0]) == pytest.approx(
+        at[1], abs=1
+    )
+    assert above < at[1] < above + 30
+    heights = [
+        195 - min(y for _, y in corners(browser, f"[data-part={p}]")[0]) for p in ("data", "model")
+    ]
+    density = [0.65 * norm.pdf(0, 0, 0.6), norm.pdf(0, 0, 0.2)]  # at their peaks
+    assert heights[0] / heights[1] == pytest.approx(density[0] / density[1], abs=0.01)
+
+
+def told(browser, number, script, frames=200):
+    """All that the figure says while it descends, a script runs, and frames go by, up to a few
+    after a descent has ended; and what it says right after the script.
+    """
+    return browser.ask(
+        f"""(async () => {{
+            const all = [], status = document.querySelector("[role=status]");
+            const plot = document.querySelector("svg[aria-hidden]");
+            const watch = new MutationObserver(() => all.push(status.textContent));
+            watch.observe(status, {{ childList: true }});
+            const press = (name) => document.querySelector(`[data-action="${{name}}"]`).click();
+            press({number});
+            {script};
+            const then = status.textContent;
+            const ended = () => all.some((words) => words.includes(" ends at "));
+            for (let k = 0, after = 0; k < {frames} && after < 5; k++, after += ended())
+                await new Promise(requestAnimationFrame);
+            watch.disconnect();
+            return [then, all];
+        }})()"""
+    )
+
+
+def test_a_new_descent_ends_the_one_before(shown):
+    browser = shown(gl.widgets.Distances())
+    wasserstein = ended(browser, 4)
+    _, all_said = told(browser, "'restart'", "press(1), press(4)")
+    ends = [words for words in all_said if " ends at " in words]
+    assert ends == all_said[-1:] and numbers(ends[0]) == pytest.approx(wasserstein, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "plot.dispatchEvent(new PointerEvent('pointerdown'))",
+        "document.querySelector('input').dispatchEvent(new Event('input', { bubbles: true }))",
+    ],
+    ids=["a press", "a slider"],
+)
+def test_a_hand_stops_the_descent(shown, script):
+    browser = shown(gl.widgets.Distances())
+    then, _ = told(browser, 4, script, frames=10)
+    assert said(browser) == then and " ends at " not in then
+
+
+def test_a_descent_stays_where_the_gaussian_may_be_moved(shown):
+    """From so far left, the forward KL falls fastest where the Gaussian grows wider than that."""
+    start = (8.0, -6.0, 4.95)
+    browser = shown(gl.widgets.Distances(*start))
+    wider = gl.widgets.Distances(*start[:2], 5.0).distances()
+    assert wider["forward KL"] < gl.widgets.Distances(*start).distances()["forward KL"]
+    _, all_said = told(browser, 0, "0")
+    assert " ends at " in all_said[-1]
+    places = [numbers(words)[1:3] for words in all_said[:-1]]
+    assert max(s for _, s in places) > 4.9 and all(abs(m) <= 6 and s <= 5 for m, s in places)
+
+
 def test_start_again_is_the_start_of_all_three(shown):
     browser = shown(gl.widgets.Distances(3.0, 1.0, 2.0))
     first = said(browser)
@@ -190,18 +261,25 @@ def test_from_its_start_each_descent_ends_in_the_lowest_minimum(shown, number):
     assert (mean, deviation) == pytest.approx(best[1:], abs=0.02)
 
 
+def at_once(browser):
+    """The browser, asking for no motion: a descent then ends in the moment it begins."""
+    reduced = {"name": "prefers-reduced-motion", "value": "reduce"}
+    browser.send("Emulation.setEmulatedMedia", media="", features=[reduced])
+    return browser
+
+
 def test_what_it_says_is_there(shown):
     """Three stay on the left cluster and three cover both; from mean 0 two end higher."""
     hint = gl.widgets.Distances().hint
     assert "which stay on the left cluster, and which widen to cover both?" in hint
     assert "Then set mean 0: two of them now end in another minimum." in hint
-    browser = shown(gl.widgets.Distances())
+    browser = at_once(shown(gl.widgets.Distances()))
     ends = [ended(browser, number) for number in range(6)]
     stay = [name for name, (_, mean, s) in zip(NAMES, ends, strict=True) if mean < -1.7 and s < 1]
     cover = [name for name, (_, mean, s) in zip(NAMES, ends, strict=True) if s > 1.9]
     assert stay == ["reverse KL", "total variation", "Jensen–Shannon"]
     assert cover == ["forward KL", "Wasserstein", "MMD²"]
-    browser = shown(gl.widgets.Distances(mean=0.0))
+    browser = at_once(shown(gl.widgets.Distances(mean=0.0)))
     higher = [
         name
         for number, name in enumerate(NAMES)

@@ -79,6 +79,50 @@ def test_it_is_light_and_asks_no_server_and_is_the_same_each_time(figure):
     assert figure._repr_html_() == text
 
 
+class Twice:
+    """A figure that stands twice on a page."""
+
+    def __init__(self, figure):
+        self.figure = figure
+
+    def _repr_html_(self):
+        return 2 * self.figure._repr_html_()
+
+
+def test_it_works_as_well_where_it_stands_twice(shown, every_figure):
+    """Both are drawn, alike; and a name is the name of one thing."""
+    browser = shown(Twice(every_figure))
+    drawn = browser.ask(
+        """[...document.querySelectorAll(".genlib-figure")].map(figure => {
+            figure.querySelectorAll("style, script").forEach(each => each.remove());
+            return figure.outerHTML; })"""
+    )
+    assert len(drawn) == 2 and drawn[0] == drawn[1]
+    assert browser.ask("document.querySelectorAll('[data-drawn]').length") == 2
+    assert (
+        browser.ask("document.querySelectorAll('.genlib-figure[id], .genlib-figure [id]').length")
+        == 0
+    )
+    if every_figure.kind == "grid":  # a hand on the second moves the second alone
+        press_in = "document.querySelectorAll('[role=application]')[1]"
+        before = said(browser)
+        browser.ask(f"{press_in}.dispatchEvent(new KeyboardEvent('keydown', {{key: 'ArrowUp'}}))")
+        browser.ask(
+            f"{press_in}.dispatchEvent(new KeyboardEvent('keydown', {{key: 'ArrowRight'}}))"
+        )
+        second = "document.querySelectorAll('[role=status]')[1].textContent"
+        assert said(browser) == before != browser.ask(second)
+
+
+def test_a_finger_scrolls_past_it_but_not_where_it_draws(shown, every_figure):
+    touches = shown(every_figure).ask(
+        """[...document.querySelectorAll("svg:not(svg svg), canvas")]
+            .map(drawing => getComputedStyle(drawing).touchAction)"""
+    )
+    drags_all_over = every_figure.kind in ("decoder", "sketchpad")
+    assert set(touches) == {"none" if drags_all_over else "pan-y"}
+
+
 def below_zero(soup):
     """Numbers in what is read that have a hyphen for a minus sign."""
     for hidden in soup.find_all(["script", "style"]):

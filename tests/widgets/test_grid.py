@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 
 import genlib as gl
 from genlib.widgets.grid import _LETTERS
-from tests.widgets.hands import focus, place, press, said, tap
+from tests.widgets.hands import attributes, focus, hover, press, said, tap
 
 PICTURE = torch.arange(12.0).view(3, 4)
 MAPS = torch.arange(3 * 4 * 2 * 5.0).view(3, 4, 2, 5)
@@ -120,6 +120,21 @@ NAN, INF = torch.full((2, 2), math.nan), torch.full((2, 2, 1, 1), math.inf)
         ),
         ({"a": PICTURE}, {"cell": (3, 0)}, ValueError, r"3 × 4 cells, counted from zero, got \(3,"),
         ({"a": PICTURE}, {"cell": 3}, ValueError, "cell: expected a row and a column"),
+        ({"a": PICTURE + 1j}, {}, TypeError, "real numbers in 'a', got torch.complex64"),
+        (
+            {"a": PICTURE},
+            {"limits": {"b": (0, 1)}},
+            ValueError,
+            r"limits: expected names among \['a'\], got \['b'\]",
+        ),
+        (
+            {"a": PICTURE % 2},
+            {"limits": {"a": (0, 1)}, "categories": ["x", "y"]},
+            ValueError,
+            r"limits: expected names among \[\], got \['a'\]",
+        ),
+        ({"a": PICTURE}, {"limits": (0, 1)}, TypeError, r"limits: expected \(low, high\) by the"),
+        ({"a": PICTURE}, {"limits": {"a": 3}}, TypeError, r"\(low, high\) for 'a', got 3"),
         ({"a": PICTURE}, {"limits": {"a": (1, 1)}}, ValueError, "that rise for 'a'"),
         ({"a": PICTURE}, {"limits": {"a": (0, math.nan)}}, ValueError, "that rise for 'a'"),
         ({"a": PICTURE}, {"categories": ["x", "y"]}, ValueError, "0 … 1, in 'a', got 0 … 11"),
@@ -159,14 +174,46 @@ FILLS = """
 def test_pointing_at_a_cell_draws_its_map_and_says_its_value(shown):
     figure = grid()
     browser = shown(figure)
-    x, y = place(browser, 0, 1.5, 2.5)
-    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    hover(browser, 0, 1.5, 2.5)
     assert said(browser).startswith(
         "row 3, column 2. picture: 9; map: most at row 2, column 5 (99), then row 2, column 4 (98)"
     )
     levels = figure._levels("map", MAPS[2, 1])
     colours = figure._colours()
     assert browser.ask(FILLS.format(1)) == [colours[level] for level in levels]
+    told = said(browser)
+    hover(browser, 1, 0.5, 0.5)  # its cells are no pixels of the picture
+    assert said(browser) == told
+
+
+def test_the_ring_is_round_the_selected_cell(shown):
+    browser = shown(grid(cell=(1, 3)))
+    ring = "svg rect[fill=none]"
+    assert attributes(browser, ring, "x", "y") == [pytest.approx([3, 1], abs=0.05)]
+    focus(browser)
+    press(browser, "ArrowDown", "ArrowLeft")
+    assert attributes(browser, ring, "x", "y") == [pytest.approx([2, 2], abs=0.05)]
+
+
+def test_linked_panels_alone_select_themselves(shown):
+    browser = shown(gl.widgets.Grid({"map": torch.rand(3, 4, 3, 4)}, alt="maps"))
+    hover(browser, 0, 2.5, 1.5)
+    assert said(browser).startswith("row 2, column 3. most at ")
+    assert attributes(browser, "svg rect[fill=none]", "x", "y") == [pytest.approx([2, 1], abs=0.05)]
+
+
+def test_numbers_far_from_zero_are_told_apart(shown):
+    far = torch.tensor([[10001.0, 10002.0], [10002.5, 10003.0]])
+    figure = gl.widgets.Grid({"a": far, "map": far.expand(2, 2, 2, 2)}, alt="four numbers")
+    soup, _ = page(figure)
+    legends = [legend.text for legend in soup.find_all(class_="genlib-legend")]
+    assert legends[:2] == ["1000110003"] * 2  # the bar stands between the numbers
+    browser = shown(figure)
+    fills = [rect["fill"] for rect in soup.find("svg").find_all("rect")]
+    assert browser.ask(FILLS.format(0)) == fills and len(set(fills)) == 4
+    hover(browser, 0, 1.5, 0.5)
+    most = "most at row 2, column 2 (10003), then row 2, column 1 (10002.5)"
+    assert said(browser) == f"row 1, column 2. a: 10002; map: {most}"
 
 
 RANKS = "[...document.querySelectorAll('svg')[1].querySelectorAll('text')].map(t => {})"
@@ -189,6 +236,7 @@ def test_the_two_largest_cells_of_a_map_are_marked_wherever_one_points(shown):
     first, second = figure.strongest("map", 2, (1, 2))
     assert browser.ask(RANKS.format(at)) == [["1", *first[::-1]], ["2", *second[::-1]]]
     press(browser, "ArrowUp", "ArrowLeft")
+    assert said(browser).endswith("map: most at row 2, column 4 (1)")
     assert browser.ask(RANKS.format(at))[0] == ["1", 3, 1]
     assert browser.ask(RANKS.format("t.textContent")) == ["1", ""]
     press(browser, "ArrowLeft")
@@ -215,7 +263,11 @@ def test_a_tap_selects(shown):
 
 
 def test_what_stands_before_the_script_is_what_it_draws(shown):
-    figure = grid(cell=(1, 1))
+    holes = MAPS.clone()
+    holes[1, 1, 0, :3] = math.nan
+    figure = gl.widgets.Grid(
+        {"picture": PICTURE, "map": holes}, cell=(1, 1), alt="a map with holes"
+    )
     soup, _ = page(figure)
     browser = shown(figure)
     for i, svg in enumerate(soup.find_all("svg")):

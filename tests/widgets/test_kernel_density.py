@@ -10,7 +10,18 @@ import torch
 from bs4 import BeautifulSoup
 
 import genlib as gl
-from tests.widgets.hands import click, drag, focus, numbers, press, said, set_control, tap
+from tests.widgets.hands import (
+    attributes,
+    click,
+    corners,
+    drag,
+    focus,
+    numbers,
+    press,
+    said,
+    set_control,
+    tap,
+)
 
 POINTS = torch.tensor([-2.0, -1.9, -0.7, 0.4, 1.3, 1.36, 2.5])
 BANDWIDTHS = [0.01, 0.05, 0.2, 0.5, 1.0]
@@ -35,37 +46,82 @@ def across(data, x):
 
 
 def leave_one_out(points, h):
-    """Written out: the mean log density of each point from the others, in nats."""
-    total = 0.0
-    for n, x in enumerate(points):
-        others = [math.exp(-0.5 * ((x - y) / h) ** 2) for m, y in enumerate(points) if m != n]
-        density = sum(others) / len(others) / (h * math.sqrt(2 * math.pi))
-        total += math.log(density) if density else -math.inf
-    return total / len(points)
+    """The mean log density of each point from the others, in nats, one point at a time."""
+    x = torch.tensor(points, dtype=torch.float64)
+    logs = [
+        torch.distributions.Normal(torch.cat([x[:n], x[n + 1 :]]), h).log_prob(x[n]).logsumexp(0)
+        for n in range(len(x))
+    ]
+    return (torch.stack(logs).mean() - math.log(len(x) - 1)).item()
 
 
-def area(browser, data):
-    """Under the mean as it is drawn, in the units of the axes."""
-    frame = data["frame"]
-    unit = (data["range"][1] - data["range"][0]) / (frame["width"] - frame["left"] - frame["right"])
+def curves(browser, data, name):
+    """Places and densities along each line of a part as it is drawn, in the units of the axes."""
+    frame, (low, high) = data["frame"], data["range"]
+    unit = (high - low) / (frame["width"] - frame["left"] - frame["right"])
     ceiling = float(browser.ask(f"{MEAN}.dataset.ceiling"))
-    values = [float(n) for n in re.findall(r"[\d.]+", browser.ask(f"{MEAN}.getAttribute('d')"))]
-    x = torch.tensor(values[::2]).double() * unit
-    y = (
-        (frame["bottom"] - torch.tensor(values[1::2]).double())
-        / (frame["bottom"] - frame["top"])
-        * ceiling
-    )
-    assert y.max() <= ceiling and y.min() >= 0
-    return torch.trapezoid(y, x).item()
+    for line in corners(browser, f"[data-part={name}]"):
+        x, y = torch.tensor(line, dtype=torch.float64).T
+        y = (frame["bottom"] - y) / (frame["bottom"] - frame["top"]) * ceiling
+        assert y.max() <= ceiling and y.min() >= 0
+        yield low + (x - frame["left"]) * unit, y
+
+
+def areas(browser, data, name):
+    return [torch.trapezoid(y, x).item() for x, y in curves(browser, data, name)]
 
 
 def test_the_area_that_is_drawn_is_one_at_every_bandwidth(shown):
+    """That of the mean; that of each kernel is its part in it."""
     _, data = page(figure())
     browser = shown(figure())
     for position in range(len(BANDWIDTHS)):
         set_control(browser, "bandwidth", position)
-        assert area(browser, data) == pytest.approx(1, abs=0.01)
+        assert areas(browser, data, "mean") == pytest.approx([1], abs=0.01)
+        parts = [1 / len(POINTS)] * len(POINTS)
+        assert areas(browser, data, "kernels") == pytest.approx(parts, rel=0.02)
+
+
+def test_the_truth_is_drawn_where_it_is_on_the_scale_of_the_estimate(shown):
+    x = torch.linspace(-9, 9, 90)
+    p = torch.distributions.Normal(0.3, 0.15).log_prob(x).exp()  # higher than the estimate
+    start = figure(start=0.5, truth=(x, p))
+    _, data = page(start)
+    ((places, densities),) = curves(shown(start), data, "truth")
+    inside = (data["range"][0] <= x) & (x <= data["range"][1])
+    assert 0 < inside.sum() < len(x)
+    assert places.tolist() == pytest.approx(x[inside].tolist(), abs=0.02)
+    assert densities.tolist() == pytest.approx(p[inside].tolist(), abs=0.02 * p.max().item())
+
+
+def test_points_far_from_zero_are_told_apart(shown):
+    start = gl.widgets.KernelDensity(torch.tensor([10001.0, 10002.0, 10002.5]), [0.1, 1.0])
+    soup, _ = page(start)
+    browser = shown(start)
+    assert browser.ask(CIRCLES) == [10001, 10002, 10002.5]
+    found = numbers(said(browser))
+    assert found[2] == pytest.approx(leave_one_out([10001, 10002, 10002.5], 0.1), abs=6e-4)
+    drawing = soup.find("svg").find_all("text", attrs={"text-anchor": "middle"})
+    ticks = [float(text.text) for text in drawing if text.text != "x"]
+    steps = [b - a for a, b in itertools.pairwise(ticks)]
+    assert len(ticks) >= 4 and steps == pytest.approx([steps[0]] * len(steps)) and steps[0] > 0
+
+
+def test_points_close_together_are_said_apart(shown):
+    browser = shown(gl.widgets.KernelDensity(torch.tensor([0.001, 0.0032]), [1e-4, 1e-3]))
+    focus(browser)
+    first = numbers(said(browser))[-1]
+    press(browser, "ArrowDown")
+    assert (first, numbers(said(browser))[-1]) == pytest.approx((0.001, 0.0032), abs=1e-5)
+
+
+def test_equal_points_have_room_and_the_axis_has_few_labels():
+    _, data = page(gl.widgets.KernelDensity(torch.full((3,), 2.0), [0.01, 0.02]))
+    low, high = data["range"]
+    assert low < 2 - 10 * 0.02 and high > 2 + 10 * 0.02  # to drag one away
+    for start in (figure(), gl.widgets.KernelDensity(7 * POINTS, [0.5, 1])):
+        labels = page(start)[0].find("svg").find_all("text", attrs={"text-anchor": "middle"})
+        assert 4 <= len(labels) - 1 <= 11  # and the title
 
 
 def test_the_height_of_a_spike_is_that_of_its_kernel(shown):
@@ -76,7 +132,7 @@ def test_the_height_of_a_spike_is_that_of_its_kernel(shown):
     assert ceiling == pytest.approx(1.05 * at_points.max().item(), rel=0.02)
 
 
-@pytest.mark.parametrize("h", [0.05, 0.2, 1.0])
+@pytest.mark.parametrize("h", [0.01, 0.05, 0.2, 1.0])
 def test_leave_one_out_is_that_of_a_loop(shown, h):
     browser = shown(figure(start=h))
     points = POINTS.double().tolist()
@@ -124,8 +180,22 @@ def test_points_are_chosen_moved_added_and_removed_by_keys(shown):
     assert len(browser.ask(CIRCLES)) == 7
     press(browser, *["Delete"] * 9)
     assert browser.ask(CIRCLES) == [] and "0 points; leave-one-out needs two" in said(browser)
-    press(browser, "Enter", "Enter")
-    assert "2 points: leave-one-out" in said(browser)
+    visible = "document.querySelectorAll('svg[aria-hidden]')[1].checkVisibility(" + (
+        "{ visibilityProperty: true })"
+    )
+    press(browser, "Enter")
+    assert "1 points; leave-one-out needs two" in said(browser) and not browser.ask(visible)
+    press(browser, "Enter")
+    assert "2 points: leave-one-out" in said(browser) and browser.ask(visible)
+
+
+def test_there_are_at_most_a_hundred_points(shown):
+    browser = shown(gl.widgets.KernelDensity(torch.linspace(-1, 1, 60), [0.5, 1.0]))
+    focus(browser)
+    press(browser, *["Enter"] * 40)
+    assert "100 points" in said(browser)
+    press(browser, "Enter")
+    assert "100 points" in said(browser)
 
 
 def test_points_go_as_far_as_the_axis_and_no_farther(shown):
@@ -177,6 +247,12 @@ def test_the_present_score_is_on_the_curve_and_the_scale_holds_all(shown, away):
     scores = [leave_one_out(points, h) for h in BANDWIDTHS]
     panel = score_panel(browser)
     x, y = panel["curve"][::2], panel["curve"][1::2]
+    frame = data["frame"]
+    left, wide = frame["left"], frame["width"] - frame["left"] - frame["right"]
+    parts = [
+        math.log(h / BANDWIDTHS[0]) / math.log(BANDWIDTHS[-1] / BANDWIDTHS[0]) for h in BANDWIDTHS
+    ]
+    assert x == pytest.approx([left + wide * part for part in parts], abs=0.01)
     known = dict(panel["ticks"])
     top, bottom = data["frame"]["top"], data["scoreBottom"]
     assert known["0"] == top and max(known.values()) == pytest.approx(bottom)
@@ -184,8 +260,6 @@ def test_the_present_score_is_on_the_curve_and_the_scale_holds_all(shown, away):
     assert max(y) <= bottom + 0.01
     assert panel["here"] == [pytest.approx(x[2]), pytest.approx(y[2])]
     for score, at in zip(scores, y, strict=True):
-        if score == -math.inf:  # the density of the loop is too small for a float
-            continue
         below = max(scores) - score
         depth = math.log10(1 + 10 * below) / math.log10(1 + 10 * 10 ** (len(known) - 2))
         assert at == pytest.approx(top + depth * (bottom - top), abs=0.02)
@@ -206,9 +280,14 @@ def test_bandwidths_are_labelled_with_round_numbers_where_they_stand():
 def test_the_density_has_a_scale_of_round_numbers(shown):
     browser = shown(figure(start=0.2))
     ticks = browser.ask(
-        "[...document.querySelectorAll('[data-part=ticks]')[0].querySelectorAll('text')]"
+        "[...document.querySelector('[data-part=ticks]').querySelectorAll('text')]"
         ".map(t => +t.textContent)"
     )
+    frame = page(figure())[1]["frame"]
+    unit = (frame["bottom"] - frame["top"]) / float(browser.ask(f"{MEAN}.dataset.ceiling"))
+    heights = attributes(browser, "[role=application] [data-part=ticks] text", "y")
+    places = [[frame["bottom"] - tick * unit + 5] for tick in ticks]
+    assert heights == [pytest.approx(place) for place in places]
     step = ticks[1]
     assert len(ticks) >= 4 and ticks == pytest.approx([k * step for k in range(len(ticks))])
     assert f"{step:e}"[0] in "125"
@@ -262,7 +341,14 @@ LINE = torch.linspace(-1, 1, 5)
         ((POINTS, 0.3), {}, TypeError, "bandwidths: expected a list of numbers, got 0.3"),
         ((POINTS, [0.3]), {}, ValueError, "bandwidths: expected 2 to 60 numbers that rise"),
         ((POINTS, [0.3, 0.1]), {}, ValueError, "bandwidths: expected 2 to 60 numbers that rise"),
+        ((POINTS, [0.1, 0.1]), {}, ValueError, "bandwidths: expected 2 to 60 numbers that rise"),
         ((POINTS, [0.0, 0.1]), {}, ValueError, "bandwidths: expected a finite positive number"),
+        (
+            (POINTS, BANDWIDTHS),
+            {"truth": (LINE + 99, LINE.abs())},
+            ValueError,
+            r"truth: expected two or more places in the range .*, got 0; .* from 98 to 100",
+        ),
         ((POINTS, BANDWIDTHS), {"start": 3}, ValueError, "start: expected one of .*, got 3"),
         ((POINTS, BANDWIDTHS), {"truth": LINE}, TypeError, r"truth: expected \(places, densities"),
         ((POINTS, BANDWIDTHS), {"truth": (LINE, LINE)}, ValueError, "none negative, .*minimum -1"),

@@ -80,6 +80,24 @@ def test_the_number_of_paths_is_the_product_of_the_masks(shown):
     assert f"; {product[4].sum():.0f} paths." in said(shown(figure))
 
 
+@pytest.mark.parametrize("sizes", [(5, [2, 4]), (3, [7])])
+def test_arrows_lead_to_the_nearest_unit_of_the_next_layer(shown, sizes):
+    features, hidden = sizes
+    figure = gl.widgets.MadeMasks(gl.MADE(features, hidden=hidden), unit=(0, 0))
+    browser = shown(figure)
+    focus(browser)
+    count = [features, *hidden, features]
+    for unit in range(features):
+        at = unit
+        for layer in range(1, len(count)):
+            press(browser, "ArrowUp")
+            before = figure._place(layer - 1, at)[0]
+            away = [abs(figure._place(layer, k)[0] - before) for k in range(count[layer])]
+            at = int(re.search(r"(?:nit|put) (\d+)", said(browser))[1]) - 1
+            assert away[at] == pytest.approx(min(away), abs=0.2)
+        press(browser, *["ArrowDown"] * 9, *["ArrowLeft"] * 9, *["ArrowRight"] * (unit + 1))
+
+
 def test_pointing_at_a_unit_marks_its_paths(shown):
     figure = gl.widgets.MadeMasks(gl.MADE(3, hidden=[2]))
     browser = shown(figure)

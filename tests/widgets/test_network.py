@@ -11,12 +11,20 @@ from torch import nn
 from genlib.nn.masked_conv import MaskedConv2d
 from genlib.widgets.network import LARGEST_WEIGHTS, exported
 
+
+def scaled(layer, factor):
+    layer.weight.data *= factor
+    return layer
+
+
 LAYERS = {
     "linear": ((7,), [nn.Linear(7, 5)]),
     "linear without bias": ((7,), [nn.Linear(7, 5, bias=False)]),
     "convolution": ((3, 9, 8), [nn.Conv2d(3, 4, 3)]),
     "strided convolution": ((2, 9, 8), [nn.Conv2d(2, 3, (3, 2), stride=(2, 3), padding=(1, 0))]),
     "convolution of one pixel": ((2, 4, 5), [nn.Conv2d(2, 3, 1, bias=False)]),
+    "padding beyond one stride": ((2, 5, 6), [nn.Conv2d(2, 3, 4, stride=(1, 3), padding=(2, 5))]),
+    "padding beyond the other": ((2, 5, 6), [nn.Conv2d(2, 3, 4, stride=(3, 1), padding=(5, 3))]),
     "wide padding": ((2, 3, 4), [nn.Conv2d(2, 3, 2, stride=2, padding=4)]),
     "transposed with gaps": ((2, 3, 4), [nn.ConvTranspose2d(2, 3, 2, stride=4)]),
     "transposed": ((3, 4, 5), [nn.ConvTranspose2d(3, 2, 3)]),
@@ -33,13 +41,18 @@ LAYERS = {
     "silu": ((9,), [nn.SiLU()]),
     "gelu": ((9,), [nn.GELU()]),
     "gelu by tanh": ((9,), [nn.GELU("tanh")]),
+    "elu": ((9,), [nn.ELU(0.7)]),
+    "softplus": ((9,), [nn.Softplus(2.0, threshold=5.0)]),
     "softmax": ((9,), [nn.Softmax(1)]),
+    "softmax of large numbers": ((9,), [scaled(nn.Linear(9, 4), 5000), nn.Softmax(1)]),
     "batch normalisation of vectors": ((6,), [nn.BatchNorm1d(6)]),
     "batch normalisation of images": ((3, 4, 5), [nn.BatchNorm2d(3)]),
     "batch normalisation without weights": ((3, 4, 5), [nn.BatchNorm2d(3, affine=False)]),
     "upsampling": ((2, 3, 4), [nn.Upsample(scale_factor=2)]),
+    "upsampling by its own name": ((2, 3, 4), [nn.UpsamplingNearest2d(scale_factor=3)]),
     "uneven upsampling": ((2, 3, 4), [nn.Upsample(size=(6, 12))]),
     "dropout": ((9,), [nn.Dropout(), nn.Identity()]),
+    "dropout of channels": ((2, 3, 4), [nn.Dropout2d()]),
     "a nested stack": ((4,), [nn.Sequential(nn.Linear(4, 3), nn.Tanh()), nn.Linear(3, 2)]),
 }
 
@@ -109,6 +122,27 @@ def test_a_classifier_as_large_as_is_allowed(page):
     agree(page, net.append(nn.Softmax(1)), (1, 28, 28))
 
 
+def test_batch_normalisation_far_from_zero_keeps_its_digits(page):
+    """A mean of 10⁴ deviations: folded into the bias, it would cost four of seven digits."""
+    layer = nn.BatchNorm1d(3, eps=0.0)
+    layer.running_mean.fill_(1000.0)
+    layer.running_var.fill_(0.01)
+    layers = json.dumps(exported(nn.Sequential(layer), (3,)))
+    x = [1000.125, 999.875, 1000.5]
+    found = page.ask(f"Array.from(kit.network({layers}, [3])({x}))")
+    scale = 1 / math.sqrt(layer.running_var[0].item())
+    assert found == pytest.approx([(value - 1000) * scale for value in x], rel=1e-6)
+
+
+def test_work_is_limited_and_counted_by_weights_and_places():
+    small = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ConvTranspose2d(2, 1, 2, 2))
+    assert len(exported(small, (1, 8, 8))) == 2
+    with pytest.raises(ValueError, match=r"20,000,000 multiplications .* got 42,991,616; make"):
+        # 16 · 9 and 16 · 2 · 16 weights, each at 256 × 256 places
+        wide = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ConvTranspose2d(16, 2, 4, 2, 1))
+        exported(wide, (1, 256, 256))
+
+
 def test_the_network_itself_is_left_as_it_was():
     net = nn.Sequential(nn.Linear(2, 2), nn.Dropout()).double().train()
     exported(net, (2,))
@@ -121,6 +155,26 @@ def infinite():
     return net
 
 
+HOOKED = (
+    (0, "register_forward_hook", r"net\[0\], Linear: expected no forward hooks"),
+    (0, "register_forward_pre_hook", r"net\[0\], Linear: expected no forward hooks"),
+    (1, "register_forward_hook", r"net\[1\], Sequential: expected no forward hooks"),
+    (None, "register_forward_hook", r"net, Sequential: expected no forward hooks"),
+    (1, "forward", r"net\[1\], Sequential: expected no .* and no forward of its own"),
+)
+
+
+def hooked(number, name):
+    """A network of which one part, or the whole, does something else in Python."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh()))
+    part = net if number is None else net[number]
+    if name == "forward":
+        part.forward = torch.zeros_like
+    else:
+        getattr(part, name)(lambda *_: None)
+    return net
+
+
 @pytest.mark.parametrize(
     ("net", "shape", "error", "message"),
     [
@@ -129,7 +183,7 @@ def infinite():
             nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.PReLU())),
             (2,),
             TypeError,
-            r"net\[0\]\[1\], PReLU.*: expected one of BatchNorm1d, .*Upsample, or Sequential",
+            r"net\[0\]\[1\], PReLU.*: expected one of BatchNorm1d, .*2d, or Sequential",
         ),
         (
             nn.Sequential(MaskedConv2d(1, 1, 3, "A")),
@@ -171,6 +225,9 @@ def infinite():
         ),
         (nn.Sequential(nn.Upsample(size=(3, 3))), (1, 2, 2), ValueError, "a whole factor"),
         (nn.Sequential(nn.ReLU()), (0,), ValueError, "event_shape"),
+        (nn.Sequential(), (2,), ValueError, "net: expected at least one layer, got none"),
+        (nn.Sequential(nn.Sequential()), (2,), ValueError, "net: expected at least one layer"),
+        *((hooked(*where), (2,), ValueError, message) for *where, message in HOOKED),
     ],
 )
 def test_refusals(net, shape, error, message):

@@ -3,13 +3,26 @@
 import itertools
 import math
 import re
+import time
 
 import pytest
 import torch
 from bs4 import BeautifulSoup
 
 import genlib as gl
-from tests.widgets.hands import click, drag, focus, numbers, press, said, swipe, tap
+from tests.widgets.hands import (
+    click,
+    clicked,
+    drag,
+    focus,
+    hover,
+    numbers,
+    place,
+    press,
+    said,
+    swipe,
+    tap,
+)
 
 POINTS = torch.tensor([[-1.5, -0.5], [0.5, 1.5], [1.0, -1.0], [2.5, 2.0]])
 PLACES = """[...document.querySelectorAll("[data-part=points] circle")].map(c =>
@@ -25,6 +38,14 @@ def test_the_gaussian_is_the_one_that_genlib_fits(shown):
     found = numbers(said(browser))[1:]  # after the number of points
     assert found[:5] == pytest.approx([float(n) for n in truth], abs=0.0051)
     assert found[5] == pytest.approx(model.log_prob(POINTS).mean().item(), abs=1e-3)
+
+
+def test_points_far_from_zero_are_those_that_were_given(shown):
+    far = POINTS / 20 + 900
+    deviations = torch.cov(far.double().T, correction=0).det().sqrt()
+    nats = -math.log(2 * math.pi) - deviations.log().item() - 1
+    said_nats = re.search(r"log-likelihood (\S+) nats", said(shown(gl.widgets.Points(far, 1000))))
+    assert numbers(said_nats[1]) == [pytest.approx(nats, abs=1e-3)]
 
 
 def test_the_ellipses_lie_at_one_and_two_deviations(shown):
@@ -80,6 +101,62 @@ def test_a_finger_drags_up_and_down_and_removes_with_two_taps(shown):
     assert len(browser.ask(PLACES)) == 4
 
 
+def test_the_mouse_need_not_hit_a_point_exactly(shown):
+    figure = gl.widgets.Points(POINTS)
+    browser = shown(figure)
+    x, y = figure._place(0.5, 1.5)
+    drag(browser, 0, (x + 6, y), figure._place(-2, 3))
+    assert chosen(browser) == pytest.approx([2, -2, 3], abs=0.03)
+    assert len(browser.ask(PLACES)) == len(POINTS)
+
+
+def test_a_second_press_long_after_the_first_is_a_new_one(shown):
+    """It removes no point, and adds one where one was added before and dragged away."""
+    figure = gl.widgets.Points(POINTS)
+    browser = shown(figure)
+    ground, point = figure._place(-3, 3), figure._place(2.5, 2)
+    click(browser, 0, *ground)
+    drag(browser, 0, ground, figure._place(-3, -3))
+    click(browser, 0, *point)
+    time.sleep(0.45)
+    click(browser, 0, *point)
+    assert len(browser.ask(PLACES)) == len(POINTS) + 1 and chosen(browser)[0] == 4
+    click(browser, 0, *ground)
+    assert len(browser.ask(PLACES)) == len(POINTS) + 2
+
+
+def test_a_touch_that_the_page_takes_over_lets_the_point_go(shown):
+    figure = gl.widgets.Points(POINTS)
+    browser = shown(figure)
+    x, y = place(browser, 0, *figure._place(1, -1))
+    browser.send("Emulation.setTouchEmulationEnabled", enabled=True)
+    browser.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    browser.send("Input.dispatchTouchEvent", type="touchCancel", touchPoints=[])
+    browser.send("Emulation.setTouchEmulationEnabled", enabled=False)
+    hover(browser, 0, *figure._place(-3, 3))
+    assert chosen(browser) == [3, 1, -1]
+
+
+def test_the_chosen_point_stays_chosen_as_long_as_there_is_one(shown):
+    browser = shown(gl.widgets.Points(POINTS))
+    focus(browser)
+    press(browser, "PageDown", "PageDown")
+    clicked(browser, "[data-action=restart]")
+    assert chosen(browser) == [3, 1, -1]
+    press(browser, "Enter", "Enter")
+    clicked(browser, "[data-action=restart]")
+    assert chosen(browser) == [4, 2.5, 2]
+
+
+def test_keys_with_a_modifier_are_the_browser_s_own(shown):
+    browser = shown(gl.widgets.Points(POINTS))
+    focus(browser)
+    before = said(browser)
+    for modifier in (1, 2, 4):
+        press(browser, "ArrowRight", modifiers=modifier)
+    assert said(browser) == before
+
+
 def test_a_finger_need_not_hit_a_point_exactly(shown):
     figure = gl.widgets.Points(POINTS)
     browser = shown(figure, width=390)
@@ -96,6 +173,8 @@ def test_points_are_moved_added_and_removed_by_keys(shown):
     assert "Point 2 at (0.60, 1.70)" in said(browser)
     press(browser, "PageUp", "ArrowDown", "ArrowLeft")
     assert "Point 1 at (−1.60, −0.60)" in said(browser)
+    press(browser, "Backspace")
+    assert said(browser).startswith("3 points.")
     press(browser, *["Delete"] * 9)
     assert said(browser) == "0 points."
     press(browser, "Enter")

@@ -82,6 +82,18 @@ def test_a_line_covers_the_pixels_it_crosses(shown):
     assert torch.equal(drawn, seen(browser, 0))
 
 
+def test_strokes_are_apart_and_the_mouse_alone_draws_nothing(shown):
+    browser = shown(mirror(pen=1.0))
+    drag(browser, (1.5, 1.5), (3.5, 1.5))
+    drag(browser, (6.5, 8.5), (8.5, 8.5))
+    drawn = seen(browser)
+    assert drawn.sum().item() == pytest.approx(2 * (2 + math.pi / 4), abs=0.5)  # two round bands
+    assert drawn[3:7].sum() == 0  # and nothing from the end of one to the other
+    left, top = browser.ask(f"(b => [b.left, b.top])({CANVAS % 0}.getBoundingClientRect())")
+    browser.send("Input.dispatchMouseEvent", type="mouseMoved", x=left + 5, y=top + 5)
+    assert torch.equal(seen(browser), drawn)
+
+
 def test_a_finger_draws(shown):
     browser = shown(mirror(), width=390)
     left, top, width = browser.ask(

@@ -8,33 +8,49 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.readers.text import Plain
+from tools.readers.text import Plain, TextError
+from tools.readers.wheel import NAME
 
 INSTALL_ID = "install-genlib"
-HERE = """\
+HEAD = """\
 # genlib is the library of this course. (The genlib of the package index is another project.)
+# Where it is missing, this cell installs it, with what it needs.
+import importlib.util
+"""
+FROM_REPOSITORY = """
+genlib_course = "{requirement}"
+hint = "This takes a network and git."
+"""
+FROM_FILE = """\
+from pathlib import Path
+
+wheel = "{wheel}"  # lies with the notebooks
+near = [folder / wheel for folder in (Path.cwd(), *Path.cwd().parents)]
+genlib_course = next(filter(Path.exists, near), wheel)
+hint = f"This takes a network, and {{wheel}} from notebooks.zip beside or above the notebook."
 """
 INSTALL = """\
-# Where it is missing, this cell installs it, at the version that this notebook was written for.
-import importlib.util
-
 if importlib.util.find_spec("genlib") is None:
-    %pip install --quiet "{requirement}"
+    %pip install --quiet "{genlib_course}"
     importlib.invalidate_caches()
+if importlib.util.find_spec("genlib") is None:
+    raise ImportError(f"genlib is missing and could not be installed: see above. {hint}")
 
-"""
-COPY = """\
-# It comes with a copy of the course: run this notebook there, with `.venv/bin/jupyter lab`, after
-# `make book` has set up `.venv`; or install genlib from the copy with `pip install .`
-"""
-CHECK = """\
 import genlib
 
-if not hasattr(genlib, "LatentVariableModel"):
-    place = genlib.__spec__.submodule_search_locations or [genlib.__file__]
+again = (
+    f'install genlib-course again by %pip install --force-reinstall --no-deps "{genlib_course}" '
+    "(in a cell of its own), restart the kernel, and run this cell again."
+)
+if genlib.__file__ is None:
     raise ImportError(
-        f"Another genlib is in the way, in {list(place)}. Remove it (a package of that name by "
-        "%pip uninstall -y genlib), restart the kernel, and run this cell again."
+        f"genlib is there only in part, in {list(genlib.__path__)}, as after the removal of "
+        f"another package of that name. Please {again}"
+    )
+if not hasattr(genlib, "LatentVariableModel"):
+    raise ImportError(
+        f"Another genlib is in the way: {genlib.__file__}. Remove it (a package of that name by "
+        f"%pip uninstall -y genlib), {again}"
     )
 """
 
@@ -81,7 +97,10 @@ def edition(notebook: NotebookNode, plain: Plain, source: Source | None) -> Note
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            text, attachments = plain.cell(cell.source)
+            try:
+                text, attachments = plain.cell(cell.source)
+            except TextError as error:
+                raise TextError(f"{error} (In the cell {cell.id!r}.)") from error
             if text != cell.source:
                 lock(cell)
             cell.source = text
@@ -93,9 +112,13 @@ def edition(notebook: NotebookNode, plain: Plain, source: Source | None) -> Note
 
 
 def first_cell(source: Source | None) -> NotebookNode:
-    """The cell that brings genlib, or says where it is found."""
-    how = INSTALL.format(requirement=source.requirement) if source else COPY
-    return lock(nbformat.v4.new_code_cell((HERE + how + CHECK).strip(), id=INSTALL_ID))
+    """The cell that brings genlib: from its repository, or from the file in the archive."""
+    where = (
+        FROM_REPOSITORY.format(requirement=source.requirement)
+        if source
+        else FROM_FILE.format(wheel=NAME)
+    )
+    return lock(nbformat.v4.new_code_cell((HEAD + where + INSTALL).strip(), id=INSTALL_ID))
 
 
 def lock(cell: NotebookNode) -> NotebookNode:

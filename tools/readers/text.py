@@ -29,12 +29,32 @@ UNCHANGED = ":/?#@!$&*+,;=%~"  # in an address; parentheses would end a link
 INLINE = re.compile(
     r"""
       \$\$ (?P<display>.+?) \$\$ (?:[ ]* \((?P<label>[\w:.-]+)\))?
-    | (?P<formula> (?<!\\)\$ (?:[^$\n]|\n(?!\n))+? (?<!\\)\$ )
+    | (?P<formula> (?<!\\)\$ (?:[^$\n]|\n(?!\n))+? (?<!\\)\$
+        | \\begin\{(?P<environment>\w+\*?)\} .*? \\end\{(?P=environment)\} )
     | (?:\{(?P<role>[a-zA-Z][\w:.-]*)\})? (?P<ticks>`+) (?P<content>.+?) (?P=ticks)
     | (?P<image>!?) \[(?P<text>[^\[\]]*)\] \((?P<address>[^()\s]+)\) (?:\{[^}\n]*\})?
     """,
     re.VERBOSE | re.DOTALL,
 )
+# What MyST, or only some notebook programs, make something of; sought in what INLINE leaves over.
+NO_RULE = {
+    "comment": re.compile(r"^[ ]*%.*|<!--.*", re.MULTILINE),
+    "break between cells": re.compile(r"^\+\+\+.*", re.MULTILINE),
+    "block in a list or a quotation": re.compile(
+        r"^[ >*+\d.-]*(?:`{3}|:{3}|~{3})\{.*", re.MULTILINE
+    ),
+    "target": re.compile(r"^[ >]*\([\w:.-]+\)=.*", re.MULTILINE),
+    "list of definitions": re.compile(r"^: +\S.*", re.MULTILINE),
+    "substitution": re.compile(r"\{\{.*"),
+    "attributes": re.compile(r"\S*[\])$`]\{.*|\{[.#].*|^[ >]*\{[^}\n]*\}[ ]*$", re.MULTILINE),
+    "address": re.compile(r"<(?!https?:|mailto:)[a-z]+:[^>\s]*>"),
+    "footnote": re.compile(r"\[\^.*"),
+    "link": re.compile(r"[^\s\[]*\]\(.*|[^\s\[]*\]\[.*|^[ ]*\[[^\]\n]+\]:.*", re.MULTILINE),
+    "HTML": re.compile(r"<\w[^<>]*\b(?:src|href|srcset|data|poster)\s*=.*"),
+}
+CODE = re.compile(r"(`+).+?\1", re.DOTALL)
+EXTERNAL = re.compile(r"(?:https?|mailto):")
+MARKUP = re.compile(r"[`$*_\[\]<>{}]")  # of which HTML makes nothing
 EXPLICIT = re.compile(r"(?P<text>.+?)\s*<(?P<target>[^<>]+)>", re.DOTALL)
 
 
@@ -139,7 +159,20 @@ class Plain:
 
     def _paragraph(self, lines: list[str]) -> Iterator[str]:
         if lines:
-            yield INLINE.sub(self._inline, TARGET.sub("", "\n".join(lines) + "\n")[:-1])
+            text = TARGET.sub("", "\n".join(lines) + "\n")[:-1]
+            self._check(text, "block in a list or a quotation")  # else taken for code
+            yield self._words(text)
+
+    def _words(self, text: str) -> str:
+        """What stands in a line."""
+        self._check(INLINE.sub(left_over, text), *NO_RULE)
+        return INLINE.sub(self._inline, text)
+
+    def _check(self, text: str, *kinds: str) -> None:
+        """See that nothing of these kinds is in the text."""
+        for kind in kinds:
+            if found := NO_RULE[kind].search(text):
+                raise self._no_rule(f"{kind} {found[0].strip()!r}")
 
     def _directive(self, name: str, argument: str, lines: list[str]) -> str:
         options, source = split_options(lines)
@@ -150,18 +183,20 @@ class Plain:
             case "math":
                 return self._equation(f"\n{source}\n", options.get("label", ""))
             case "dropdown":
+                if MARKUP.search(argument):
+                    raise self._no_rule(f"markup in the title {argument!r} of a {{dropdown}}")
                 summary = f"<details>\n<summary>{argument}</summary>"
                 return f"{summary}\n\n{self.text(source)}\n\n</details>"
-        body = self.text(source)
+        body, argument = self.text(source), self._words(argument)
         if name == ASIDE:
             return quoted("\n\n".join(filter(None, [argument and f"**{argument}**", body])))
         if name == "admonition":
-            return quoted(f"**{self.text(argument)}**\n\n{body}")
+            return quoted(f"**{argument}**\n\n{body}")
         if name not in TITLES:
             raise self._no_rule(f"directive {{{name}}}")
         if name.startswith("prf:"):
             title = f"{TITLES[name]} ({argument})" if argument else TITLES[name]
-            return quoted(f"**{self.text(title)}.**\n\n{body}")
+            return quoted(f"**{title}.**\n\n{body}")
         return quoted(f"**{TITLES[name]}**\n\n" + "\n".join(filter(None, [argument, body])))
 
     def _inline(self, match: re.Match[str]) -> str:
@@ -170,7 +205,7 @@ class Plain:
         if match["role"]:
             return self._role(match["role"], match["content"])
         if match["address"]:
-            return self._link(match["image"], match["text"], match["address"])
+            return self._link(match["image"], self._label(match["text"]), match["address"])
         return match[0]  # a formula or code
 
     def _equation(self, formula: str, label: str | None) -> str:
@@ -192,9 +227,18 @@ class Plain:
         shown = {"eq": f"({target.text})", "term": content}.get(name, target.text)
         return self._leading(explicit["text"] if explicit else shown, target)
 
+    def _label(self, text: str) -> str:
+        """The words of a link, in which no other link can stand."""
+        words = self._words(text)
+        if "](" in CODE.sub("", words):
+            raise self._no_rule(f"link within a link, {text!r}")
+        return words
+
     def _link(self, image: str, text: str, address: str) -> str:
-        if re.match(r"[a-z]+:", address):
+        if EXTERNAL.match(address):
             return f"{image}[{text}]({address})"
+        if ":" in address.partition("#")[0]:
+            raise self._no_rule(f"address {address!r}")
         path, _, anchor = address.partition("#")
         folder = "" if path.startswith("/") else posixpath.dirname(self.page)
         path = posixpath.normpath(posixpath.join(folder, path.lstrip("/"))) if path else ""
@@ -250,6 +294,11 @@ class Plain:
             f"{self.page}: the reader's edition has no rule for the {what}. "
             "Write it in another way, or add a rule to tools/readers/text.py."
         )
+
+
+def left_over(found: re.Match[str]) -> str:
+    """What stands for code, a formula, a role or a link where rules for them have been applied."""
+    return "`" if found["ticks"] else ")" if found["address"] else "$"
 
 
 def until_closed(lines: Iterator[str], fence: str) -> Iterator[str]:

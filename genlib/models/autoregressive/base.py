@@ -113,7 +113,7 @@ class Autoregressive(Model, abstract=True):
         References
         ----------
         [1] Rubin (1987), discussion of Tanner and Wong, Journal of the American Statistical
-            Association 82, 543-546.
+        Association 82, 543-546.
         """
         self.check(x)
         known = check_mask(mask, x)

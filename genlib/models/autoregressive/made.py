@@ -75,7 +75,7 @@ class MADE(BinaryAutoregressive):
     References
     ----------
     [1] Germain, Gregor, Murray and Larochelle (2015), "MADE: masked autoencoder for distribution
-        estimation", ICML.
+    estimation", ICML.
     """
 
     orders: Tensor

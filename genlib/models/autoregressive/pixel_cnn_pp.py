@@ -1,4 +1,4 @@
-"""PixelCNN++: fewer outputs, coarser scales and short-cuts.
+"""PixelCNN++: fewer outputs, coarser scales and skip connections.
 
 Source: Salimans, Karpathy, Chen and Kingma (2017), "PixelCNN++: improving the PixelCNN with
 discretized logistic mixture likelihood and other modifications".
@@ -50,7 +50,7 @@ class PixelCNNPP(PixelModel):
     scales : int
         Number of image sizes, the full one included.
     shortcuts : bool
-        Whether there are short-cuts.
+        Whether there are skip connections.
 
     Raises
     ------

@@ -53,7 +53,7 @@ class RNADE(Autoregressive):
     References
     ----------
     [1] Uria, Murray and Larochelle (2013), "RNADE: the real-valued neural autoregressive
-        density-estimator", NeurIPS.
+    density-estimator", NeurIPS.
     """
 
     support = constraints.real

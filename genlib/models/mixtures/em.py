@@ -25,7 +25,6 @@ from genlib.core.validation import (
     check_between,
     check_choice,
     check_count,
-    check_flag,
     check_positive,
 )
 from genlib.models.mixtures.kmeans import KMeans, check_enough
@@ -62,9 +61,9 @@ class Statistics(NamedTuple):
 class Mixture(Estimator, abstract=True):
     """p(x) = Σ_k π_k p(x | k), fitted by EM.
 
-    A subclass names its parameters' buffers in ``fitted_buffers``, the last of them
-    ``"log_weights"``, and writes ``_joint(x)``, ``_statistics(x)``, ``_maximise(statistics)`` and
-    ``_from_labels(x, label)``.
+    A subclass names its parameters in ``fitted_buffers``, the last of them ``"log_weights"``, and
+    writes what this class leaves open: ``_joint`` and ``_draw``, the two steps of EM, and where it
+    begins.
 
     Parameters
     ----------
@@ -147,7 +146,8 @@ class Mixture(Estimator, abstract=True):
         iterations : int
             At most so many passes over the rows.
         tolerance : float
-            Stop where the mean log-likelihood rises by less, in nats.
+            Stop where the mean log-likelihood rises by less, in nats. Mini-batch EM, whose
+            likelihood is of parameters that move on the way, makes all ``iterations``.
         restarts : int
             Runs, of which the one with the highest likelihood of the training rows is kept.
         start : {"kmeans", "random", "current"}
@@ -157,8 +157,8 @@ class Mixture(Estimator, abstract=True):
             Rows after which the parameters move. By default they move after all of them; of a
             loader, after each batch.
         forget : float
-            In mini-batch EM, statistics of batch t enter with the weight (t + 1)^−forget; in
-            (½, 1].
+            In mini-batch EM, the statistics of the t-th batch enter with the weight t^−forget; in
+            [½, 1].
         checkpoint : path, optional
             File to write, atomically, after iterations, so often that it takes a tenth of the time.
         resume : bool
@@ -178,38 +178,36 @@ class Mixture(Estimator, abstract=True):
         FileExistsError, WrongCheckpointError, DamagedFileError
             See `genlib.core.Checkpoint`.
         """
-        for name, count in {"iterations": iterations, "restarts": restarts}.items():
-            check_count(count, name)
-        check_positive(tolerance, "tolerance", zero=True)
-        check_choice(start, STARTS, "start")
-        check_between(forget, 0.5, 1, "forget")
-        check_flag(resume, "resume")
-        if batch_size is not None:
-            check_count(batch_size, "batch_size")
-        if start == "current":
-            self._require_data('fit(start="current")')
-        held_out = ()
-        if isinstance(x, DataLoader):
-            first = next(loaded(x, self))[0]
-        else:
-            (first,) = self._training_rows(x, None)
-        held_out = () if valid is None else self._held_out_rows(valid, (first,))
-        check_enough(first, self.components, "components")
+        check_count(iterations, "iterations")
         settings = {
             "tolerance": tolerance,
             "restarts": restarts,
             "start": start,
             "batch_size": batch_size,
             "forget": forget,
-            "data": "loader" if isinstance(x, DataLoader) else fingerprint((x, *held_out)),
         }
-        run = _Run(self, x, first.detach(), held_out, settings)
-        file = None
-        if checkpoint is not None or resume:
-            file = self._checkpoint(checkpoint, resume, settings)
-        history = run(iterations, file)
+        self._check_settings(**settings)
+        first = next(loaded(x, self))[0] if isinstance(x, DataLoader) else x
+        self._training_rows(first, None)
+        held_out = () if valid is None else self._held_out_rows(valid, (first,))
+        check_enough(first, self.components, "components")
+        known = held_out if isinstance(x, DataLoader) else (x, *held_out)
+        file = self._checkpoint(checkpoint, resume, {**settings, "data": fingerprint(known)})
+        history = _Run(self, x, first.detach(), held_out, settings)(iterations, file)
         self.eval()
         return history
+
+    def _check_settings(
+        self, tolerance: float, restarts: int, start: str, batch_size: int | None, forget: float
+    ) -> None:
+        check_count(restarts, "restarts")
+        check_positive(tolerance, "tolerance", zero=True)
+        check_choice(start, STARTS, "start")
+        check_between(forget, 0.5, 1, "forget")
+        if batch_size is not None:
+            check_count(batch_size, "batch_size")
+        if start == "current":
+            self._require_data('fit(start="current")')
 
 
 class _Run:
@@ -225,6 +223,7 @@ class _Run:
     ) -> None:
         self.model, self.x, self.first, self.held_out = model, x, first, held_out
         self.settings, self.history = settings, History()
+        self.in_batches = isinstance(x, DataLoader) or settings["batch_size"] is not None
         self.given = model.state_dict() if settings["start"] == "current" else None
         self.restart, self.best, self.best_state = 1, math.inf, None
         self._reset()
@@ -280,7 +279,7 @@ class _Run:
         if self.held_out:
             row["valid"] = self.model.validation_loss(*self.held_out).item()
         self.history.append(**row)
-        rises = self.before - loss >= self.settings["tolerance"]
+        rises = self.in_batches or self.before - loss >= self.settings["tolerance"]
         self.before = loss
         return rises
 
@@ -296,7 +295,7 @@ class _Run:
 
     def _blended(self, new: Statistics) -> Statistics:
         """What the parameters move to: ``new`` itself, or in mini-batch EM a running average."""
-        if self.settings["batch_size"] is None and not isinstance(self.x, DataLoader):
+        if not self.in_batches:
             return new
         self.batches += 1
         new = new._replace(weight=new.weight / new.weight.sum())

@@ -129,7 +129,7 @@ class InverseAutoregressiveFlow(FlowPosterior):
     References
     ----------
     [1] Kingma et al. (2016), "Improved variational inference with inverse autoregressive flow",
-        NeurIPS.
+    NeurIPS.
     """
 
     def __init__(self, latent: int, steps: int, hidden: int = 64) -> None:

@@ -6,10 +6,10 @@
 
   /* All that follows from a message under frequencies: the interval [low, low + width) in units of
      1/one, exactly; the bits; and with how many of them all numbers of the interval begin. */
-  const encode = (message, frequencies) => {
+  const encode = (letters, frequencies) => {
     let [low, width, one] = [0n, 1n, 1n];
     const total = BigInt(whole(frequencies));
-    for (const letter of message) {
+    for (const letter of letters) {
       const symbol = data.letters.indexOf(letter);
       low = low * total + width * BigInt(whole(frequencies.slice(0, symbol)));
       width *= BigInt(frequencies[symbol]);
@@ -39,9 +39,10 @@
   const [LEFT, WIDTH, HEIGHT, STEP] = [62, 494, 28, 48];
   const FITS = 5; // letters beside a row
 
-  const row = (y, message, frequencies, chosen) => {
+  const row = (y, letters, frequencies, chosen) => {
     const total = whole(frequencies);
-    kit.svg(svg, "text", { x: 0, y: y + 20 }, message.length > FITS ? "…" + message.slice(1 - FITS) : message);
+    const label = letters.length > FITS ? ["…", ...letters.slice(1 - FITS)] : letters;
+    kit.svg(svg, "text", { x: 0, y: y + 20 }, label.join(""));
     let x = LEFT;
     frequencies.forEach((frequency, i) => {
       const width = (WIDTH * frequency) / total;
@@ -58,17 +59,17 @@
     });
   };
 
-  const draw = (message, frequencies, code) => {
+  const draw = (letters, frequencies, code) => {
     svg.replaceChildren();
-    const first = Math.max(0, message.length - SHOWN);
-    for (let n = first; n <= message.length; n++) {
-      const next = n < message.length ? data.letters.indexOf(message[n]) : -1;
-      row((n - first) * STEP, message.slice(0, n), frequencies, next);
+    const first = Math.max(0, letters.length - SHOWN);
+    for (let n = first; n <= letters.length; n++) {
+      const next = n < letters.length ? data.letters.indexOf(letters[n]) : -1;
+      row((n - first) * STEP, letters.slice(0, n), frequencies, next);
     }
     const part = (a, b) => Number((a * 1000000n) / b) / 1000000;
     const offset = part((code.m * code.one) - (code.low << code.bits), code.width << code.bits);
     const share = part(code.one, code.width << code.bits);
-    const y = (message.length - first) * STEP + HEIGHT + 3;
+    const y = (letters.length - first) * STEP + HEIGHT + 3;
     kit.svg(svg, "rect", {
       x: LEFT + WIDTH * offset, y, width: Math.max(2, WIDTH * share), height: 8, "data-sent": "",
     });
@@ -78,14 +79,14 @@
     kit.svg(svg, "text", { x: LEFT + WIDTH, y: y + 26, "text-anchor": "end" }, ends[1]);
   };
 
-  const bill = (message, q) => {
+  const bill = (letters, q) => {
     const cost = (f, letter) => -Math.log2(f[data.letters.indexOf(letter)] / whole(f));
-    const ideal = (f) => [...message].reduce((sum, letter) => sum + cost(f, letter), 0);
+    const ideal = (f) => letters.reduce((sum, letter) => sum + cost(f, letter), 0);
     const mean = (f) =>
       data.letters.reduce((sum, letter, i) => sum + (data.p[i] / whole(data.p)) * cost(f, letter), 0);
     const [P, Q] = [ideal(data.p), ideal(q)];
     const [H, cross] = [mean(data.p), mean(q)];
-    const n = message.length;
+    const n = letters.length;
     const rows = [
       [`−log₂ P = ${kit.number(P, 2)}`, `n·H(p) = ${kit.number(n * H, 2)}`],
       [`−log₂ Q = ${kit.number(Q, 2)}`, `n·H(p, q) = ${kit.number(n * cross, 2)}`],
@@ -122,14 +123,14 @@
   const moved = kit.controls(figure, ({ model }) => {
     const refused = refuse();
     const q = data.models[model];
-    const message = input.value;
-    const code = encode(message, q);
-    draw(message, q, code);
+    const letters = [...input.value]; // by characters, of which some are two units of a string
+    const code = encode(letters, q);
+    draw(letters, q, code);
     const common = document.createElement("b");
     common.textContent = code.code.slice(0, code.common);
     figure.querySelector("output").replaceChildren(common, code.code.slice(code.common));
-    const { P, Q } = bill(message, q);
-    kit.say(figure, refused + sentence(message, code.bits, P, Q));
+    const { P, Q } = bill(letters, q);
+    kit.say(figure, refused + sentence(input.value, code.bits, P, Q));
   });
   input.addEventListener("input", moved);
   moved();

@@ -107,7 +107,7 @@ kit.points = (area, svg, { points, toPage, toData, step, changed, most = 0, fixe
       Backspace: remove,
       Enter: () => add(toData(toPage(beside()))),
     };
-    if (event.target !== area || !keys[event.key]) return;
+    if (!keys[event.key]) return;
     event.preventDefault();
     keys[event.key]();
   });

@@ -4,6 +4,7 @@
   const [low, high] = data.range;
   const bandwidths = data.bandwidths;
   const part = (svg, name) => svg.querySelector(`[data-part=${name}]`);
+  const digits = Math.max(2, 2 - Math.floor(Math.log10(high - low))); // that tell points apart
   let at = data.start; // the number of the bandwidth
   let best = at;
   let scores = [];
@@ -121,7 +122,7 @@
         `h = ${h}, ${xs.length} points: leave-one-out ${kit.number(scores[at], 3)} nats a point; ` +
         `best ${kit.number(scores[best], 3)} at h = ${bandwidths[best]}.`;
     }
-    if (chosen >= 0) words += ` Point ${chosen + 1} at ${kit.number(xs[chosen], 2)}.`;
+    if (chosen >= 0) words += ` Point ${chosen + 1} at ${kit.number(xs[chosen], digits)}.`;
     kit.say(figure, words);
   }
 

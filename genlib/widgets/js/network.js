@@ -16,6 +16,8 @@ kit.network = (layers, shape) => {
   const POINTWISE = {
     relu: (x) => Math.max(0, x),
     leakyrelu: (x, { slope }) => (x < 0 ? slope * x : x),
+    elu: (x, { alpha }) => (x > 0 ? x : alpha * Math.expm1(x)),
+    softplus: (x, { beta, threshold }) => (beta * x > threshold ? x : Math.log1p(Math.exp(beta * x)) / beta),
     sigmoid,
     tanh: Math.tanh,
     silu: (x) => x * sigmoid(x),
@@ -62,10 +64,10 @@ kit.network = (layers, shape) => {
       Float64Array.from(bias, (b, o) => x.reduce((sum, value, i) => sum + value * weight[o * x.length + i], b)),
     convolution: (x, from, layer) => slide(x, from, layer, false),
     transposed: (x, from, layer) => slide(x, from, layer, true),
-    affine: (x, from, { scale, shift }) =>
+    normalised: (x, from, { mean, scale, bias }) =>
       x.map((value, i) => {
         const channel = Math.floor((i * from[0]) / x.length);
-        return value * scale[channel] + shift[channel];
+        return (value - mean[channel]) * scale[channel] + bias[channel];
       }),
     upsample: (x, [, h, w], { shape: [channels, rows, columns] }) =>
       Float64Array.from({ length: channels * rows * columns }, (_, i) => {
@@ -85,7 +87,7 @@ kit.network = (layers, shape) => {
   }
 
   const decoded = layers.map((layer) => {
-    const texts = ["weight", "bias", "scale", "shift"].filter((name) => name in layer);
+    const texts = ["weight", "bias", "mean", "scale"].filter((name) => name in layer);
     return { ...layer, ...Object.fromEntries(texts.map((name) => [name, numbers(layer[name])])) };
   });
   return (input) => {
