@@ -13,6 +13,7 @@ ENTRIES = parse_file(ROOT / "book" / "references.bib").entries
 REQUIRED = {
     "article": {"author", "title", "journal", "year"},
     "book": {"author", "title", "publisher", "year"},
+    "incollection": {"author", "title", "booktitle", "year"},
     "inproceedings": {"author", "title", "booktitle", "year"},
     "phdthesis": {"author", "title", "school", "year"},
 }
