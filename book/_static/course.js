@@ -36,16 +36,17 @@ addEventListener("load", () => document.querySelectorAll(".copybtn").forEach((bu
 /* What scrolls can be scrolled by keys, and says at which edge there is more: looked at anew whenever its size changes, as
    when a formula is typeset, and as it is scrolled. */
 (() => {
+  const OVERHANG = 4; // pixels by which a letter may lean out of its box
   const hidden = (part) => part.scrollWidth - part.clientWidth;
 
   function mark(part) {
     part.classList.toggle("more-left", part.scrollLeft > 1);
-    part.classList.toggle("more-right", part.scrollLeft < hidden(part) - 1);
+    part.classList.toggle("more-right", part.scrollLeft < hidden(part) - OVERHANG);
   }
 
   const watch = new ResizeObserver((changes) =>
     changes.forEach(({ target }) => {
-      if (hidden(target) > 1) target.tabIndex = 0;
+      if (hidden(target) > OVERHANG) target.tabIndex = 0;
       else target.removeAttribute("tabindex");
       mark(target);
     })

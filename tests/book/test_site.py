@@ -737,7 +737,7 @@ BAD_SCROLLERS = """
         [...document.querySelectorAll(".bd-article :is(div.math, pre)")].filter(part => {
             const formula = part.querySelector("mjx-container > *") ?? part;
             const left = formula.getBoundingClientRect().left - part.getBoundingClientRect().left;
-            const scrolls = part.scrollWidth > part.clientWidth + 1;
+            const scrolls = part.scrollWidth > part.clientWidth + 4;
             const told = part.tabIndex === 0 && getComputedStyle(part).boxShadow !== "none"
                 && part.classList.contains("more-right") && !part.classList.contains("more-left");
             const bad = left < -1 || part.scrollLeft !== 0 || scrolls && !told;
