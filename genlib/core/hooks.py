@@ -47,13 +47,13 @@ class EarlyStopping(Hook):
 
     def begin(self, run: Run) -> None:
         """Take the first weights for the best ones."""
-        self.best, self.best_epoch, self.weights = self.better_than, 0, _copied(run.model)
+        self.best, self.best_epoch, self.weights = self.better_than, 0, copied_state(run.model)
 
     def after_epoch(self, run: Run) -> None:
         """Look at the validation loss: NaN is never better."""
         loss, epoch = run.history.last["valid"], len(run.history)
         if loss < self.best:
-            self.best, self.best_epoch, self.weights = loss, epoch, _copied(run.model)
+            self.best, self.best_epoch, self.weights = loss, epoch, copied_state(run.model)
         if self.patience is not None and epoch - self.best_epoch >= self.patience:
             run.stopped = True
 
@@ -251,7 +251,8 @@ class Watch(Hook):
         run.history.last.update({name: float(value) for name, value in columns.items()})
 
 
-def _copied(model: nn.Module) -> dict[str, Tensor]:
+def copied_state(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model's state, as they are now."""
     state = model.state_dict()
     return {name: value.clone() for name, value in state.items() if isinstance(value, Tensor)}
 

@@ -52,7 +52,7 @@ class LatentVariableModel(Model, abstract=True):
         """Evidence lower bound E_q[log p(x, z) − log q(z | x)] of each row, averaged over
         ``samples`` draws of z, shape (N,), in nats.
         """
-        return self._checked_log_weights(x, y, samples, generator).mean(0)
+        return self._checked_log_weights(samples, generator, *self._checked(x, y)).mean(0)
 
     def iwae(
         self,
@@ -65,8 +65,7 @@ class LatentVariableModel(Model, abstract=True):
         """Importance-weighted bound log (1/K) Σ_k p(x, z_k) / q(z_k | x) of each row, shape (N,),
         in nats. In expectation it is a lower bound, and rises with K to log p(x).
         """
-        log_w = self._checked_log_weights(x, y, samples, generator)
-        return log_w.logsumexp(0) - math.log(samples)
+        return log_mean(self._checked_log_weights(samples, generator, *self._checked(x, y)))
 
     @torch.no_grad()
     def estimate_log_prob(
@@ -83,14 +82,11 @@ class LatentVariableModel(Model, abstract=True):
         The error is itself an estimate: where few draws carry all the weight, it is too small.
         """
         check_count(samples, "samples", minimum=2)
-        self.check(x)
-        condition = self._condition(y, len(x))
-        parts = []
-        chunks = row_chunks(x, max(1, _VALUES_AT_ONCE // samples))
-        given = [None] * len(chunks) if condition is None else condition.split(len(chunks[0]))
-        for rows, of_rows in zip(chunks, given, strict=True):
-            log_w = self._checked_log_weights(rows, of_rows, samples, generator)
-            value = log_w.logsumexp(0) - math.log(samples)
+        batch, parts = self._checked(x, y), []
+        rows = len(row_chunks(x, max(1, _VALUES_AT_ONCE // samples))[0])
+        for chunk in zip(*(part.split(rows) for part in batch), strict=True):
+            log_w = self._checked_log_weights(samples, generator, *chunk)
+            value = log_mean(log_w)
             parts.append((value, (log_w - value).exp().std(0) / math.sqrt(samples)))
         return Estimate(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
@@ -102,14 +98,18 @@ class LatentVariableModel(Model, abstract=True):
         """Mean of −ELBO, whatever `loss` may weigh or anneal."""
         return LatentVariableModel.loss(self, x, *y)
 
-    def _checked_log_weights(
-        self, x: Tensor, y: Tensor | None, samples: int, generator: Generator | None
-    ) -> Tensor:
-        check_count(samples, "samples")
+    def _checked(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
+        """``(x,)``, or ``(x, y)`` of a model that has labels or conditions, checked."""
         self.check(x)
         condition = self._condition(y, len(x))
-        given = () if condition is None else (condition,)
-        log_w = self._log_weights(x, samples, generator, *given)
+        return (x,) if condition is None else (x, condition)
+
+    def _checked_log_weights(
+        self, samples: int, generator: Generator | None, x: Tensor, *y: Tensor
+    ) -> Tensor:
+        """`_log_weights` of rows that have been checked, checked to be a row for each sample."""
+        check_count(samples, "samples")
+        log_w = self._log_weights(x, samples, generator, *y)
         if log_w.shape != (samples, len(x)):
             raise ValueError(
                 f"{type(self).__name__}._log_weights: expected shape ({samples}, {len(x)}), a row "
@@ -121,3 +121,8 @@ class LatentVariableModel(Model, abstract=True):
         self, x: Tensor, samples: int, generator: Generator | None, *y: Tensor
     ) -> Tensor:
         raise NotImplementedError
+
+
+def log_mean(log_w: Tensor) -> Tensor:
+    """Logarithm of the mean of weights over the first dimension, from their logarithms."""
+    return log_w.logsumexp(0) - math.log(len(log_w))

@@ -183,9 +183,8 @@ class LogisticMixtureHead(PixelHead):
         """The level next to a logistic draw: one number picks its component, one its place."""
         weight, mean, log_scale = conditionals.unbind(-1)
         chosen = categorical(weight.softmax(-1), u[..., 0]).unsqueeze(-1)
-        place = u[..., 1].clamp(1e-6, 1 - 1e-6).logit()
-        value = mean.gather(-1, chosen)[..., 0] + log_scale.gather(-1, chosen)[..., 0].exp() * place
-        return (value.clamp(0, 1) * (self.levels - 1)).round() / (self.levels - 1)
+        mean, log_scale = (part.gather(-1, chosen)[..., 0] for part in (mean, log_scale))
+        return logistic_level(mean, log_scale, u[..., 1], self.levels)
 
     def _log_prefix(self, out: Tensor, x: Tensor, colours: int) -> Tensor:
         """Log-probability of the first ``colours`` of each pixel, (N, H, W)."""
@@ -221,3 +220,11 @@ class LogisticMixtureHead(PixelHead):
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     """Log-probability of each value of ``x``, 0 or 1, in its dtype, given the logits of 1."""
     return -F.binary_cross_entropy_with_logits(logits.to(x.dtype), x, reduction="none")
+
+
+def logistic_level(mean: Tensor, log_scale: Tensor, u: Tensor, levels: int) -> Tensor:
+    """The level k / (levels − 1) next to the place to which a logistic distribution function, on
+    values in [0, 1], carries uniform numbers ``u``.
+    """
+    value = mean + log_scale.exp() * u.clamp(1e-6, 1 - 1e-6).logit()
+    return (value.clamp(0, 1) * (levels - 1)).round() / (levels - 1)

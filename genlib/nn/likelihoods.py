@@ -17,6 +17,7 @@ from genlib.core.discrete import Levels
 from genlib.core.random import normal, uniform
 from genlib.core.validation import check_choice, check_count, check_positive
 from genlib.kernels.logistic_mixture import logistic_mixture_log_prob
+from genlib.nn.heads import logistic_level
 
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 
@@ -149,9 +150,8 @@ class Logistic(Likelihood):
     def draw(self, out: Tensor, dims: int, generator: Generator | None = None) -> Tensor:
         """The level next to a draw from the logistic density."""
         mean, log_scale = self._parts(out, dims)
-        place = uniform(mean.shape, mean, generator).clamp(1e-6, 1 - 1e-6).logit()
-        value = (mean + log_scale.exp() * place).clamp(0, 1)
-        return (value * (self.levels - 1)).round() / (self.levels - 1)
+        u = uniform(mean.shape, mean, generator)
+        return logistic_level(mean, log_scale, u, self.levels)
 
     def _parts(self, out: Tensor, dims: int) -> tuple[Tensor, Tensor]:
         """Mean and log-scale; where the network says zero, ½ and −2."""

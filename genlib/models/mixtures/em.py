@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from genlib.core import Checkpoint, Density, Estimator, History
 from genlib.core.checkpoint import fingerprint
 from genlib.core.fit import loaded
+from genlib.core.hooks import copied_state
 from genlib.core.random import categorical, uniform
 from genlib.core.validation import (
     check_between,
@@ -245,7 +246,7 @@ class _Run:
                 if not rises:
                     break
             if self.before < self.best:
-                self.best, self.best_state = self.before, _copied(self.model)
+                self.best, self.best_state = self.before, copied_state(self.model)
             self.restart += 1
             self._reset()
         self.model.load_state_dict(self.best_state)
@@ -324,7 +325,3 @@ class _Run:
         kept = saved["statistics"]
         self.statistics = None if kept is None else Statistics(*kept)
         self.history.rows, self.given = saved["history"], saved["given"]
-
-
-def _copied(model: Mixture) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}

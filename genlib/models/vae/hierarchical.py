@@ -7,13 +7,13 @@ autoencoders".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import Generator, Tensor, nn
 from torch.distributions import Normal
 
 from genlib.core import LatentVariableModel
+from genlib.core.latent import log_mean
 from genlib.core.random import normal
 from genlib.core.shapes import as_shape
 from genlib.core.validation import check_choice, check_count
@@ -97,9 +97,7 @@ class HierarchicalVAE(LatentVariableModel):
     def loss(self, x: Tensor) -> Tensor:
         """Mean of minus the bound that is trained, in nats."""
         log_w = self._log_weights(x, self.samples, None)
-        if self.objective == "elbo":
-            return -log_w.mean()
-        return math.log(self.samples) - log_w.logsumexp(0).mean()
+        return -(log_w if self.objective == "elbo" else log_mean(log_w)).mean()
 
     def validation_loss(self, x: Tensor) -> Tensor:
         """Mean of minus the bound that is trained."""

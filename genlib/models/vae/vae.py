@@ -7,7 +7,6 @@ backpropagation"; Burda, Grosse and Salakhutdinov (2016), "Importance weighted a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from genlib.core import Hook, LatentVariableModel
 from genlib.core.fit import Run
+from genlib.core.latent import log_mean
 from genlib.core.random import normal
 from genlib.core.shapes import as_shape, check_halvings, check_image_shape
 from genlib.core.validation import (
@@ -190,8 +190,7 @@ class VAE(LatentVariableModel):
     def loss(self, x: Tensor, *y: Tensor) -> Tensor:
         """What training minimises on a batch, averaged over its rows, in nats."""
         if self.objective == "iwae":
-            log_w = self._log_weights(x, self.samples, None, *y)
-            return math.log(self.samples) - log_w.logsumexp(0).mean()
+            return -log_mean(self._log_weights(x, self.samples, None, *y)).mean()
         fit, kl = self._terms(self.samples, None, x, *y)
         weight = self.beta * self.kl_weight
         return weight * kl.mean(0).clamp_min(self.free_bits).sum() - fit.mean()
@@ -235,12 +234,6 @@ class VAE(LatentVariableModel):
     def _decoded(self, z: Tensor, *y: Tensor) -> Tensor:
         """What the decoder says of p(x | z)."""
         return self.decoder(z)
-
-    def _checked(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
-        """``(x,)``, or ``(x, y)`` of a model that has labels or conditions."""
-        self.check(x)
-        condition = self._condition(y, len(x))
-        return (x,) if condition is None else (x, condition)
 
     @property
     def _has_closed_form(self) -> bool:
