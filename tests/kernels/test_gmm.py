@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.mixture import GaussianMixture
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
 from genlib.kernels.gmm import (
@@ -17,6 +16,7 @@ from genlib.kernels.gmm import (
     gmm_moments,
     gmm_moments_reference,
 )
+from tests.kernels.tools import Largest, compiled
 from tests.processes import passes_in_the_interpreter
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -173,21 +173,10 @@ class TestRounding:
         assert abs(naive[0] / expected[0] - 1) > 0.1
 
 
-class _Largest(TorchDispatchMode):
-    entries = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for part in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(part, torch.Tensor):
-                self.entries = max(self.entries, part.numel())
-        return result
-
-
 def test_no_array_of_all_rows_components_and_dimensions(monkeypatch):
     monkeypatch.setattr(_blocks, "parallel_map", lambda function, parts: [*map(function, parts)])
     x, means, whiteners, log_peaks = arguments(5000, 20, 30)
-    with _Largest() as largest:
+    with Largest() as largest:
         _blocks.log_joint(x, means, whiteners, log_peaks)
         _blocks.moments(x, means, whiteners, log_peaks)
         g = torch.ones(5000, 30)
@@ -287,21 +276,6 @@ def test_triton_agrees_in_its_interpreter():
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")
 @pytest.mark.parametrize("kernel", ["log_joint", "moments"])
 def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, tmp_path, monkeypatch):
-    triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    function = getattr(_gpu, f"_{kernel}_kernel")
     tile = _gpu._tile()
     warps = tile.pop("num_warps")
-    types = dict.fromkeys(tile, "constexpr")
-    for name in function.arg_names:
-        types.setdefault(name, "*fp32" if name.endswith("_ptr") else "i32")
-    compiled = triton.compile(
-        ASTSource(function, {name: types[name] for name in function.arg_names}, tile),
-        target=GPUTarget("cuda", 90, 32),
-        options={"num_warps": warps, "enable_fp_fusion": True},
-    )
-    assert compiled.metadata.shared <= 48 * 1024
-    assert len(compiled.asm["cubin"]) > 0
+    compiled(getattr(_gpu, f"_{kernel}_kernel"), tile, monkeypatch, tmp_path, warps=warps)

@@ -13,6 +13,7 @@ from genlib.kernels.gmm import (
     gmm_moments,
     gmm_moments_reference,
 )
+from tests.kernels.tools import names_of_launches
 
 pytestmark = pytest.mark.skipif(
     not (INTERPRETED or torch.cuda.is_available()), reason="neither a GPU nor the interpreter"
@@ -31,14 +32,7 @@ def arguments(n, dims, components):
 @pytest.fixture
 def launches(monkeypatch):
     """Names of the kernels that were launched, in order."""
-    names, original = [], _gpu.launch
-
-    def remembered(kernel, *arguments, **constants):
-        names.append(kernel.__name__)
-        return original(kernel, *arguments, **constants)
-
-    monkeypatch.setattr(_gpu, "launch", remembered)
-    return names
+    return names_of_launches(monkeypatch, _gpu)
 
 
 SHAPES = [(1, 1, 1), (70, 5, 3), (100, 70, 2), (130, 17, 9)]

@@ -10,12 +10,12 @@ import pytest
 import torch
 from scipy import integrate
 from sklearn.neighbors import KernelDensity
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from genlib.kernels import log_kernel_sum
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
 from genlib.kernels.kde import _direct, _forms, _gpu, _passes, _tiles, log_kernel_sum_reference
 from tests.kernels import truth
+from tests.kernels.tools import Largest, compiled
 from tests.processes import passes_in_the_interpreter, run_python
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -403,24 +403,11 @@ def test_second_derivatives_are_refused():
 # ------------------------------------------------------------------------------ memory, operator
 
 
-class _Largest(TorchDispatchMode):
-    """Remembers the size of the largest tensor that any operation returned."""
-
-    entries = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for part in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(part, torch.Tensor):
-                self.entries = max(self.entries, part.numel())
-        return result
-
-
 @pytest.mark.parametrize("d", [2, 12])
 def test_the_matrix_is_never_whole(d, monkeypatch):
     x, y = points(3000, 6000, d)
     monkeypatch.setattr(_passes, "parallel_map", lambda f, parts, **_: list(map(f, parts)))
-    with _Largest() as largest:
+    with Largest() as largest:
         f = _passes.forward(x, y, torch.tensor(0.4), None, False)
         _passes.backward(
             torch.ones(3000), x, y, torch.tensor(0.4), None, f, False, _forms.Needs(*[True] * 4)
@@ -621,12 +608,6 @@ ONES = {True: ("stride_xn", "stride_ym"), False: ("stride_xd", "stride_yd")}  # 
 def test_triton_compiles_for_a_gpu_that_need_not_be_there(
     moments, direct, capability, tmp_path, monkeypatch
 ):
-    """The interpreter forgives what a compiler does not: types of loops, shapes of dots, memory."""
-    triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     _, y = points(1, 5, 64)
     form = (_forms.Differences if direct else _forms.Products)(y, torch.ones(64), SINGLE)
     blocks = _gpu.Blocks.of(form, moments)
@@ -635,19 +616,13 @@ def test_triton_compiles_for_a_gpu_that_need_not_be_there(
     kernel = _gpu._moments_kernel if moments else _gpu._log_sum_kernel
     if moments:
         constants |= {"SECOND": True, "BLOCK_D": blocks.d}
-    types = dict.fromkeys(constants, "constexpr")
-    for name in kernel.arg_names:
-        pointer = "*i64" if "_id_" in name else "*fp32"
-        types.setdefault(name, pointer if name.endswith("_ptr") else "i32")
-    compiled = triton.compile(
-        ASTSource(kernel, {name: types[name] for name in kernel.arg_names}, constants),
-        target=GPUTarget("cuda", capability, 32),
-        options={"num_warps": blocks.warps, "enable_fp_fusion": True},
-    )
-    assert compiled.metadata.shared <= 48 * 1024
-    assert len(compiled.asm["cubin"]) > 0
+    ids = {name: "*i64" for name in kernel.arg_names if "_id_" in name}
+    done = compiled(
+        kernel, constants, monkeypatch, tmp_path,
+        types=ids, capability=capability, warps=blocks.warps,
+    )  # fmt: skip
     if not (direct or moments):  # every chunk is summed by itself, from zero
-        sums = re.findall(r"tt\.dot \S+ \S+ (\S+?),? ", compiled.asm["ttgir"])
+        sums = re.findall(r"tt\.dot \S+ \S+ (\S+?),? ", done.asm["ttgir"])
         assert sums
         assert all(start.startswith("%cst") for start in sums)
 

@@ -12,6 +12,7 @@ from genlib.kernels.logistic_mixture import (
     logistic_mixture_log_prob,
     logistic_mixture_log_prob_reference,
 )
+from tests.kernels.tools import compiled
 from tests.processes import passes_in_the_interpreter
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -336,22 +337,6 @@ def test_triton_agrees_in_its_interpreter():
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")
 @pytest.mark.parametrize("kernel", ["log_prob", "gradients"])
 def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, tmp_path, monkeypatch):
-    """The interpreter forgives what a compiler does not: types that change in a loop, memory."""
-    triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    function = getattr(logistic_mixture, f"_{kernel}_kernel")
     tile = logistic_mixture._tile(10)
-    warps = tile.pop("num_warps")
-    types = dict.fromkeys(tile, "constexpr") | {"steps": "fp32"}
-    for name in function.arg_names:
-        types.setdefault(name, "*fp32" if name.endswith("_ptr") else "i32")
-    compiled = triton.compile(
-        ASTSource(function, {name: types[name] for name in function.arg_names}, tile),
-        target=GPUTarget("cuda", 90, 32),
-        options={"num_warps": warps, "enable_fp_fusion": True},
-    )
-    assert compiled.metadata.shared <= 48 * 1024
-    assert len(compiled.asm["cubin"]) > 0
+    warps, function = tile.pop("num_warps"), getattr(logistic_mixture, f"_{kernel}_kernel")
+    compiled(function, tile, monkeypatch, tmp_path, types={"steps": "fp32"}, warps=warps)

@@ -11,6 +11,7 @@ from genlib.kernels.logistic_mixture import (
     logistic_mixture_log_prob,
     logistic_mixture_log_prob_reference,
 )
+from tests.kernels.tools import names_of_launches
 
 pytestmark = pytest.mark.skipif(
     not (INTERPRETED or torch.cuda.is_available()), reason="neither a GPU nor the interpreter"
@@ -21,14 +22,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 @pytest.fixture
 def launches(monkeypatch):
     """Names of the kernels that were launched, in order."""
-    names, original = [], logistic_mixture.launch
-
-    def remembered(kernel, *arguments, **constants):
-        names.append(kernel.__name__)
-        return original(kernel, *arguments, **constants)
-
-    monkeypatch.setattr(logistic_mixture, "launch", remembered)
-    return names
+    return names_of_launches(monkeypatch, logistic_mixture)
 
 
 def arguments(n, colours, components, places, levels):

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from genlib.core import binary_events
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
@@ -18,6 +17,7 @@ from genlib.kernels.nade import (
     nade_sample,
     nade_sample_reference,
 )
+from tests.kernels.tools import Largest, compiled
 from tests.processes import passes_in_the_interpreter
 
 SINGLE, DOUBLE = torch.float32, torch.float64
@@ -189,25 +189,12 @@ def test_numbers_outside_the_unit_interval_decide_a_value():
 # ------------------------------------------------------------------------------ memory, operator
 
 
-class _Largest(TorchDispatchMode):
-    """Remembers the size of the largest tensor that any operation returned."""
-
-    entries = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for part in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(part, torch.Tensor):
-                self.entries = max(self.entries, part.numel())
-        return result
-
-
 def test_the_states_are_never_all_in_memory(monkeypatch):
     given = arguments(300, 200, 64)
     monkeypatch.setattr(
         _passes, "parallel_map", lambda function, parts, serial: list(map(function, parts))
     )
-    with _Largest() as largest:
+    with Largest() as largest:
         _passes.forward(*given)
         _passes.backward(torch.ones(300, 200), *given[:4], [False, True, True, True])
     x, w = given[:2]
@@ -410,23 +397,7 @@ def test_triton_agrees_in_its_interpreter():
     ids=str,
 )
 def test_triton_compiles_for_a_gpu_that_need_not_be_there(kernel, constants, tmp_path, monkeypatch):
-    """The interpreter forgives what a compiler does not: types that change in a loop, memory."""
-    triton = pytest.importorskip("triton", minversion="3.3")  # signatures named constants otherwise
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     function = getattr(_gpu, f"_{kernel}_kernel")
     tile = {"BLOCK_N": _gpu._BLOCK_N, "BLOCK_H": _gpu._BLOCK_H, "SPAN": _gpu._SPAN}
     tile = {name: value for name, value in tile.items() if name in function.arg_names}
-    constants = constants | tile
-    types = dict.fromkeys(constants, "constexpr")
-    for name in function.arg_names:
-        types.setdefault(name, "*fp32" if name.endswith("_ptr") else "i32")
-    compiled = triton.compile(
-        ASTSource(function, {name: types[name] for name in function.arg_names}, constants),
-        target=GPUTarget("cuda", 90, 32),
-        options={"num_warps": 4, "enable_fp_fusion": True},
-    )
-    assert compiled.metadata.shared <= 48 * 1024
-    assert len(compiled.asm["cubin"]) > 0
+    compiled(function, constants | tile, monkeypatch, tmp_path)

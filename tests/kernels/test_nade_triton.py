@@ -13,6 +13,7 @@ from genlib.kernels.nade import (
     nade_sample,
     nade_sample_reference,
 )
+from tests.kernels.tools import names_of_launches
 
 pytestmark = pytest.mark.skipif(
     not (INTERPRETED or torch.cuda.is_available()), reason="neither a GPU nor the interpreter"
@@ -39,14 +40,7 @@ def evaluate(function, given, g, needs_x):
 @pytest.fixture
 def launches(monkeypatch):
     """Names of the kernels that were launched, in order."""
-    names, original = [], _gpu.launch
-
-    def remembered(kernel, *arguments, **constants):
-        names.append(kernel.__name__)
-        return original(kernel, *arguments, **constants)
-
-    monkeypatch.setattr(_gpu, "launch", remembered)
-    return names
+    return names_of_launches(monkeypatch, _gpu)
 
 
 SHAPES = [(1, 1, 1, False), (5, 3, 70, True), (9, 70, 5, False), (40, 33, 20, True)]
