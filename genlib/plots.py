@@ -430,7 +430,7 @@ def _check_corner(corner: object, name: str) -> None:
 def _declared(models: Iterable[type[Model]] | None) -> list[type[Model]]:
     """The given classes of models, or all of genlib's own."""
     if models is None:
-        models = [m for m in Model.registry.values() if m.__module__.startswith("genlib.")]
+        models = [m for m in Model.registry.values() if m.__module__.startswith("genlib.models.")]
     models = list(models)
     for model in models:
         if not (isinstance(model, type) and issubclass(model, Model)):

@@ -330,7 +330,9 @@ def test_the_pages_on_the_library_show_constructors_and_keep_references_whole(pa
     assert "bandwidth" in shown["Parzen"] and "hidden" in shown["NADE"]
     table = found["book/api/models.html"].select_one("table")
     listed = {link.get_text() for link in table.select("td:first-child a")}
-    assert listed == {n for n, m in Model.registry.items() if m.__module__.startswith("genlib.")}
+    assert listed == {
+        n for n, m in Model.registry.items() if m.__module__.startswith("genlib.models.")
+    }
 
 
 def test_every_page_leads_to_the_index(pages):

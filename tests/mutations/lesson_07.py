@@ -490,14 +490,14 @@ MUTATIONS = [
         "tests/nn/test_heads.py",
         (
             "mixture: draws that do not round to a level",
-            "(value.clamp(0, 1) * (self.levels - 1)).round()",
-            "(value.clamp(0, 1) * (self.levels - 1)).floor()",
+            "(value.clamp(0, 1) * (levels - 1)).round()",
+            "(value.clamp(0, 1) * (levels - 1)).floor()",
             "test_draws_follow_the_conditionals",
         ),
         (
             "mixture: draws of unit scale",
-            "log_scale.gather(-1, chosen)[..., 0].exp() * place",
-            "place",
+            "log_scale.exp() * u.clamp(1e-6, 1 - 1e-6).logit()",
+            "u.clamp(1e-6, 1 - 1e-6).logit()",
             "test_draws_follow_the_conditionals",
         ),
     ),
