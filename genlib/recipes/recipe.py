@@ -35,14 +35,17 @@ Measure = Callable[[Model, Dataset], Mapping[str, Estimate]]
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs of Adam at one learning rate."""
+    """Epochs of Adam at one learning rate, in batches of the recipe's size or of its own."""
 
     lr: float
     epochs: int
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         check_positive(self.lr, "lr")
         check_count(self.epochs, "epochs")
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,16 @@ class InStages:
     ) -> History:
         """Train ``model``, or go on with what stands in ``folder``: each stage has a checkpoint."""
         history, best = History(), math.inf
-        rows = binarizing_loader(data.train, self.batch_size) if self.binarize else data.train
         precision = None if self.precision is None else getattr(torch, self.precision)
         for number, stage in enumerate(self.stages, 1):
+            size = stage.batch_size or self.batch_size
+            rows = binarizing_loader(data.train, size) if self.binarize else data.train
             stopping = EarlyStopping(better_than=best)
             epochs = model.fit(
                 rows,
                 valid=data.valid,
                 epochs=stage.epochs,
-                batch_size=self.batch_size,
+                batch_size=size,
                 optimizer=partial(self._adam, model=model, lr=stage.lr),
                 precision=precision,
                 hooks=[stopping],
