@@ -84,7 +84,7 @@ class LatentVariableModel(Model, abstract=True):
         check_count(samples, "samples", minimum=2)
         batch = self._checked(x, y)
         rows = len(row_chunks(x, max(1, _VALUES_AT_ONCE // samples))[0])
-        # Room for all results first: small tensors that are kept, between large ones that are freed,
+        # Room for all results first: small tensors that are kept between large ones that are freed
         # cut an allocator's memory into pieces, and the process grows with every part.
         found = Estimate(x.new_empty(len(x)), x.new_empty(len(x)))
         parts = [part.split(rows) for part in (*batch, *found)]
