@@ -467,7 +467,7 @@ class TestHierarchy:
         grid = torch.linspace(-9, 9, 901, dtype=torch.float64)[:, None]
         with torch.no_grad():
             for parameter in (*model.down_1.parameters(), *model.down_2.parameters()):
-                parameter.mul_(2)
+                parameter.mul_(3)  # x tells much of z₁, and z₁ of z₂
             mean, log_scale = model.down_2(grid).chunk(2, 1)
             log_p = Normal(mean, log_scale.exp()).log_prob(grid.T) + log_normal(grid)[:, None]
             p = log_p.exp().sum(0) * 0.02**2  # of z_1
