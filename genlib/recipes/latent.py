@@ -44,17 +44,7 @@ RECIPES = (
         title="VAE, 50 latent variables, two layers of 200 units",
         data=_rows,
         model=_one_layer,
-        train=InStages(
-            [
-                Stage(1e-3, 300),
-                Stage(3e-4, 250),
-                Stage(1e-4, 150),
-                Stage(5e-4, 100, batch_size=20),
-                Stage(2e-4, 100, batch_size=20),
-                Stage(7e-5, 60, batch_size=20),
-            ],
-            binarize=True,
-        ),
+        train=InStages([Stage(1e-3, 300), Stage(3e-4, 250), Stage(1e-4, 150)], binarize=True),
         measure=estimated_nats,
         metric="mean test log-likelihood by 5,000 importance samples, nats",
         published=-86.76,

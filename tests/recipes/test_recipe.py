@@ -227,8 +227,10 @@ def test_committed_records_belong_to_recipes_and_name_no_place():
             s.epochs for s in recipes.RECIPES[name].train.stages
         )
         assert "/" not in json.dumps(record["machine"])
-        # The weights kept are those of the best epoch of all stages.
-        assert record["validation nats"] == pytest.approx(max(record["validation curve"]), abs=2e-3)
+        # The weights kept are those of the best epoch of all stages. (A bound is drawn anew.)
+        if "validation nats" in record:
+            best = max(record["validation curve"])
+            assert record["validation nats"] == pytest.approx(best, abs=2e-3)
 
 
 def test_the_command_lists_the_recipes():
