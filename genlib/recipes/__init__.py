@@ -5,9 +5,34 @@ it where it was stopped. ``torchrun --nproc-per-node 8 -m genlib.recipes pixel_c
 devices.
 """
 
-from genlib.recipes import ablations, latent, mnist
-from genlib.recipes.recipe import InStages, Recipe, Stage, estimated_nats, nats, records, run
+from genlib.recipes import ablations, images, latent, mnist
+from genlib.recipes.recipe import (
+    InStages,
+    Recipe,
+    Stage,
+    bounded_nats,
+    estimated_nats,
+    nats,
+    pretrained,
+    records,
+    run,
+)
 
-RECIPES = {recipe.name: recipe for recipe in (*mnist.RECIPES, *latent.RECIPES, *ablations.RECIPES)}
+RECIPES = {
+    recipe.name: recipe
+    for module in (mnist, latent, images, ablations)
+    for recipe in module.RECIPES
+}
 
-__all__ = ["RECIPES", "InStages", "Recipe", "Stage", "estimated_nats", "nats", "records", "run"]
+__all__ = [
+    "RECIPES",
+    "InStages",
+    "Recipe",
+    "Stage",
+    "bounded_nats",
+    "estimated_nats",
+    "nats",
+    "pretrained",
+    "records",
+    "run",
+]
