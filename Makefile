@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3 || command -v python)
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help environment book test lessons seeds mutants release grade bench lint lock clean
+.PHONY: help environment book test lessons seeds budgets mutants release grade bench lint lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -26,6 +26,9 @@ lessons: environment ## execute the notebooks in place (LESSON=03 for one lesson
 
 seeds: environment ## execute the notebooks under GENLIB_SEED=0..4, keeping nothing
 	@$(RUN) -m tools.lessons --seeds 5 $(LESSON)
+
+budgets: environment ## execute the notebooks with three times the training, keeping nothing
+	@$(RUN) -m tools.lessons --budget 3 $(LESSON)
 
 mutants: environment ## change one printed formula after another, and see a test fail (ARGS="05 gate")
 	@$(RUN) -m tools.mutants $(ARGS)

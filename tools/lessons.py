@@ -1,4 +1,4 @@
-"""Execute the course's notebooks: in place, or under other seeds without keeping anything.
+"""Execute the course's notebooks: in place, or under other seeds and budgets, keeping nothing.
 
 A notebook runs from top to bottom in a fresh kernel of this Python, with one thread and without
 progress bars. It is written back, atomically, only if every cell passed; what is written depends on
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -46,23 +47,32 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, help="run under GENLIB_SEED = 0 … SEEDS - 1, keep nothing"
     )
+    parser.add_argument(
+        "--budget", help="train so many times as long (GENLIB_BUDGET), keep nothing"
+    )
     arguments = parser.parse_args()
     notebooks = sorted(ROOT.glob(f"lessons/{arguments.lesson}*/*.ipynb"))
     if not notebooks:
         sys.exit(f"There is no notebook in lessons/{arguments.lesson}*/.")
-    seeds = [None] if arguments.seeds is None else range(arguments.seeds)
-    runs = [run(path, seed) for path in notebooks for seed in seeds]
+    budget = {} if arguments.budget is None else {"GENLIB_BUDGET": arguments.budget}
+    seeds = (
+        [{}]
+        if arguments.seeds is None
+        else [{"GENLIB_SEED": str(n)} for n in range(arguments.seeds)]
+    )
+    runs = [run(path, seed | budget) for path in notebooks for seed in seeds]
     if not all(runs):
         sys.exit("Not every notebook passed: see above. Those that failed stand as they were.")
 
 
-def run(path: Path, seed: int | None) -> bool:
-    """Execute one notebook and report on it; write it back unless a seed was asked for."""
-    name = path.relative_to(ROOT).as_posix() + ("" if seed is None else f"  GENLIB_SEED={seed}")
-    print(name, end="  ", flush=True)
+def run(path: Path, changed: Mapping[str, str] | None = None) -> bool:
+    """Execute one notebook and report on it; write it back unless variables were ``changed``."""
+    changed = changed or {}
+    settings = [f"{variable}={value}" for variable, value in changed.items()]
+    print(path.relative_to(ROOT).as_posix(), *settings, sep="  ", end="  ", flush=True)
     start = time.perf_counter()
     try:
-        notebook, memory = executed(path, seed)
+        notebook, memory = executed(path, changed)
     except (CellControlSignal, DeadKernelError) as error:
         print(f"failed\n\n{error}", flush=True)
         return False
@@ -70,7 +80,7 @@ def run(path: Path, seed: int | None) -> bool:
     limit = SECONDS.get(path.name, SECONDS["lesson.ipynb"])
     over = " (over its budget)" * (seconds > limit or memory > GIBIBYTES)
     print(f"{seconds:.1f} s of {limit}, {memory:.2f} GiB of {GIBIBYTES}{over}", flush=True)
-    if seed is None:
+    if not changed:
         write(normalised(notebook), path)
         record(path, seconds, memory)
     return True
@@ -90,7 +100,7 @@ def record(path: Path, seconds: float, memory: float) -> None:
         temporary.write_text(json.dumps(runs, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
-def executed(path: Path, seed: int | None) -> tuple[NotebookNode, float]:
+def executed(path: Path, changed: Mapping[str, str] | None = None) -> tuple[NotebookNode, float]:
     """The notebook with fresh outputs, and the most memory that its kernel held, in GiB."""
     notebook = nbformat.read(path, as_version=4)
     manager = AsyncKernelManager(
@@ -106,7 +116,7 @@ def executed(path: Path, seed: int | None) -> tuple[NotebookNode, float]:
         store_widget_state=False,
         resources={"metadata": {"path": path.parent}},
     )
-    with client.setup_kernel(env=environment(seed), cleanup_kc=True, stderr=subprocess.DEVNULL):
+    with client.setup_kernel(env=environment(changed), cleanup_kc=True, stderr=subprocess.DEVNULL):
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
         memory = peak_memory(client)

@@ -1,6 +1,7 @@
 """The process environment in which notebooks run, whether they are executed anew or tested."""
 
 import os
+from collections.abc import Mapping
 
 from tools import ROOT
 
@@ -14,10 +15,10 @@ SETTINGS = {
     # Away from the reader's own profile, which may run code at start-up or change how figures look.
     "IPYTHONDIR": str(ROOT / ".ipython"),
 }
-CLEARED = ("GENLIB_SEED", "MPLBACKEND")
+CLEARED = ("GENLIB_BUDGET", "GENLIB_SEED", "MPLBACKEND")
 
 
-def environment(seed: int | None = None) -> dict[str, str]:
-    """This process's variables with the settings above, and ``GENLIB_SEED`` if there is a seed."""
+def environment(changed: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's variables with the settings above, and then those that are ``changed``."""
     inherited = {name: value for name, value in os.environ.items() if name not in CLEARED}
-    return inherited | SETTINGS | ({} if seed is None else {"GENLIB_SEED": str(seed)})
+    return inherited | SETTINGS | dict(changed or {})

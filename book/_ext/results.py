@@ -5,7 +5,7 @@ import re
 
 from sphinx.application import Sphinx
 
-from genlib.recipes import RECIPES, Recipe, records
+from genlib.recipes import RECIPES, Recipe, bounded_nats, records
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
 PUBLISHED = """\
@@ -16,6 +16,10 @@ COMPARED = """\
 | model | test nats | bits a value | parameters |
 |---|---:|---:|---:|
 """
+BOUNDED = """\
+| model | test ELBO, nats | KL divergence, nats | parameters | time |
+|---|---:|---:|---:|---:|
+"""
 Record = dict[str, object]
 
 
@@ -24,7 +28,12 @@ def table(group: str, found: dict[str, Record]) -> str:
     recipes = [recipe for recipe in RECIPES.values() if recipe.group == group]
     if not recipes:
         raise ValueError(f"results: there is no recipe in the group {group!r}.")
-    head, row = (PUBLISHED, _published) if recipes[0].published else (COMPARED, _compared)
+    if recipes[0].published:
+        head, row = PUBLISHED, _published
+    elif recipes[0].measure is bounded_nats:
+        head, row = BOUNDED, _bounded
+    else:
+        head, row = COMPARED, _compared
     return head + "\n".join(row(recipe, found.get(recipe.name)) for recipe in recipes)
 
 
@@ -32,12 +41,10 @@ def _published(recipe: Recipe, record: Record | None) -> str:
     published = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
     if record is None:
         return f"| {recipe.title} | not run yet | {published} | | |"
-    machine = record["machine"]
-    where = machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
     remark = f" ({record['remarks']})" if record["remarks"] else ""
     return (
         f"| {recipe.title}{remark} | {_nats(record)} | {published} "
-        f"| {record['parameters']:,} | {record['seconds'] / 60:.0f} min, {where} |"
+        f"| {record['parameters']:,} | {_time(record)} |"
     )
 
 
@@ -48,8 +55,24 @@ def _compared(recipe: Recipe, record: Record | None) -> str:
     return f"| {recipe.title} | {_nats(record)} | {bits:.4f} | {record['parameters']:,} |"
 
 
+def _bounded(recipe: Recipe, record: Record | None) -> str:
+    if record is None:
+        return f"| {recipe.title} | not run yet | | | |"
+    kl = f"{record['KL']:.2f} ± {record['standard error of KL']:.2f}"
+    return (
+        f"| {recipe.title} | {_nats(record)} | {kl} | {record['parameters']:,} | {_time(record)} |"
+    )
+
+
 def _nats(record: Record) -> str:
-    return f"{_minus(record['nats'])} ± {record['standard error']:.2f}"
+    value = record[record.get("measure", "nats")]
+    return f"{_minus(value)} ± {record['standard error']:.2f}"
+
+
+def _time(record: Record) -> str:
+    machine = record["machine"]
+    where = machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
+    return f"{record['seconds'] / 60:.0f} min, {where}"
 
 
 def _minus(nats: float) -> str:

@@ -4,7 +4,7 @@ from genlib.core.checkpoint import Checkpoint, WrongCheckpointError
 from genlib.core.discrete import binary_events, discrete_events
 from genlib.core.energy import EnergyModel
 from genlib.core.estimator import Estimator
-from genlib.core.fit import Hook, Player, TrainingDivergedError
+from genlib.core.fit import Hook, Player, TrainingDivergedError, budget
 from genlib.core.history import History
 from genlib.core.hooks import EarlyStopping, Schedule, Watch, WeightAverage
 from genlib.core.latent import Estimate, LatentVariableModel
@@ -33,6 +33,7 @@ __all__ = [
     "WeightAverage",
     "WrongCheckpointError",
     "binary_events",
+    "budget",
     "discrete_events",
     "load",
     "seed",

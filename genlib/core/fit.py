@@ -10,6 +10,7 @@ and epoch.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -499,3 +500,25 @@ def _settings(optimizer: Optimizer) -> dict[str, Any]:
     groups = optimizer.state_dict()["param_groups"]
     groups = [{name: value for name, value in g.items() if name != "params"} for g in groups]
     return {"kind": type(optimizer).__qualname__, "groups": groups}
+
+
+def budget(n: int) -> int:
+    """How many epochs or steps an experiment of ``n`` gets: ``n`` times ``$GENLIB_BUDGET``, or 1.
+
+    Lessons say by it how long they train, and can be run again with longer training: a comparison
+    that holds has to survive it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``n`` is no positive integer, or ``$GENLIB_BUDGET`` no number of at least 1.
+    """
+    check_count(n)
+    given = os.environ.get("GENLIB_BUDGET", "1")
+    try:
+        times = float(given)
+    except ValueError:
+        times = math.nan
+    if not 1 <= times < math.inf:
+        raise ValueError(f"GENLIB_BUDGET: expected a number of at least 1, got {given!r}.")
+    return round(n * times)

@@ -82,13 +82,17 @@ class LatentVariableModel(Model, abstract=True):
         The error is itself an estimate: where few draws carry all the weight, it is too small.
         """
         check_count(samples, "samples", minimum=2)
-        batch, parts = self._checked(x, y), []
+        batch = self._checked(x, y)
         rows = len(row_chunks(x, max(1, _VALUES_AT_ONCE // samples))[0])
-        for chunk in zip(*(part.split(rows) for part in batch), strict=True):
+        # Room for all results first: small tensors that are kept between large ones that are freed
+        # cut an allocator's memory into pieces, and the process grows with every part.
+        found = Estimate(x.new_empty(len(x)), x.new_empty(len(x)))
+        parts = [part.split(rows) for part in (*batch, *found)]
+        for *chunk, value, error in zip(*parts, strict=True):
             log_w = self._checked_log_weights(samples, generator, *chunk)
-            value = log_mean(log_w)
-            parts.append((value, (log_w - value).exp().std(0) / math.sqrt(samples)))
-        return Estimate(*(torch.cat(each) for each in zip(*parts, strict=True)))
+            value.copy_(log_mean(log_w))
+            error.copy_((log_w - value).exp().std(0) / math.sqrt(samples))
+        return found
 
     def loss(self, x: Tensor, *y: Tensor) -> Tensor:
         """Mean of −ELBO over the rows, from one draw of z each, in nats."""

@@ -278,7 +278,7 @@ def pretrained(name: str) -> Model:
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         No weights of this name came with the library; the message lists those that did.
 
     Examples

@@ -48,6 +48,22 @@ def test_a_comparison_is_printed_in_bits_as_well():
     assert row[1:] == ["−97.48 ± 0.23", "0.1794", "307,720"]
 
 
+def test_a_bound_is_printed_with_its_divergence():
+    record = RECORD | {
+        "measure": "ELBO",
+        "ELBO": -60.251,
+        "KL": 28.8,
+        "standard error of KL": 0.087,
+    }
+    (row,) = rows("convolutional VAE of stroke digits", {"vae_strokes": record})
+    assert row[1:] == [
+        "−60.25 ± 0.23",
+        "28.80 ± 0.09",
+        "307,720",
+        "13 min, a processor, threads: 2",
+    ]
+
+
 def test_a_gpu_is_named():
     machine = {"processor": "x", "threads": 1, "gpu": "a GPU"}
     assert any(

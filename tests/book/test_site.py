@@ -274,7 +274,7 @@ def test_a_readers_edition_runs_from_its_top(site, tmp_path):
     code = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     notebook.cells = notebook.cells[: code[2] + 1]
     nbformat.write(notebook, tmp_path / "lesson.ipynb")
-    executed, _ = lessons.executed(tmp_path / "lesson.ipynb", None)
+    executed, _ = lessons.executed(tmp_path / "lesson.ipynb")
     assert executed.cells[code[2]].execution_count == 3
 
 

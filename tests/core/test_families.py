@@ -9,6 +9,8 @@ from scipy import stats
 from torch.utils.data import DataLoader, TensorDataset
 
 import genlib as gl
+from genlib.core import latent
+from tests.benchmarks.harness import in_fresh_process, peak_memory
 from tests.core.families import (
     Binarised,
     Clusters,
@@ -96,6 +98,40 @@ class TestLatentVariables:
         for ask in (model.elbo, model.iwae, model.estimate_log_prob):
             with pytest.raises(ValueError, match=r"_log_weights: expected shape \(3, 7\)"):
                 ask(x, samples=3)
+
+    def test_parts_are_estimated_as_if_each_were_alone(self, vae, monkeypatch):
+        model, x = vae
+        monkeypatch.setattr(latent, "_VALUES_AT_ONCE", 4 * 300 * 5)  # four rows at once
+        generator, again = (torch.Generator().manual_seed(2) for _ in range(2))
+        found = model.estimate_log_prob(x[:10], samples=300, generator=generator)
+        parts = [
+            model.estimate_log_prob(part, samples=300, generator=again) for part in x[:10].split(4)
+        ]
+        for whole, each in zip(found, zip(*parts, strict=True), strict=True):
+            assert torch.equal(whole, torch.cat(each))
+
+    def test_memory_does_not_grow_with_the_rows(self):
+        found = in_fresh_process(megabytes_of_an_estimate)
+        if found is None:
+            pytest.skip("the system does not tell a process's peak memory")
+        assert found < 150
+
+
+class LargeTemporaries(LinearVAE):
+    """Weights out of intermediate results of 4 MB a row, as those of a hidden layer are."""
+
+    def _log_weights(self, x, samples, generator):
+        z = torch.randn(samples, len(x), 50, generator=generator)
+        hidden = z.repeat(1, 1, 4)
+        for _ in range(3):
+            hidden = hidden + 1
+        return hidden.mean(-1)
+
+
+def megabytes_of_an_estimate():
+    model, x = LargeTemporaries(784, 2), torch.zeros(300, 784)
+    model.estimate_log_prob(x[:4], samples=5000)
+    return peak_memory(lambda: model.estimate_log_prob(x, samples=5000), "cpu")
 
 
 class TestEnergies:

@@ -448,3 +448,21 @@ class TestProgress:
         monkeypatch.setattr(sys, "stderr", stream)
         TrainedGaussian(2).fit(data, epochs=2, progress=True)
         assert "TrainedGaussian" in stream.getvalue()
+
+
+def test_a_budget_multiplies_epochs(monkeypatch):
+    monkeypatch.delenv("GENLIB_BUDGET", raising=False)
+    assert gl.budget(18) == 18
+    monkeypatch.setenv("GENLIB_BUDGET", "3")
+    assert gl.budget(18) == 54
+    monkeypatch.setenv("GENLIB_BUDGET", "1.5")
+    assert gl.budget(3) == 4 and isinstance(gl.budget(3), int)  # 4.5, to the even neighbour
+    with pytest.raises(ValueError, match="n: expected at least 1, got 0"):
+        gl.budget(0)
+
+
+@pytest.mark.parametrize("given", ["much", "", "0", "-3", "0.5", "nan", "inf"])
+def test_a_budget_is_a_number_of_at_least_one(monkeypatch, given):
+    monkeypatch.setenv("GENLIB_BUDGET", given)
+    with pytest.raises(ValueError, match=f"GENLIB_BUDGET: expected .* at least 1, got '{given}'"):
+        gl.budget(18)

@@ -7,14 +7,14 @@ import nbformat
 from tools import ROOT
 
 
-def definitions(lesson):
-    """What ``lessons/<lesson>/lesson.ipynb`` imports and defines, as a dictionary by name.
+def definitions(lesson, name="lesson"):
+    """What ``lessons/<lesson>/<name>.ipynb`` imports and defines, as a dictionary by name.
 
     Only imports, functions, classes and constants (words in capitals) at the top of a cell are
     run, in the notebook's order, so that a test can put to a lesson's code what the lesson itself
     has no time for.
     """
-    notebook = nbformat.read(ROOT / "lessons" / lesson / "lesson.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "lessons" / lesson / f"{name}.ipynb", as_version=4)
     namespace = {"__name__": lesson}
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -5,9 +5,12 @@ import json
 import re
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
 from book._ext.exercises import HOW
+from tests.lessons.definitions import definitions
 from tests.lessons.pages import minutes_of_exercises, unnamed_in_folds
 from tools import ROOT
 from tools.lessons import GIBIBYTES, METADATA, RECORD, SECONDS
@@ -112,3 +115,15 @@ def test_the_stated_time_is_about_the_sum_of_the_exercises(lesson):
 def test_exercises_say_where_answers_go(lesson):
     opening = nbformat.read(ROOT / "lessons" / lesson / "exercises.ipynb", as_version=4).cells[0]
     assert HOW in opening.source
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_answers_may_be_lists_and_lose_no_digits(lesson):
+    """Or right answers of floats would miss tolerances meant for float64."""
+    checked = definitions(lesson, "exercises")["checked"]
+    for answer in (
+        [1 / 3, 0.1],
+        np.array([1 / 3, 0.1]),
+        [torch.tensor(1 / 3, dtype=torch.float64), 0.1],
+    ):
+        assert checked(answer, (2,)).tolist() == [1 / 3, 0.1]
