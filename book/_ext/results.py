@@ -1,13 +1,21 @@
-"""Sphinx extension: ``<!-- results: GROUP -->`` becomes a table of what its recipes reached."""
+"""Sphinx extension: tables of records, drawn where a page asks for them.
 
+``<!-- results: GROUP -->`` becomes a table of what the recipes of a group reached, and
+``<!-- benchmark: NAME -->`` one of how long each contender of a benchmark took.
+"""
+
+import json
 import math
 import re
+from pathlib import Path
 
 from sphinx.application import Sphinx
 
 from genlib.recipes import RECIPES, Recipe, bounded_nats, records
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
+BENCHMARK = re.compile(r"<!-- benchmark: (.+?) -->")
+BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
 PUBLISHED = """\
 | model | test nats | published | parameters | time |
 |---|---:|---:|---:|---|
@@ -15,6 +23,10 @@ PUBLISHED = """\
 COMPARED = """\
 | model | test nats | bits a value | parameters |
 |---|---:|---:|---:|
+"""
+TIMED = """\
+| contender | seconds | times genlib |
+|---|---:|---:|
 """
 BOUNDED = """\
 | model | test ELBO, nats | KL divergence, nats | parameters | time |
@@ -35,6 +47,15 @@ def table(group: str, found: dict[str, Record]) -> str:
     else:
         head, row = COMPARED, _compared
     return head + "\n".join(row(recipe, found.get(recipe.name)) for recipe in recipes)
+
+
+def timings(name: str) -> str:
+    """A row for each contender of the first case of a benchmark, in Markdown."""
+    record = json.loads((BENCHMARKS / f"{name}.json").read_text("utf-8"))
+    contenders = record["results"][0]["contenders"].items()
+    rows = (f"| {who} | {it['seconds']:.1f} | {it['times genlib']:.2f} |" for who, it in contenders)
+    machine = record["machine"]
+    return TIMED + "\n".join(rows) + f"\n\n{machine['processor']}, threads: {machine['threads']}."
 
 
 def _published(recipe: Recipe, record: Record | None) -> str:
@@ -82,6 +103,7 @@ def _minus(nats: float) -> str:
 def expand(app: Sphinx, page: str, source: list[str]) -> None:
     """Write the tables into a page before it is parsed."""
     source[0] = PLACEHOLDER.sub(lambda match: table(match[1], records()), source[0])
+    source[0] = BENCHMARK.sub(lambda match: timings(match[1]), source[0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -50,13 +52,21 @@ class Estimator(Model, abstract=True):
             Labels, for models that have them.
         valid : Tensor or (Tensor, Tensor), optional
             Held-out rows (with their labels); `validation_loss` of them is recorded as ``valid``.
+        **settings
+            What else the model takes: see its class.
 
         Returns
         -------
         History
             One row; where a setting was chosen by search, or the fit takes several iterations, one
             row each.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The rows or a setting are not what they must be.
         """
+        self._check_names(settings)
         batch = self._training_rows(x, y)
         held_out = () if valid is None else self._held_out_rows(valid, batch)
         history = self._estimate(*(part.detach() for part in batch), held_out=held_out, **settings)
@@ -72,6 +82,17 @@ class Estimator(Model, abstract=True):
         ``held_out`` is empty where there are no held-out rows.
         """
         raise NotImplementedError
+
+    def _check_names(self, settings: Iterable[str]) -> None:
+        """Raise where `_estimate` has no such setting."""
+        known = signature(self._estimate).parameters.values()
+        names = [p.name for p in known if p.kind is p.KEYWORD_ONLY and p.name != "held_out"]
+        for name in settings:
+            if name not in names:
+                expected = f"expected one of {', '.join(names)}" if names else "it has none"
+                raise TypeError(
+                    f"{type(self).__name__}.fit: {expected} as a setting, got {name!r}."
+                )
 
     def _training_rows(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, ...]:
         """What the model is fitted to, checked: ``(x,)`` or ``(x, y)``."""

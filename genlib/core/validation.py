@@ -78,7 +78,7 @@ def check_event(
     if x.dtype != dtype:
         raise TypeError(
             f"{name}: the model computes in {dtype}, got {x.dtype}; convert with "
-            f"{name}.to({dtype})."
+            f"{name}.to({dtype}), or the model with model.to({x.dtype})."
         )
     if event_shape is not None and x.shape[1:] != event_shape:
         raise ValueError(_shape_message(x, event_shape, name))

@@ -34,7 +34,9 @@ class RealNVP(Model):
 
     Notes
     -----
-    ``encode`` gives z = f(x), of the size of x: nothing is lost, and nothing is summarised.
+    ``encode`` gives z = f(x), of the size of x: nothing is lost, and nothing is summarised. f
+    begins near the identity, so give it standardised values. Where they were divided by s, log p of
+    the values before is less by Σ log s.
 
     References
     ----------

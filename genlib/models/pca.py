@@ -69,9 +69,9 @@ class ProbabilisticPCA(Estimator):
                 f"latent: expected fewer than the {x.shape[1]} dimensions of the rows, got "
                 f"{self.latent}; with as many, use Gaussian."
             )
-        wide = x.double()
-        mean = wide.mean(0)
-        values, vectors = torch.linalg.eigh((wide - mean).T @ (wide - mean) / len(x))
+        mean = x.double().mean(0)
+        apart = x.double() - mean
+        values, vectors = torch.linalg.eigh(apart.T @ apart / len(x))
         values, vectors = values.flip(0), vectors.flip(1)  # the largest first
         variance = values[self.latent :].mean().clamp_min(self.floor)
         lengths = (values[: self.latent] - variance).clamp_min(0).sqrt()
@@ -97,12 +97,11 @@ class ProbabilisticPCA(Estimator):
         return self.variance * torch.cholesky_inverse(self._factor())
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        # (W Wᵀ + σ² I)⁻¹ = (I − W M⁻¹ Wᵀ) / σ² and det = σ^{2(d − q)} det M: q × q work a row.
-        apart, d, q = x - self.mean, x.shape[1], self.latent
-        factor = self._factor()
-        seen = torch.linalg.solve_triangular(factor, (apart @ self.weight).T, upper=False)
-        squares = (apart.square().sum(1) - seen.square().sum(0)) / self.variance
-        log_det = (d - q) * self.variance.log() + 2 * factor.diagonal().log().sum()
+        # With z = E[z | x] the quadratic form is ‖x − μ − W z‖² / σ² + ‖z‖². (As a difference,
+        # ‖x − μ‖² − …, it would lose all digits where σ is small.) det = σ^{2(d − q)} det M.
+        d, q, z = x.shape[1], self.latent, self._encode(x)
+        squares = (x - self.decode(z)).square().sum(1) / self.variance + z.square().sum(1)
+        log_det = (d - q) * self.variance.log() + 2 * self._factor().diagonal().log().sum()
         return -0.5 * (squares + log_det + d * math.log(2 * math.pi))
 
     def _encode(self, x: Tensor) -> Tensor:

@@ -11,6 +11,22 @@ WRONG = {
         ),
         "the logarithm of an underflowed sum": ("joint.logsumexp(1)", "joint.exp().sum(1).log()"),
         "the entropy is forgotten": (" + entropy", ""),
+        "one shift for the whole table": (
+            "joint.logsumexp(1)",
+            "joint.max() + (joint - joint.max()).exp().sum(1).log()",
+        ),
+        "each row shifted by its mean": (
+            "joint.logsumexp(1)",
+            "joint.mean(1) + (joint - joint.mean(1, keepdim=True)).exp().sum(1).log()",
+        ),
+        "through a posterior that underflows": (
+            "joint.logsumexp(1) - elbo",
+            "(torch.xlogy(q, q) - torch.xlogy(q, joint.softmax(1))).sum(1)",
+        ),
+        "a small number in the logarithms": (
+            "joint.logsumexp(1) - elbo",
+            "(q * ((q + 1e-12).log() - (joint.softmax(1) + 1e-12).log())).sum(1)",
+        ),
     },
     "waiting": {
         "means instead of rates": ("counts / totals", "totals / counts"),
@@ -20,6 +36,19 @@ WRONG = {
         "probabilities that underflow": (
             "joint.softmax(1)",
             "joint.exp() / joint.exp().sum(1, keepdim=True)",
+        ),
+        "where all underflow, split evenly": (
+            "joint.softmax(1)",
+            "(joint.exp() + 1e-300) / (joint.exp() + 1e-300).sum(1, keepdim=True)",
+        ),
+        "where all underflow, the old weights": (
+            "joint.softmax(1)",
+            "joint.exp() / joint.exp().sum(1, keepdim=True)"
+            "; q = torch.where(q.isnan(), weights, q)",
+        ),
+        "where all underflow, the first component": (
+            "joint.softmax(1)",
+            "joint.exp(); q[q.sum(1) == 0, 0] = 1; q = q / q.sum(1, keepdim=True)",
         ),
         "hard assignments": (
             "joint.softmax(1)",
@@ -37,6 +66,13 @@ WRONG = {
             "torch.where(counts > 0, moved, means)",
             "moved",
         ),
+        "a mean with small responsibilities stays": ("counts > 0, moved", "counts > 1e-6, moved"),
+        "a mean that is nearest to no row stays": (
+            "counts > 0, moved",
+            "(squares.argmin(1)[:, None] == torch.arange(len(means))).any(0)[:, None], moved",
+        ),
+        "a small number in the denominator": ("counts.clamp_min(1e-300)", "(counts + 1e-10)"),
+        "a small sigma is taken for zero": ("if sigma == 0", "if sigma < 0.01"),
         "weights that underflow": (
             "(-squares / (2 * sigma**2)).softmax(1)",
             "torch.exp(-squares / (2 * sigma**2)); q = q / q.sum(1, keepdim=True).clamp_min(1e-300)",
@@ -48,6 +84,10 @@ WRONG = {
         "the floor is added": (".clamp_min(floor)", " + floor"),
         "the weights do not sum to one": ("counts.sum()", "counts.max()"),
         "divided by the number of rows": ("squares / counts[:, None]", "squares / len(x)"),
+        "the mean of squares less the square of the mean": (
+            "(squares / counts[:, None])",
+            "(q.T @ x.square() / counts[:, None] - means.square())",
+        ),
     },
 }
 
@@ -62,6 +102,14 @@ def bound_and_gap(joint, q):
         bounds.append((row[keep] * (terms[keep] - row[keep].log())).sum())
         gaps.append((row[keep] * (row[keep].log() - log_posterior[keep])).sum())
     return torch.stack(bounds), torch.stack(gaps)
+""",
+        "lists, with the input changed in place": """
+def bound_and_gap(joint, q):
+    elbo = (q * joint - torch.xlogy(q, q)).sum(1)
+    top = joint.amax(1, keepdim=True)
+    joint -= top
+    log_p = top[:, 0] + joint.exp().sum(1).log()
+    return elbo.tolist(), (log_p - elbo).tolist()
 """,
     },
     "waiting": {
@@ -79,6 +127,20 @@ def em_step(x, weights, rates):
         totals += q * time
     return counts / len(x), counts / totals
 """,
+        "lists of floats": """
+def em_step(x, weights, rates):
+    sums = [[0.0, 0.0] for _ in rates]
+    for time in x.tolist():
+        terms = [
+            math.log(w) + math.log(rate) - rate * time
+            for w, rate in zip(weights.tolist(), rates.tolist())
+        ]
+        parts = [math.exp(term - max(terms)) for term in terms]
+        for pair, part in zip(sums, parts):
+            pair[0] += part / sum(parts)
+            pair[1] += part / sum(parts) * time
+    return [count / len(x) for count, _ in sums], [count / total for count, total in sums]
+""",
     },
     "limit": {
         "cdist and a loop": """
@@ -93,6 +155,16 @@ def mean_step(x, means, sigma):
         moved.append((r[:, None] * x).sum(0) / r.sum() if r.sum() > 0 else means[k])
     return torch.stack(moved)
 """,
+        "the given means changed in place, a list returned": """
+def mean_step(x, means, sigma):
+    squares = ((x[:, None] - means) ** 2).sum(-1)
+    q = (-squares / (2 * sigma**2)).softmax(1) if sigma else (
+        squares == squares.amin(1, keepdim=True)).double()
+    for k, r in enumerate(q.T):
+        if r.any():
+            means[k] = r @ x / r.sum()
+    return means.tolist()
+""",
     },
     "m_step": {
         "one component after the other": """
@@ -105,6 +177,14 @@ def m_step(x, q, old_means, floor):
         means.append(mean)
         variances.append(torch.maximum(variance, torch.tensor(floor).double()))
     return torch.stack(weights), torch.stack(means), torch.stack(variances)
+""",
+        "responsibilities normalised in place, lists returned": """
+def m_step(x, q, old_means, floor):
+    weights = q.mean(0)
+    q /= q.sum(0)
+    means = q.T @ x
+    variances = torch.einsum("nk,nkd->kd", q, (x[:, None] - means) ** 2)
+    return weights.tolist(), means.tolist(), variances.clamp(min=floor).tolist()
 """,
     },
 }

@@ -1,8 +1,9 @@
+import json
 import re
 
 import pytest
 
-from book._ext.results import PLACEHOLDER, table
+from book._ext.results import BENCHMARK, BENCHMARKS, PLACEHOLDER, table, timings
 from genlib.recipes import RECIPES, records
 from tools import ROOT
 
@@ -85,3 +86,24 @@ def test_the_page_holds_every_group_and_every_source_is_in_the_bibliography():
     )
     assert {recipe.source for recipe in RECIPES.values() if recipe.source} <= set(known)
     assert set(records()) <= set(RECIPES)
+
+
+def test_a_benchmark_is_printed_as_it_was_recorded():
+    (name,) = BENCHMARK.findall((ROOT / "book" / "results.md").read_text("utf-8"))
+    record = json.loads((BENCHMARKS / f"{name}.json").read_text("utf-8"))
+    case = record["results"][0]
+    lines = timings(name).splitlines()
+    assert len(lines) == 2 + len(case["contenders"]) + 2
+    for line, (who, found) in zip(lines[2:], case["contenders"].items(), strict=False):
+        expected = f"{found['seconds']:.1f}", f"{found['times genlib']:.2f}"
+        assert [cell.strip() for cell in line.strip("|").split("|")] == [who, *expected]
+    assert lines[-1] == "AMD EPYC, threads: 2."
+
+
+def test_what_lesson_08_and_the_page_say_of_em_was_recorded():
+    record = json.loads((BENCHMARKS / "gmm-cpu.json").read_text("utf-8"))
+    case, rounds = record["results"][0], record["settings"]["rounds"]
+    assert (case["rows"], case["d"], case["components"], case["iterations"]) == (50000, 64, 50, 10)
+    times = {who: found["times genlib"] for who, found in case["contenders"].items()}
+    assert times["scikit-learn, float64"] > 4 and 1 < 1 / times["products alone"] < 1.5
+    assert rounds == 5

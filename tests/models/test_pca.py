@@ -37,6 +37,23 @@ class TestProbabilisticPCA:
         expected = MultivariateNormal(model.mean, model.covariance()).log_prob(x)
         torch.testing.assert_close(model.log_prob(x), expected)
 
+    @pytest.mark.parametrize("deviation", [1e-2, 1e-3, 1e-4])
+    def test_float32_keeps_its_digits_where_noise_is_small(self, deviation):
+        """Squared distances from the plane, in units of σ², and not differences of large squares.
+
+        A row's coordinates are rounded by 6e-8 of their size, 10: against σ that is the error.
+        """
+        x = 3 * rows(200, 3) @ rows(3, 17, seed=1)
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)).double()
+        wide = gl.ProbabilisticPCA(3, floor=1e-12).double()
+        wide.fit(x + deviation * noise)
+        model = gl.ProbabilisticPCA(3, floor=1e-12)
+        model.load_state_dict({name: part.float() for name, part in wide.state_dict().items()})
+        rounded = (x + deviation * noise).float()
+        apart = model.log_prob(rounded).double() - model.double().log_prob(rounded.double())
+        size = rounded.abs().max().item() * torch.finfo(torch.float32).eps / deviation
+        assert apart.abs().max() < 17 * (10 * size + (10 * size) ** 2)
+
     def test_is_the_maximum_of_the_likelihood(self, fitted):
         """No step of a hundred random ones, in all parameters, raises it."""
         model, x = fitted

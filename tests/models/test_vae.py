@@ -501,6 +501,16 @@ class TestConditional:
         assert gl.load(tmp_path / "c").classes == 3
 
 
+class TwoHeads(nn.Linear):
+    """Mean and logarithm apart, as many an encoder gives them."""
+
+    def __init__(self):
+        super().__init__(6, 4)
+
+    def forward(self, x):
+        return super().forward(x).chunk(2, 1)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
@@ -523,6 +533,7 @@ class TestConditional:
         ({"shape": (1, 6, 6), "channels": (4, 8)}, ValueError, "can be halved 2 times"),
         ({"encoder": nn.Linear(6, 5)}, ValueError, r"encoder: expected outputs of shape \(2, 4\)"),
         ({"encoder": nn.Linear(7, 4)}, ValueError, r"encoder: .* that takes \(2, 6\)"),
+        ({"encoder": TwoHeads()}, TypeError, "encoder: expected one tensor, got tuple"),
         ({"decoder": nn.Linear(2, 7)}, ValueError, r"decoder: expected outputs of shape \(2, 6\)"),
         ({"decoder": nn.Linear(3, 6)}, ValueError, r"decoder: .* that takes \(2, 2\)"),
     ],

@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from genlib.core import Checkpoint, Density, Estimator, History
+from genlib.core import Checkpoint, Density, Estimator, History, NotFittedError
 from genlib.core.checkpoint import fingerprint
 from genlib.core.fit import loaded
 from genlib.core.hooks import copied_state
@@ -136,7 +136,7 @@ class Mixture(Estimator, abstract=True):
         checkpoint: str | Path | None = None,
         resume: bool = False,
     ) -> History:
-        """Fit the mixture by EM.
+        """Fit the mixture by EM. Draws come from torch's global generator: `seed` repeats them.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class Mixture(Estimator, abstract=True):
             Runs, of which the one with the highest likelihood of the training rows is kept.
         start : {"kmeans", "random", "current"}
             Begin from the clusters of k-means, from random rows, or from the parameters that the
-            model has.
+            model has: of an earlier fit, or assigned, every one of them.
         batch_size : int, optional
             Rows after which the parameters move. By default they move after all of them; of a
             loader, after each batch.
@@ -208,7 +208,12 @@ class Mixture(Estimator, abstract=True):
         if batch_size is not None:
             check_count(batch_size, "batch_size")
         if start == "current":
-            self._require_data('fit(start="current")')
+            empty = [name for name in self.fitted_buffers if not getattr(self, name).numel()]
+            if empty:
+                raise NotFittedError(
+                    f'start="current": expected {", ".join(self.fitted_buffers)} from an earlier '
+                    f"fit, or assigned; {empty[0]} is empty."
+                )
 
 
 class _Run:

@@ -119,7 +119,8 @@ class GaussianMixture(Mixture):
 
     def bic(self, x: Tensor) -> float:
         """Bayesian information criterion on the rows ``x`` to which the model was fitted, in nats:
-        free_parameters/2 · log N − Σ log p(x). Less is better.
+        free_parameters/2 · log N − Σ log p(x). Less is better. (In other places it is stated at
+        twice this, on the scale of the deviance −2 log p; the order of models is the same.)
         """
         log_p = self.log_prob(x).double().sum().item()
         return self.free_parameters / 2 * math.log(len(x)) - log_p

@@ -7,12 +7,13 @@ seeding".
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from genlib.core import Density, Estimator, History
 from genlib.core.random import categorical, integers, uniform
-from genlib.core.rows import row_chunks
 from genlib.core.validation import check_count
 
 _IN_CACHE = 2**18
@@ -29,6 +30,9 @@ class KMeans(Estimator):
     ----------
     clusters : int
         K.
+
+    ``fit`` takes ``iterations=100``, the most that it makes of each start, and ``restarts=1``.
+    Draws come from torch's global generator: `seed` makes them repeatable.
 
     Attributes
     ----------
@@ -105,8 +109,9 @@ class KMeans(Estimator):
 
 
 def plus_plus(x: Tensor, k: int) -> Tensor:
-    """k rows of ``x`` drawn by k-means++: each with a probability in proportion to its squared
-    distance from the nearest one drawn before. Draws come from torch's global generator.
+    """k rows of ``x`` drawn by greedy k-means++: each is the one of 2 + ⌊log k⌋ candidates that
+    leaves the least sum of squared distances to the nearest row drawn; candidates are drawn with a
+    probability in proportion to that squared distance. Draws come from torch's global generator.
 
     Raises
     ------
@@ -122,9 +127,12 @@ def plus_plus(x: Tensor, k: int) -> Tensor:
                 f"x: expected at least {k} rows that differ, one for each cluster, got {found}; "
                 "leave out duplicates or ask for fewer clusters."
             )
-        row = categorical(squares.double(), uniform((), squares.double()))
-        chosen.append(x[row])
-        squares = torch.minimum(squares, (x - x[row]).square().sum(1))
+        weights = squares.double()
+        drawn = x[categorical(weights, uniform((2 + int(math.log(k)),), weights))]
+        left = [torch.minimum(squares, (x - row).square().sum(1)) for row in drawn]
+        best = torch.stack([part.double().sum() for part in left]).argmin()
+        chosen.append(drawn[best])
+        squares = left[best]
     return torch.stack(chosen)
 
 
@@ -136,15 +144,17 @@ def check_enough(x: Tensor, k: int, name: str) -> None:
 
 def _nearest(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """Number of the centre nearest to each row, and the squared distance, each (N,)."""
-    labels, squares = [], []
+    labels, squares = x.new_empty(len(x), dtype=torch.int64), x.new_empty(len(x))
     shift = centres.mean(0)  # products of differences from it lose few digits to the origin
     moved = centres - shift
     half = moved.square().sum(1) / 2
-    for part in row_chunks(x, _IN_CACHE):
-        label = torch.addmm(half, part - shift, moved.T, alpha=-1).argmin(1)
-        labels.append(label)
-        squares.append((part - centres[label]).square().sum(1))
-    return torch.cat(labels), torch.cat(squares)
+    rows = max(1, _IN_CACHE // max(centres.shape))  # each has its own values, and its products
+    for part, label, square in zip(
+        *(each.split(rows) for each in (x, labels, squares)), strict=True
+    ):
+        label.copy_(torch.addmm(half, part - shift, moved.T, alpha=-1).argmin(1))
+        square.copy_((part - centres[label]).square().sum(1))
+    return labels, squares
 
 
 def _means(x: Tensor, label: Tensor, squares: Tensor, centres: Tensor) -> Tensor:

@@ -72,8 +72,9 @@ class VAE(LatentVariableModel):
     samples : int
         Draws of z for each row in training.
     encoder, decoder : torch.nn.Module, optional
-        Networks of your own: from (N, \\*shape) to the numbers that q takes, and from (M, latent)
-        to (M, \\*shape), its first dimension twice as long for ``"logistic"``. A model with such
+        Networks of your own. From (N, \\*shape) to the numbers that q takes, in one tensor: for
+        ``"gaussian"`` μ and then log σ (not its square's), (N, 2 latent). From (M, latent) to
+        (M, \\*shape), its first dimension twice as long for ``"logistic"``. A model with such
         networks cannot be written by `save`; keep its ``state_dict``.
 
     Raises
@@ -307,12 +308,15 @@ class VAE(LatentVariableModel):
             was_training = network.training
             network.eval()
             try:
-                came = tuple(function(argument, *y).shape)
+                out = function(argument, *y)
             except RuntimeError as error:
                 raise ValueError(
                     f"{name}: expected a network that takes {tuple(argument.shape)}: {error}"
                 ) from error
             network.train(was_training)
+            if not isinstance(out, Tensor):
+                raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
+            came = tuple(out.shape)
             if came != expected:
                 raise ValueError(
                     f"{name}: expected outputs of shape {expected} for two rows, got {came}."
