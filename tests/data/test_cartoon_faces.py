@@ -198,3 +198,21 @@ def test_the_cache_keeps_faces_apart_from_digits(tmp_path, monkeypatch):
 def test_bad_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         cartoon_faces(**{"n": 20, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"hair": 4}, ValueError, "hair: expected labels in 0 … 3, got 4"),
+        ({"hair_colour": -1}, ValueError, "hair_colour: expected labels in 0 … 3"),
+        ({"glasses": 2}, ValueError, "glasses: expected labels in 0 … 1"),
+        ({"glasses": 1.0}, TypeError, "glasses: expected integer labels"),
+        ({"smile": math.nan}, ValueError, "smile: expected finite values, got nan"),
+        ({"smile": 2.0}, ValueError, r"smile: expected values in \[-1, 1\], got 2"),
+        ({"size": 0.0}, ValueError, r"size: expected values in \[0.85, 1.15\]"),
+        ({"skin": torch.tensor(0.5).double()}, TypeError, "skin: the model computes in"),
+    ],
+)
+def test_factors_that_no_face_has_are_refused(changes, error, words):
+    with pytest.raises(error, match=words):
+        face(**changes)

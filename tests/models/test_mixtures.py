@@ -689,8 +689,41 @@ def test_a_start_of_one_s_own_is_whole_or_refused():
 
 def test_a_misspelt_setting_is_named():
     with pytest.raises(
-        TypeError, match=r"KMeans.fit: expected one of iterations, restarts .*, got 'restart'"
+        TypeError, match=r"KMeans\.fit: expected one of iterations, restarts .*, got 'restart'"
     ):
         gl.KMeans(3).fit(clusters(), restart=3)
-    with pytest.raises(TypeError, match=r"ProbabilisticPCA.fit: it has none .*, got 'restart'"):
+    with pytest.raises(TypeError, match=r"ProbabilisticPCA\.fit: it has none .*, got 'restart'"):
         gl.ProbabilisticPCA(2).fit(clusters(), restart=3)
+
+
+def test_a_resumed_fit_has_the_same_limit(tmp_path):
+    """With more iterations the first restarts would have ended elsewhere."""
+    x, file = clusters(), tmp_path / "run"
+    gl.GaussianMixture(3).fit(x, iterations=3, tolerance=0.0, checkpoint=file)
+    with pytest.raises(gl.WrongCheckpointError, match="iterations = 8, found 3"):
+        gl.GaussianMixture(3).fit(x, iterations=8, tolerance=0.0, checkpoint=file, resume=True)
+
+
+@pytest.mark.parametrize("wrong", [0.5, 7.0, math.nan])
+def test_every_batch_of_a_loader_is_looked_at(wrong):
+    x = bits(100)
+    x[80, 2] = wrong
+    loader = DataLoader(TensorDataset(x), batch_size=50)
+    with pytest.raises(ValueError, match="x: expected"):
+        gl.BernoulliMixture(2).fit(loader, start="random", iterations=2)
+
+
+def test_a_floor_that_rounding_swallows_is_refused():
+    x = torch.cat([torch.ones(50, 2), torch.zeros(50, 2)])
+    with pytest.raises(ValueError, match=r"floor: 1 − 1e-08 is 1 in torch.float32"):
+        gl.BernoulliMixture(2, floor=1e-8).fit(x)
+    gl.BernoulliMixture(2, floor=1e-8).double().fit(x.double())
+
+
+def test_a_likelihood_that_is_no_number_ends_with_words():
+    x = clusters(60, 2)
+    model = gl.GaussianMixture(2, covariance="diagonal")
+    model.fit(x)
+    model.means = model.means * math.nan
+    with pytest.raises(gl.TrainingDivergedError, match="iteration 1 is nan"):
+        model.fit(x, start="current")

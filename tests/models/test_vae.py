@@ -228,8 +228,26 @@ class TestTraining:
         model.fit(x, epochs=3, batch_size=20, hooks=[gl.WarmUp(4), Noting()], progress=False)
         assert weights == [0, 0.25, 0.5, 0.75, 1, 1]
         assert model.kl_weight == 1
-        with pytest.raises(TypeError, match="expected a model with a KL divergence"):
+        with pytest.raises(
+            TypeError, match="expected a model that is trained by a KL divergence, got NADE"
+        ):
             gl.NADE(6, hidden=3).fit(x, epochs=1, hooks=[gl.WarmUp(4)], progress=False)
+
+    def test_an_interrupted_warm_up_leaves_no_weight_behind(self):
+        class Interrupted(gl.Hook):
+            def after_step(self, run):
+                if run.steps == 2:
+                    raise KeyboardInterrupt
+
+        model = small()
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(bits(300, 6), epochs=1, hooks=[gl.models.WarmUp(1000), Interrupted()])
+        assert model.kl_weight == 1
+
+    def test_a_warm_up_of_no_divergence_is_refused(self):
+        model = gl.VAE(6, 2, (5,), objective="iwae", samples=3)
+        with pytest.raises(TypeError, match=r'WarmUp: .* got VAE with objective="iwae"'):
+            model.fit(bits(20, 6), epochs=1, hooks=[gl.models.WarmUp(10)])
 
     def test_beta_and_free_bits_by_hand(self):
         x = bits(9, 6)
@@ -351,6 +369,17 @@ class TestFlows:
         difference = gaps["planar"][0] - gaps["gaussian"][0]
         assert difference > 2 * math.hypot(gaps["planar"][1], gaps["gaussian"][1])
         assert difference > 0.1
+
+    def test_a_planar_flow_begins_near_its_base(self):
+        """However short w is: with w → 0 and u·w = 0 the map is the identity."""
+        flow = gl.VAE(6, 1, (5,), posterior="planar", flow_steps=1).posterior
+        z = torch.randn(4, 1, 1)
+        for w in (1e-1, 1e-3, 1e-5):
+            moved, log_det = flow.flow(torch.tensor([[w, 0.0, 0.3]]), z)
+            torch.testing.assert_close(moved, z)
+            assert log_det.abs().max() == 0
+            moved, _ = flow.flow(torch.tensor([[w, 0.5, 0.3]]), z)
+            assert (moved - z).abs().max() <= 0.5
 
     def test_divergence_of_a_flow_has_no_closed_form(self):
         with pytest.raises(NotImplementedError, match="no closed form"):
@@ -494,7 +523,7 @@ class TestHierarchy:
         torch.testing.assert_close(model.encode(x), model.up_1(x)[:, :3])
         model.save(tmp_path / "two")
         assert torch.equal(gl.load(tmp_path / "two").encode(x), model.encode(x))
-        with pytest.raises(ValueError, match="latent, hidden: expected two of each"):
+        with pytest.raises(ValueError, match="latent: expected a pair"):
             gl.HierarchicalVAE(6, (3,), ((8,), (4,)))
 
     def test_its_estimate_is_that_of_naive_draws(self):
@@ -625,6 +654,11 @@ class TwoHeads(nn.Linear):
         ({"shape": (1, 8, 12), "channels": (2, 2, 2)}, ValueError, "columns that can be halved 3"),
         ({"encoder": nn.Linear(6, 5)}, ValueError, r"encoder: expected outputs of shape \(2, 4\)"),
         ({"encoder": nn.Linear(7, 4)}, ValueError, r"encoder: .* that takes \(2, 6\)"),
+        ({"encoder": torch.sin}, TypeError, "encoder: expected a torch.nn.Module"),
+        ({"hidden": 5}, TypeError, r"hidden: expected several, .* got 5"),
+        ({"channels": 4}, TypeError, r"channels: expected several, .* got 4"),
+        ({"channels": (4.0,), "shape": (1, 6, 6)}, TypeError, "channels: expected an integer"),
+        ({"posterior": "realnvp", "latent": 1}, ValueError, "latent: expected at least 2"),
         ({"encoder": TwoHeads()}, TypeError, "encoder: expected one tensor, got tuple"),
         ({"decoder": nn.Linear(2, 7)}, ValueError, r"decoder: expected outputs of shape \(2, 6\)"),
         ({"decoder": nn.Linear(3, 6)}, ValueError, r"decoder: .* that takes \(2, 2\)"),
@@ -638,7 +672,9 @@ def test_bad_settings(settings, error, words):
 
 def test_bad_rows():
     model = small()
-    with pytest.raises(ValueError, match=r"expected values in \{0, 1\}, got 0.5"):
+    with pytest.raises(
+        ValueError, match=r"expected .* \{0, 1\}, got 0.5 .*make grey values 0 or 1"
+    ):
         model.elbo(torch.full((2, 6), 0.5))
     with pytest.raises(ValueError, match=r"expected values in \{0, 1\}"):
         model.fit(torch.full((2, 6), 0.5))
@@ -648,3 +684,18 @@ def test_bad_rows():
         model.decode(torch.zeros(3, 3))
     with pytest.raises(ValueError, match="has no labels"):
         model.elbo(bits(2, 6), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"latent": 3}, ValueError, "latent: expected a pair"),
+        ({"latent": (0, 2)}, ValueError, "latent: expected at least 1, got 0"),
+        ({"latent": (3, 2.0)}, TypeError, "latent: expected an integer, got 2.0"),
+        ({"hidden": ((5,),)}, ValueError, "hidden: expected a pair"),
+        ({"hidden": (5, 4)}, TypeError, r"hidden: expected several, .* got 5"),
+    ],
+)
+def test_bad_settings_of_two_layers(settings, error, words):
+    with pytest.raises(error, match=words):
+        gl.HierarchicalVAE(6, **{"latent": (3, 2), "hidden": ((5,), (4,))} | settings)
