@@ -560,6 +560,13 @@ class TestConditional:
         assert not torch.equal(told.decode(z, c), told.decode(z, -c))
         assert labelled.sample(4, y).shape == x.shape
 
+    def test_convolutions_see_a_label_as_channels(self):
+        model, seen = gl.ConditionalVAE((1, 8, 8), 2, (7,), channels=(3,), classes=2), []
+        model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        model.encode_given(bits(1, 1, 8, 8), torch.tensor([1]))
+        expected = torch.stack([bits(1, 8, 8)[0], torch.zeros(8, 8), torch.ones(8, 8)])
+        assert torch.equal(seen[0], expected[None])
+
     def test_a_label_that_says_all_leaves_nothing_to_z(self):
         """x is a function of y: the conditional bound goes to 0, and z holds nothing."""
         gl.seed(0)
