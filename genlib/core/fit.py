@@ -133,6 +133,9 @@ class Hook:
     def end(self, run: Run) -> None:
         """After the last epoch."""
 
+    def leave(self, run: Run) -> None:
+        """When the run is over, however it ended; what else the hook has set is set back here."""
+
     def identity(self) -> dict[str, Any]:
         """Settings that decide the run's numbers: plain values."""
         return {}
@@ -261,6 +264,7 @@ class Run:
             for moment in ("before_evaluation", "end"):
                 self._call(moment)
         finally:
+            self._call("leave")
             self.model.eval()
             parallel.common_noise(self.seed)
         return self.history

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -87,9 +87,11 @@ def check_event(
     rows = max(1, _VALUES_AT_ONCE // math.prod(x.shape[1:]))
     if not all(_all_inside(part, support) for part in torch.atleast_1d(x).split(rows)):
         index = first_index(~support.check(x))
+        grey = support is constraints.boolean and 0 < x[index] < 1
+        mend = f"; make grey values 0 or 1, as ({name} > 0.5).float() does" if grey else ""
         raise ValueError(
             f"{name}: expected values in {describe(support)}, got {_show(x[index])} at index "
-            f"{index}."
+            f"{index}{mend}."
         )
 
 
@@ -143,6 +145,14 @@ def check_count(n: object, name: str = "n", minimum: int = 1, maximum: int = 2**
         raise ValueError(f"{name}: expected at least {minimum}, got {_shortened(n)}.")
     if n > maximum:
         raise ValueError(f"{name}: expected at most {maximum}, got {_shortened(n)}.")
+
+
+def check_counts(values: object, name: str) -> None:
+    """Raise unless ``values`` is a sequence of positive integers."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(f"{name}: expected several, as in [200, 200], got {_shortened(values)}.")
+    for value in values:
+        check_count(value, name)
 
 
 def check_flag(value: object, name: str) -> None:

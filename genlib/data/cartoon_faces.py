@@ -12,20 +12,26 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Generator, Tensor
+from torch.distributions.constraints import interval
 
-from genlib.core.validation import check_count, check_flag
+from genlib.core.validation import check_count, check_event, check_flag, check_labels
 from genlib.data.dataset import MOST_VALUES, Dataset, seeded
 from genlib.data.storage import kept
 
-_FACTORS = (
-    "smile", "pose", "glasses", "hair", "hair_colour", "skin", "size", "background",
-)  # fmt: skip
 HAIR = ("short", "long", "curly", "none")
 _VERSION = 1  # part of the cache's key: to be raised when images change
 _IMAGES_AT_ONCE = 64
 _LARGEST_TURN = 0.6  # radians
 _SKIN = ((1.00, 0.87, 0.77), (0.36, 0.22, 0.15))  # from the lightest to the darkest
 _HAIR_COLOURS = ((0.10, 0.08, 0.08), (0.42, 0.26, 0.13), (0.87, 0.69, 0.35), (0.66, 0.24, 0.12))
+_RANGES = {
+    "smile": (-1.0, 1.0),
+    "pose": (-_LARGEST_TURN, _LARGEST_TURN),
+    "skin": (0.0, 1.0),
+    "size": (0.85, 1.15),
+    "background": (0.0, 1.0),
+}
+_KINDS = {"glasses": 2, "hair": len(HAIR), "hair_colour": len(_HAIR_COLOURS)}
 
 
 def cartoon_faces(n: int = 10_000, size: int = 32, seed: int = 0, *, cache: bool = True) -> Dataset:
@@ -101,15 +107,22 @@ def draw_faces(factors: Mapping[str, Tensor], size: int = 32) -> Tensor:
     ------
     KeyError
         A factor is missing.
-    ValueError
-        Factors are not of the same number.
+    TypeError, ValueError
+        A factor is not of the dtype and in the range that `cartoon_faces` says, or they are not of
+        the same number.
     """
-    missing = {*_FACTORS} - factors.keys()
+    missing = (_RANGES.keys() | _KINDS.keys()) - factors.keys()
     if missing:
-        raise KeyError(f"factors: expected {', '.join(_FACTORS)}; {min(missing)} is missing.")
-    counts = {name: len(factors[name]) for name in _FACTORS}
+        raise KeyError(
+            f"factors: expected {', '.join([*_RANGES, *_KINDS])}; {min(missing)} is missing."
+        )
+    for name, (low, high) in _RANGES.items():
+        check_event(factors[name], torch.Size(), interval(low, high), name=name)
+    counts = {name: len(factors[name]) for name in _RANGES}
     if len(set(counts.values())) > 1:
         raise ValueError(f"factors: expected as many of each, got {counts}.")
+    for name, kinds in _KINDS.items():
+        check_labels(factors[name], counts["smile"], kinds, name)
     check_count(size, "size", minimum=16, maximum=256)
     parts = [
         _paint({name: values[rows] for name, values in factors.items()}, size)
@@ -126,21 +139,22 @@ def _drawn(n: int, size: int, seed: int) -> dict[str, Tensor]:
 
 
 def _draw_factors(n: int, generator: Generator) -> dict[str, Tensor]:
-    def uniform(low: float, high: float) -> Tensor:
+    def uniform(name: str) -> Tensor:
+        low, high = _RANGES[name]
         return low + (high - low) * torch.rand(n, generator=generator)
 
-    def one_of(count: int) -> Tensor:
-        return torch.randint(count, (n,), generator=generator)
+    def one_of(name: str) -> Tensor:
+        return torch.randint(_KINDS[name], (n,), generator=generator)
 
     return {
-        "smile": uniform(-1, 1),
-        "pose": uniform(-_LARGEST_TURN, _LARGEST_TURN),
-        "glasses": (uniform(0, 1) < 0.4).long(),
-        "hair": one_of(len(HAIR)),
-        "hair_colour": one_of(len(_HAIR_COLOURS)),
-        "skin": uniform(0, 1),
-        "size": uniform(0.85, 1.15),
-        "background": uniform(0, 1),
+        "smile": uniform("smile"),
+        "pose": uniform("pose"),
+        "glasses": (torch.rand(n, generator=generator) < 0.4).long(),
+        "hair": one_of("hair"),
+        "hair_colour": one_of("hair_colour"),
+        "skin": uniform("skin"),
+        "size": uniform("size"),
+        "background": uniform("background"),
     }
 
 

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from genlib.core import Density, Model
 from genlib.core.random import normal
 from genlib.core.shapes import as_shape
-from genlib.core.validation import check_count
+from genlib.core.validation import check_count, check_event
 from genlib.nn.coupling import AffineCoupling, alternating
 
 
@@ -74,10 +74,14 @@ class RealNVP(Model):
         return x
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
-        return self.decode(normal((n, *self.event_shape), next(self.parameters()), generator))
+        return self._decode(normal((n, *self.event_shape), next(self.parameters()), generator))
 
     def decode(self, z: Tensor) -> Tensor:
-        """x = f⁻¹(z), (N, dim)."""
+        """x = f⁻¹(z) of each row of ``z``, (N, dim) → (N, dim)."""
+        check_event(z, self.event_shape, dtype=self.dtype, device=self.device, name="z")
+        return self._decode(z)
+
+    def _decode(self, z: Tensor) -> Tensor:
         for layer in reversed(self.layers):
             z = layer.inverse(z)
         return z

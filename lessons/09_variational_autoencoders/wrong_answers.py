@@ -13,6 +13,19 @@ WRONG = {
         "the proposal is forgotten": ("log_joint - log_q", "log_joint"),
         "the ratio upside down": ("log_joint - log_q", "log_q - log_joint"),
         "weights underflow": (_LOG_P, "(log_w.exp().mean(0) + 1e-300).log()"),
+        "one shift for all observations": (
+            _LOG_P,
+            "(log_w - log_w.max()).exp().mean(0).log() + log_w.max()",
+        ),
+        "shifted by the mean": (
+            _LOG_P,
+            "(log_w - log_w.mean(0)).exp().mean(0).log() + log_w.mean(0)",
+        ),
+        "the proposal is no logarithm": (
+            "    log_w = log_joint - log_q",
+            "    top = log_joint.max(0).values\n"
+            "    log_w = ((log_joint - top).exp() / log_q.exp()).log() + top",
+        ),
         "divided by the number of observations": (
             "math.log(len(log_w))",
             "math.log(log_w.shape[1])",
@@ -40,6 +53,10 @@ WRONG = {
         "determinants without logarithms": (
             "torch.logdet(cov_2) - torch.logdet(cov_1)",
             "torch.linalg.det(cov_2) / torch.linalg.det(cov_1)",
+        ),
+        "the logarithm of a quotient of determinants": (
+            "torch.logdet(cov_2) - torch.logdet(cov_1)",
+            "(torch.linalg.det(cov_2) / torch.linalg.det(cov_1)).log()",
         ),
         "the diagonals alone": (
             "    inverse = ",
@@ -75,6 +92,18 @@ WRONG = {
             "(torch.where(x == 1, logits.sigmoid(), 1 - logits.sigmoid()) + 1e-12)"
             ".log().sum(-1).mean(0)",
         ),
+        "an exponential that overflows in the gradient": (
+            _FIT,
+            "(x * logits - torch.where(logits > 30, logits, logits.exp().log1p())).sum(-1).mean(0)",
+        ),
+        "a divergence estimated from the draws": (
+            _KL,
+            "(0.5 * (z**2 - noise**2) - log_sigma).mean(0)",
+        ),
+        "a number that nothing flows through": (
+            "(kl.sum(1) - fit).mean()",
+            "(kl.sum(1) - fit).mean().item()",
+        ),
         "squared errors": (_FIT, "-((logits.sigmoid() - x) ** 2).sum(-1).mean(0)"),
     },
     "linear": {
@@ -105,6 +134,17 @@ def marginal(log_joint, log_q):
     top = log_w.max(0)
     w = np.exp(log_w - top)
     return top + np.log(w.mean(0)), w.sum(0) ** 2 / (w**2).sum(0)
+""",
+        "one array of two rows, written over the inputs": """
+def marginal(log_joint, log_q):
+    import numpy as np
+
+    log_w = log_joint.numpy()
+    log_w -= log_q.numpy()
+    top = log_w.max(0)
+    log_w -= top
+    w = np.exp(log_w)
+    return np.stack([top + np.log(w.mean(0)), w.sum(0) ** 2 / (w**2).sum(0)])
 """,
         "an observation at a time, lists returned": """
 def marginal(log_joint, log_q):
@@ -163,6 +203,10 @@ def loss(x, noise, encoder, decoder):
         "a trace": (
             "(W.square().sum(0) * s**2).sum()",
             "torch.trace(W @ torch.diag(s**2) @ W.T)",
+        ),
+        "the bias taken off the input in place": (
+            "    mean = x @ V.T + c\n",
+            "    mean = x @ V.T + c\n    x -= b\n    b = 0\n",
         ),
         "a row at a time": """
 def linear_elbo(x, W, b, sigma, V, c, s):

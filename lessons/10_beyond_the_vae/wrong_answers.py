@@ -68,6 +68,14 @@ WRONG = {
             _LOG_MEAN,
             "(log_w - log_w[0]).exp().mean(0).log() + log_w[0]",
         ),
+        "weights clamped": (
+            _LOG_MEAN,
+            "log_w.clamp(min=-3000)" + ".logsumexp(0) - math.log(len(log_w))",
+        ),
+        "densities multiplied, then the logarithm": (
+            "log_prior = -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1)",
+            "log_prior = (-0.5 * z**2).exp().prod(-1).log() - len(z[0, 0]) / 2 * math.log(2 * math.pi)",
+        ),
         "a mean over pixels": ("* (2 * x - 1)).sum(-1)", "* (2 * x - 1)).mean(-1)"),
     },
     "gap": {
@@ -98,6 +106,10 @@ WRONG = {
         ),
     },
     "swap": {
+        "as many classes as the labels seem to have": (
+            "own = F.one_hot(y, classes)",
+            "own = F.one_hot(y, int(y.max()) + 1)",
+        ),
         "encoded under the target's label": (
             "        pictures.append(",
             "        mean, _ = encoder(torch.cat([x, told], 1)).chunk(2, 1)\n        pictures.append(",

@@ -18,7 +18,7 @@ REQUIRED = {
     "phdthesis": {"author", "title", "school", "year"},
 }
 DOI = re.compile(r"10\.\d{4,9}/[-._;()/:A-Za-z0-9]+")
-URL = re.compile(r"https://[a-z0-9.-]+/[-._~()/:A-Za-z0-9]+")
+URL = re.compile(r"https://[a-z0-9.-]+/[-._~()/:?=A-Za-z0-9]+")
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ class TestLatentVariables:
         ]
         for whole, each in zip(found, zip(*parts, strict=True), strict=True):
             assert torch.equal(whole, torch.cat(each))
+            assert not whole.requires_grad
 
     def test_memory_does_not_grow_with_the_rows(self):
         found = in_fresh_process(megabytes_of_an_estimate)

@@ -1,5 +1,6 @@
 """Cartoon faces: factors against what is seen in the pictures, and the cache."""
 
+import importlib
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from genlib.data import cartoon_faces, draw_faces
 from genlib.data.cartoon_faces import HAIR
 
 FALSE_ALARM = 1e-6
+MODULE = importlib.import_module("genlib.data.cartoon_faces")  # whose name its function has taken
 
 
 def factors(n=1, **changes):
@@ -19,8 +21,8 @@ def factors(n=1, **changes):
     return {name: torch.as_tensor(value).expand(n) for name, value in plain.items()}
 
 
-def face(**changes):
-    return draw_faces(factors(**changes), 64)[0]
+def face(pixels=64, **changes):
+    return draw_faces(factors(**changes), pixels)[0]
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +98,15 @@ class TestWhatIsSeen:
         assert (with_them <= without + 0.05).all()  # they only darken, but for a darker brow
         rows = changed.any(1).nonzero()
         assert rows.min() > 20 and rows.max() < 42
+        assert without[:, 30:33, 30:34].std((1, 2)).max() < 0.02  # no bridge: plain skin
 
     def test_hair_kinds_differ_and_none_has_none(self):
         drawn = [face(hair=kind) for kind in range(len(HAIR))]
         for a in range(4):
             for b in range(a):
                 assert (drawn[a] - drawn[b]).abs().sum() > 10
+        falls = [bool((kind - drawn[3])[:, 45:].abs().sum() > 1) for kind in drawn]
+        assert falls == [name == "long" for name in HAIR]  # beside the neck
         bald = face(hair=3, hair_colour=0)
         brows = (bald - face(hair=3, hair_colour=2)).abs().sum(0) > 0.02
         assert brows.any(1).nonzero().max() < 30  # only brows have a colour
@@ -110,11 +115,62 @@ class TestWhatIsSeen:
     def test_skin_size_and_background(self):
         light, dark = face(skin=0.0), face(skin=1.0)
         assert (light - dark)[:, 42, 20].min() > 0.3
-        small, large = face(size=0.85), face(size=1.15)
         background = face()[:, 1, 1][:, None, None]
-        covered = [((x - background).abs().sum(0) > 0.05).float().mean() for x in (small, large)]
-        assert covered[0] < covered[1]
+        small, large = (
+            ((face(256, size=size) - background).abs().sum(0) > 0.05)[:140].any(0).sum().item()
+            for size in (0.85, 1.15)
+        )  # columns from ear to ear, above the clothes
+        assert large / small == pytest.approx(1.15 / 0.85, rel=0.02)
         assert (face(background=0.1)[:, 1, 1] - face(background=0.6)[:, 1, 1]).abs().max() > 0.1
+        light, clothes = face()[:, 1, 1] - 0.75, face(256)[:, -2, 172] / 0.55 - 0.75
+        torch.testing.assert_close(clothes, -light, rtol=0, atol=0.01)  # the opposite hue
+
+
+class TestATurnedHead:
+    """Black hair, turned to the right by half a radian, in 256 pixels."""
+
+    columns = torch.arange(256.0)
+
+    @pytest.fixture
+    def turned(self):
+        return face(256, pose=0.5, hair=0, hair_colour=0)
+
+    def test_pupils_look_ahead_and_the_eye_that_turns_away_is_narrow(self, turned):
+        row = turned[:, 125]
+        pupil = row.amax(0) < 0.3
+        eye = pupil | (row.amin(0) > 0.95)
+        near, far = slice(0, 165), slice(165, 256)
+        for side in (near, far):
+            centre = self.columns[side][eye[side]].mean()
+            assert self.columns[side][pupil[side]].mean() > centre + 1
+        assert eye[far].sum() < 0.75 * eye[near].sum()
+
+    def test_the_nose_stands_out(self, turned):
+        """In front of the mouth, it moves farther."""
+        nose = turned[0, 150, 60:196] < 0.9 * turned[0, 150, 100]
+        mouth = (turned[0] - turned[1])[183] > 0.3
+        assert self.columns[60:196][nose].mean() > self.columns[mouth].mean() + 2
+
+    def test_the_hairline_turns(self, turned):
+        """It is highest in the middle of the face."""
+        hair = (turned.amax(0) < 0.3)[:97]  # above the brows
+        line = self.columns[:97, None].where(hair, -1.0).amax(0)[70:190]
+        assert self.columns[70:190][line == line.min()].mean() > 148
+
+
+@pytest.mark.parametrize("other", [{"n": 21}, {"size": 17}, {"seed": 1}], ids=str)
+def test_the_cache_tells_arguments_apart(other):
+    given = {"n": 20, "size": 16, "seed": 0}
+    cartoon_faces(**given)
+    cached, drawn = (cartoon_faces(**given | other, cache=cache) for cache in (True, False))
+    assert torch.equal(cached.train, drawn.train)
+
+
+def test_another_version_of_the_drawing_is_not_read_from_the_cache(cache, monkeypatch):
+    for version in (1, 2):
+        monkeypatch.setattr(MODULE, "_VERSION", version)
+        cartoon_faces(20, size=16)
+        assert len(list(cache.rglob("*.safetensors"))) == version
 
 
 def test_the_cache_keeps_faces_apart_from_digits(tmp_path, monkeypatch):
@@ -122,7 +178,7 @@ def test_the_cache_keeps_faces_apart_from_digits(tmp_path, monkeypatch):
     first = cartoon_faces(20, size=16)
     gl.data.strokes(20, size=16)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2
-    monkeypatch.setattr("genlib.data.cartoon_faces._drawn", None, raising=False)
+    monkeypatch.setattr(MODULE, "_drawn", None)
     again = cartoon_faces(20, size=16)
     assert torch.equal(first.train, again.train)
     assert torch.equal(first.factors["smile"].test, again.factors["smile"].test)
@@ -142,3 +198,21 @@ def test_the_cache_keeps_faces_apart_from_digits(tmp_path, monkeypatch):
 def test_bad_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         cartoon_faces(**{"n": 20, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"hair": 4}, ValueError, "hair: expected labels in 0 … 3, got 4"),
+        ({"hair_colour": -1}, ValueError, "hair_colour: expected labels in 0 … 3"),
+        ({"glasses": 2}, ValueError, "glasses: expected labels in 0 … 1"),
+        ({"glasses": 1.0}, TypeError, "glasses: expected integer labels"),
+        ({"smile": math.nan}, ValueError, "smile: expected finite values, got nan"),
+        ({"smile": 2.0}, ValueError, r"smile: expected values in \[-1, 1\], got 2"),
+        ({"size": 0.0}, ValueError, r"size: expected values in \[0.85, 1.15\]"),
+        ({"skin": torch.tensor(0.5).double()}, TypeError, "skin: the model computes in"),
+    ],
+)
+def test_factors_that_no_face_has_are_refused(changes, error, words):
+    with pytest.raises(error, match=words):
+        face(**changes)

@@ -172,6 +172,14 @@ class TestRounding:
         naive = torch.linalg.eigvalsh((x.float().T @ x.float() / len(x)).double())
         assert abs(naive[0] / expected[0] - 1) > 0.1
 
+    def test_sums_over_a_million_rows(self):
+        """Values between 1 and 2, whose sums in float32 alone would lose four digits."""
+        x = 1 + torch.rand(2**20, 2, generator=torch.Generator().manual_seed(0))
+        found = gmm_moments(x, torch.zeros(1, 2), torch.eye(2)[None], torch.zeros(1))
+        wide = x.double()
+        torch.testing.assert_close(found.first[0], wide.sum(0), rtol=5e-7, atol=0)
+        torch.testing.assert_close(found.second[0], wide.T @ wide, rtol=5e-7, atol=0)
+
 
 def test_no_array_of_all_rows_components_and_dimensions(monkeypatch):
     monkeypatch.setattr(_blocks, "parallel_map", lambda function, parts: [*map(function, parts)])
@@ -234,10 +242,16 @@ def test_compiles_without_a_graph_break(backend):
 
 def test_autocast_changes_nothing():
     given = arguments(20, 4, 3)
+    leaves = [part.clone().requires_grad_() for part in given]
+
+    def found():
+        t = gmm_log_joint(*leaves)
+        return t, *torch.autograd.grad(t.sum(), leaves), *gmm_moments(*given)
+
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(gmm_log_joint(*given), gmm_log_joint(*given))
-        under = gmm_moments(*given)
-    assert all(torch.equal(a, b) for a, b in zip(under, gmm_moments(*given), strict=True))
+        under = found()
+    assert under[0].dtype == SINGLE
+    assert all(torch.equal(a, b) for a, b in zip(under, found(), strict=True))
 
 
 def spoiled(**changes):

@@ -127,3 +127,6 @@ def test_answers_may_be_lists_and_lose_no_digits(lesson):
         [torch.tensor(1 / 3, dtype=torch.float64), 0.1],
     ):
         assert checked(answer, (2,)).tolist() == [1 / 3, 0.1]
+    rows = [torch.tensor([1 / 3, 0.1]).double(), [torch.tensor(0.5), 2]]
+    assert checked(rows, (2, 2)).tolist() == [rows[0].tolist(), [0.5, 2.0]]
+    assert checked([torch.ones(1), torch.zeros(1)], (2, 1)).tolist() == [[1.0], [0.0]]

@@ -112,7 +112,7 @@ def test_all_three_gradients_are_right_on_average(lesson):
         return z.sin().sum(1)
 
     wanted = mu.cos() * math.exp(-(sigma**2) / 2)
-    for name, g in lesson["gradients"](waves, mu, sigma, draws=50_000).items():
+    for name, g in lesson["gradients"](waves, mu, sigma, samples=50_000).items():
         error = g.std(0) / math.sqrt(len(g))
         assert ((g.mean(0) - wanted).abs() < 6 * error).all(), name
 
@@ -124,10 +124,10 @@ def test_all_three_gradients_are_right_on_average(lesson):
 def test_the_linear_bound_is_genlibs(lesson):
     x = gl.data.strokes(200, size=14).binarized().flat().train
     centre = x.double().mean(0)
-    lesson["S"] = torch.cov(x.double().T, correction=0)
+    S = torch.cov(x.double().T, correction=0)
     W, V = 0.2 * torch.randn(2, 196, 3, generator=generator(3)).double()
     log_s, log_sigma = torch.tensor([-0.5, 0.0, 0.3]).double(), torch.tensor(-0.7).double()
-    found = lesson["linear_elbo"](W, V.T, log_s, log_sigma)
+    found = lesson["linear_elbo"](S, W, V.T, log_s, log_sigma)
     model = gl.VAE(
         196,
         3,
@@ -161,6 +161,12 @@ def test_the_loss_is_a_mean_over_rows_of_sums(lesson):
 
 
 @pytest.mark.covers("L07")
+def test_a_vae_has_a_bound_and_no_density():
+    with pytest.raises(NotImplementedError, match="elbo"):
+        gl.VAE(4, 2).log_prob(torch.zeros(3, 4))
+
+
+@pytest.mark.covers("L07")
 @pytest.mark.parametrize("kind", ["all", "near"])
 def test_pixels_in_turn_see_only_the_pixels_before(lesson, kind):
     torch.manual_seed(2)
@@ -184,7 +190,7 @@ def test_pixels_in_turn_are_drawn_from_their_own_density(lesson):
     """Each drawn pixel is 1 exactly where u_i < p(x_i = 1 | z, x_<i)."""
     torch.manual_seed(3)
     model = lesson["InTurn"](lesson["AllBefore"]()).requires_grad_(False)
-    model.context.direct.normal_()
+    model.context.weights.normal_()
     z, u = torch.randn(5, 2), torch.rand(5, 196)
     x = model.sample(z, u)
     p = (model.decoder(z) + model.context(x)).sigmoid()

@@ -78,3 +78,17 @@ def test_a_coupling_layer_by_hand():
     torch.testing.assert_close(moved[0], torch.stack([z[0], z[1] * s.exp() + t, z[2]]))
     torch.testing.assert_close(log_det[0], s)
     torch.testing.assert_close(layer.inverse(moved, context[None])[0], z)
+
+
+@pytest.mark.parametrize(
+    ("z", "error", "words"),
+    [
+        (torch.zeros(2, 3), ValueError, r"z: expected shape \(N, 2\)"),
+        (torch.zeros(2), ValueError, r"z: expected shape \(N, 2\)"),
+        (torch.full((1, 2), math.nan), ValueError, "z: expected finite values, got nan"),
+        (torch.zeros(2, 2).double(), TypeError, "z: the model computes in torch.float32"),
+    ],
+)
+def test_bad_codes_are_refused(z, error, words):
+    with pytest.raises(error, match=words):
+        gl.RealNVP(2).decode(z)

@@ -1,5 +1,6 @@
 """Mixtures and k-means against enumeration, quadrature, closed forms and scikit-learn."""
 
+import copy
 import itertools
 import math
 import statistics
@@ -193,6 +194,95 @@ class TestContract:
             model.fit(x, start="current")
         with pytest.raises(ValueError, match=r"components: expected at most .* rows, 2, got 3"):
             model.fit(x[:2])
+
+
+class TestExpectationMaximisation:
+    """What all mixtures share, on one of them."""
+
+    @pytest.fixture
+    def begun(self):
+        gl.seed(0)
+        x = clusters(100, 2, k=2, dtype=torch.float64)
+        model = gl.GaussianMixture(3).double()
+        model.fit(x, iterations=1)
+        return model, x
+
+    @pytest.mark.parametrize("forget", [0.5, 1.0])
+    def test_the_second_of_two_batches_enters_by_hand(self, begun, forget):
+        """With the weight 2^−forget, although it has fewer rows than the first."""
+        model, x = begun
+        by_hand, parts = copy.deepcopy(model), []
+        for rows in x.split(60):
+            r = by_hand.encode(rows)
+            parts.append((r.mean(0), r.T @ rows / len(rows)))
+            by_hand.fit(rows, start="current", iterations=1)
+        weights, sums = (torch.lerp(*part, 2**-forget) for part in zip(*parts, strict=True))
+        loader = DataLoader(TensorDataset(x), batch_size=60)
+        model.fit(loader, start="current", iterations=1, forget=forget)
+        torch.testing.assert_close(model.log_weights.exp(), weights)
+        torch.testing.assert_close(model.means, sums / weights[:, None])
+
+    def test_mini_batches_make_all_iterations(self):
+        history = gl.GaussianMixture(2).fit(
+            clusters(200, 2), batch_size=50, iterations=9, tolerance=0.5
+        )
+        assert len(history) == 9
+
+    @pytest.mark.parametrize("third", [2.45, 3.0])
+    def test_stops_where_the_loss_falls_by_less_than_the_tolerance(self, third, monkeypatch):
+        model, losses = gl.GaussianMixture(2), iter([3.0, 2.5, third, 0.0])
+        found = model._statistics
+
+        def told(x):
+            return torch.full((len(x),), -next(losses)), found(x)[1]
+
+        monkeypatch.setattr(model, "_statistics", told)
+        history = model.fit(clusters(200, 2), iterations=4, tolerance=0.1)
+        assert history["loss"] == pytest.approx([3.0, 2.5, third])
+
+    def test_restarts_from_current_parameters_begin_with_the_same(self, begun):
+        model, x = begun
+        given = {"start": "current", "iterations": 2, "tolerance": 0.0}
+        loss = model.fit(x, restarts=2, **given)["loss"]
+        assert loss[0] != loss[1] and loss[:2] == loss[2:]
+
+    @pytest.mark.parametrize("start", ["random", "current"])
+    def test_stopped_in_its_second_restart_a_run_knows_the_first_and_where_it_began(
+        self, begun, start, monkeypatch, tmp_path
+    ):
+        """From random rows the first of three restarts is the best: its parameters are kept."""
+        model, x = begun
+        monkeypatch.setattr("genlib.core.checkpoint._LARGEST_SHARE", 1.0)  # each state is written
+        given = {"start": start, "restarts": 3, "iterations": 3, "tolerance": 0.0}
+        whole, calls, statistics = copy.deepcopy(model), [], model._statistics
+        gl.seed(1)
+        expected = whole.fit(x, **given)
+        if start == "random":
+            assert expected["loss"][2] == min(expected["loss"][2::3]) < expected["loss"][8]
+
+        class Stopped(Exception):
+            pass
+
+        def stop(rows):
+            calls.append(rows)
+            if len(calls) == 6:
+                raise Stopped
+            return statistics(rows)
+
+        gl.seed(1)
+        given["checkpoint"] = tmp_path / "run"
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(model, "_statistics", stop)
+            model.fit(x, **given)
+        assert model.fit(x, resume=True, **given).rows == expected.rows
+        assert torch.equal(model.log_prob(x), whole.log_prob(x))
+
+    @pytest.mark.parametrize(("moved", "held_out"), [(1, 9), (0, 5)], ids=["rows", "held out"])
+    def test_a_run_on_other_data_is_another_run(self, moved, held_out, tmp_path):
+        x, given = clusters(200, 2), {"iterations": 2, "checkpoint": tmp_path / "run"}
+        gl.GaussianMixture(2).fit(x, valid=x[:9], **given)
+        with pytest.raises(gl.WrongCheckpointError, match="data ="):
+            gl.GaussianMixture(2).fit(x + moved, valid=x[:held_out], resume=True, **given)
 
 
 def test_mixtures_of_bernoullis_want_bits():
@@ -420,6 +510,27 @@ def test_a_mixture_of_bernoullis_in_loops():
         assert model.log_prob(row[None]).item() == pytest.approx(math.log(total), rel=1e-5)
 
 
+def test_bernoullis_stay_between_the_floor_and_one_minus_it():
+    model = gl.BernoulliMixture(1, floor=0.1)
+    model.fit(torch.tensor([[1.0, 0.0]]).repeat(5, 1))
+    torch.testing.assert_close(model.means, torch.tensor([[0.9, 0.1]]))
+
+
+def test_a_random_start_of_bernoullis_is_between_a_row_and_the_mean_of_all():
+    """Of (1, 0) and (0, 1) it makes (¾, ¼), or the reverse."""
+    history = gl.BernoulliMixture(1).fit(torch.eye(2), start="random", iterations=1)
+    assert history["loss"] == pytest.approx([-math.log(3 / 4) - math.log(1 / 4)])
+
+
+def test_a_component_of_bernoullis_without_rows_stays_where_it_is():
+    gl.seed(0)
+    model = gl.BernoulliMixture(2)
+    model.fit(bits(), iterations=2)
+    model.log_weights, before = torch.tensor([0.0, -math.inf]), model.means[1]
+    model.fit(bits(), start="current", iterations=2)
+    assert torch.equal(model.means[1], before)
+
+
 def test_merged_statistics_are_those_of_all_rows():
     x = clusters(60, 3, dtype=torch.float64)
     weights = torch.rand(2, 60, dtype=torch.float64)
@@ -514,8 +625,21 @@ class TestKMeans:
         start = torch.tensor([[0.0], [1.0], [-500.0]])
         monkeypatch.setattr("genlib.models.mixtures.kmeans.plus_plus", lambda rows, k: start)
         model = gl.KMeans(3)
+        model.fit(x, iterations=1)
+        assert model.centres[:, 0].tolist() == pytest.approx([0, 103 / 3, 100])
+
+    def test_rows_far_from_the_origin_keep_their_digits(self):
+        x = clusters(500, 3, spread=1.0) + 2.0**13
+        model = gl.KMeans(5)
+        model.centres = x[:5]
+        expected = torch.cdist(x.double(), x[:5].double()).argmin(1)
+        assert torch.equal(model.assign(x), expected)
+
+    def test_means_of_many_rows_keep_their_digits(self):
+        x = 1000 + torch.rand(2**18, 1, generator=torch.Generator().manual_seed(0))
+        model = gl.KMeans(1)
         model.fit(x)
-        assert sorted(model.centres.flatten().tolist()) == pytest.approx([0.5, 2.0, 100.0], abs=0.6)
+        assert model.centres.item() == pytest.approx(x.double().mean().item(), abs=1e-4)
 
     @pytest.mark.covers("L02")
     def test_is_the_limit_of_a_mixture_without_variance(self):
@@ -565,8 +689,41 @@ def test_a_start_of_one_s_own_is_whole_or_refused():
 
 def test_a_misspelt_setting_is_named():
     with pytest.raises(
-        TypeError, match=r"KMeans.fit: expected one of iterations, restarts .*, got 'restart'"
+        TypeError, match=r"KMeans\.fit: expected one of iterations, restarts .*, got 'restart'"
     ):
         gl.KMeans(3).fit(clusters(), restart=3)
-    with pytest.raises(TypeError, match=r"ProbabilisticPCA.fit: it has none .*, got 'restart'"):
+    with pytest.raises(TypeError, match=r"ProbabilisticPCA\.fit: it has none .*, got 'restart'"):
         gl.ProbabilisticPCA(2).fit(clusters(), restart=3)
+
+
+def test_a_resumed_fit_has_the_same_limit(tmp_path):
+    """With more iterations the first restarts would have ended elsewhere."""
+    x, file = clusters(), tmp_path / "run"
+    gl.GaussianMixture(3).fit(x, iterations=3, tolerance=0.0, checkpoint=file)
+    with pytest.raises(gl.WrongCheckpointError, match="iterations = 8, found 3"):
+        gl.GaussianMixture(3).fit(x, iterations=8, tolerance=0.0, checkpoint=file, resume=True)
+
+
+@pytest.mark.parametrize("wrong", [0.5, 7.0, math.nan])
+def test_every_batch_of_a_loader_is_looked_at(wrong):
+    x = bits(100)
+    x[80, 2] = wrong
+    loader = DataLoader(TensorDataset(x), batch_size=50)
+    with pytest.raises(ValueError, match="x: expected"):
+        gl.BernoulliMixture(2).fit(loader, start="random", iterations=2)
+
+
+def test_a_floor_that_rounding_swallows_is_refused():
+    x = torch.cat([torch.ones(50, 2), torch.zeros(50, 2)])
+    with pytest.raises(ValueError, match=r"floor: 1 − 1e-08 is 1 in torch.float32"):
+        gl.BernoulliMixture(2, floor=1e-8).fit(x)
+    gl.BernoulliMixture(2, floor=1e-8).double().fit(x.double())
+
+
+def test_a_likelihood_that_is_no_number_ends_with_words():
+    x = clusters(60, 2)
+    model = gl.GaussianMixture(2, covariance="diagonal")
+    model.fit(x)
+    model.means = model.means * math.nan
+    with pytest.raises(gl.TrainingDivergedError, match="iteration 1 is nan"):
+        model.fit(x, start="current")

@@ -17,7 +17,7 @@ def rows(n=300, d=5, seed=0):
 @pytest.fixture(scope="module")
 def fitted():
     model = gl.ProbabilisticPCA(2).double()
-    x = rows()
+    x = 3 * rows()  # σ² is not near 1: it is not taken for σ
     model.fit(x, valid=x[:20])
     return model, x
 
@@ -97,6 +97,14 @@ class TestProbabilisticPCA:
         model = gl.ProbabilisticPCA(2, floor=1e-4).double()
         model.fit(x)
         assert model.variance == 1e-4
+        assert model.log_prob(x).isfinite().all()
+
+    def test_directions_without_variance_have_no_weight(self):
+        x = torch.zeros(20, 4)
+        x[:, 0] = torch.randn(20, generator=torch.Generator().manual_seed(0))
+        model = gl.ProbabilisticPCA(2, floor=0.01)
+        model.fit(x)
+        assert torch.equal(model.weight[:, 1], torch.zeros(4))
         assert model.log_prob(x).isfinite().all()
 
     def test_bad_input(self):

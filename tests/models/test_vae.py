@@ -10,6 +10,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 import genlib as gl
+from genlib.core import latent
 from genlib.models.vae.posteriors import gaussian_kl, log_normal, posterior
 
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
@@ -30,6 +31,25 @@ def values(name, n, *shape):
 def small(**settings):
     gl.seed(0)
     return gl.VAE(6, latent=2, hidden=(8,), **settings)
+
+
+def flow_of(name, size=3, steps=2):
+    """A flow in float64 that is not near the identity."""
+    gl.seed(0)
+    q = posterior(name, size, steps).double()
+    for parameter in q.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return q
+
+
+def assert_trained_by(model, x, objective, validation_samples):
+    """The loss, and that of validation, are minus the means of the bound of so many draws."""
+    bound = getattr(model, objective)
+    for loss, samples in ((model.loss, 7), (model.validation_loss, validation_samples)):
+        torch.manual_seed(3)
+        found = loss(x)
+        expected = bound(x, samples=samples, generator=torch.Generator().manual_seed(3))
+        torch.testing.assert_close(found, -expected.mean())
 
 
 def noise_of(generator_seed, *shape):
@@ -57,15 +77,11 @@ class TestTheBound:
         found = model.elbo(x, samples=3, generator=torch.Generator().manual_seed(5))
         assert found.sum().item() == pytest.approx(total.item(), abs=1e-5)
 
-    def test_the_loss_is_its_negative_mean_over_rows(self):
-        model, x = small(), bits(7, 6)
-        torch.manual_seed(3)
-        loss = model.loss(x)
-        torch.manual_seed(3)
-        validation = model.validation_loss(x)
-        found = -model.elbo(x, generator=torch.Generator().manual_seed(3)).mean()
-        torch.testing.assert_close(loss, found)
-        torch.testing.assert_close(validation, found)
+    @pytest.mark.parametrize("objective", ["elbo", "iwae"])
+    @pytest.mark.parametrize("name", ["gaussian", *FLOWS])
+    def test_the_loss_is_its_negative_mean_over_rows(self, name, objective):
+        model = small(posterior=name, objective=objective, samples=7)
+        assert_trained_by(model, bits(9, 6), objective, 1 if objective == "elbo" else 7)
 
     def test_a_tiled_picture_has_twice_the_reconstruction_term(self):
         """Where the loss is a mean over pixels, it would not: that is another β."""
@@ -112,9 +128,13 @@ class TestTheBound:
         drawn = q.log_prob(z) - prior.log_prob(z)
         z_score = (drawn.mean(0) - gaussian_kl(mean, log_scale)) / drawn.std(0) * len(z) ** 0.5
         assert z_score.abs().max() < stats.norm.isf(1e-6 / 2 / z_score.numel())
+        model, x = small(), bits(4, 6)
+        mean, log_scale = model.encoder(x).chunk(2, 1)
+        expected = kl_divergence(Normal(mean, log_scale.exp()), Normal(0.0, 1.0))
+        torch.testing.assert_close(model.kl(x), expected)
 
     @pytest.mark.covers("L09")
-    def test_importance_bound_by_hand_and_rising(self):
+    def test_bounds_from_draws_by_hand_and_rising(self):
         model, x = small(), bits(3, 6)
         noise = noise_of(1, 4, 3, 2)
         mean, log_scale = model.encoder(x).chunk(2, 1)
@@ -124,6 +144,9 @@ class TestTheBound:
         log_w = p.log_prob(x) + Normal(0, 1).log_prob(z).sum(-1) - q.log_prob(z)
         found = model.iwae(x, samples=4, generator=torch.Generator().manual_seed(1))
         torch.testing.assert_close(found, log_w.logsumexp(0) - math.log(4))
+        generator = torch.Generator().manual_seed(1)
+        found = model.elbo(x, samples=4, analytic=False, generator=generator)
+        torch.testing.assert_close(found, log_w.mean(0))
         bounds = [torch.stack([model.iwae(x, samples=k) for _ in range(400)]) for k in (1, 5, 50)]
         for low, high in itertools.pairwise(bounds):
             difference = high.mean((1,)) - low.mean((1,))
@@ -205,8 +228,26 @@ class TestTraining:
         model.fit(x, epochs=3, batch_size=20, hooks=[gl.WarmUp(4), Noting()], progress=False)
         assert weights == [0, 0.25, 0.5, 0.75, 1, 1]
         assert model.kl_weight == 1
-        with pytest.raises(TypeError, match="expected a model with a KL divergence"):
+        with pytest.raises(
+            TypeError, match="expected a model that is trained by a KL divergence, got NADE"
+        ):
             gl.NADE(6, hidden=3).fit(x, epochs=1, hooks=[gl.WarmUp(4)], progress=False)
+
+    def test_an_interrupted_warm_up_leaves_no_weight_behind(self):
+        class Interrupted(gl.Hook):
+            def after_step(self, run):
+                if run.steps == 2:
+                    raise KeyboardInterrupt
+
+        model = small()
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(bits(300, 6), epochs=1, hooks=[gl.models.WarmUp(1000), Interrupted()])
+        assert model.kl_weight == 1
+
+    def test_a_warm_up_of_no_divergence_is_refused(self):
+        model = gl.VAE(6, 2, (5,), objective="iwae", samples=3)
+        with pytest.raises(TypeError, match=r'WarmUp: .* got VAE with objective="iwae"'):
+            model.fit(bits(20, 6), epochs=1, hooks=[gl.models.WarmUp(10)])
 
     def test_beta_and_free_bits_by_hand(self):
         x = bits(9, 6)
@@ -219,13 +260,6 @@ class TestTraining:
             torch.manual_seed(0)
             torch.testing.assert_close(model.loss(x), expected)
         assert kl.shape == (9, 2)
-
-    def test_iwae_is_trained_by_its_own_bound(self):
-        model, x = small(objective="iwae", samples=5), bits(30, 6)
-        torch.manual_seed(0)
-        loss = model.loss(x)
-        found = -model.iwae(x, samples=5, generator=torch.Generator().manual_seed(0)).mean()
-        torch.testing.assert_close(loss, found)
 
     @pytest.mark.covers("L05")
     def test_gradients_of_draws_are_those_of_the_expectation(self):
@@ -260,10 +294,7 @@ class TestTraining:
 class TestFlows:
     @pytest.mark.parametrize("name", FLOWS)
     def test_log_determinants_are_autograds(self, name):
-        gl.seed(0)
-        q = posterior(name, 3, 4).double()
-        for parameter in q.parameters():
-            nn.init.normal_(parameter, std=0.4)
+        q = flow_of(name, steps=4)
         h = torch.randn(5, q.outputs, dtype=torch.float64)
         z = torch.randn(2, 5, 3, dtype=torch.float64)
         moved, log_det = q.flow(h[:, 6:], z)
@@ -295,10 +326,7 @@ class TestFlows:
     @pytest.mark.parametrize("name", FLOWS)
     def test_every_place_hears_of_the_row(self, name):
         """The context moves every latent variable, the first too."""
-        gl.seed(0)
-        q = posterior(name, 3, 1).double()
-        for parameter in q.parameters():
-            nn.init.normal_(parameter, std=0.5)
+        q = flow_of(name, steps=1)
         h = torch.randn(1, q.outputs, dtype=torch.float64, requires_grad=True)
         moved, _ = q.flow(h[:, 6:], torch.randn(1, 1, 3, dtype=torch.float64))
         heard = 0
@@ -306,6 +334,20 @@ class TestFlows:
             (slope,) = torch.autograd.grad(moved[0, 0, j], h, retain_graph=True)
             heard += bool(slope.abs().sum() > 0)
         assert heard == (3 if name != "realnvp" else 1)  # one coupling layer moves every second one
+
+    def test_autoregressive_steps_see_the_places_in_turn_from_both_ends(self):
+        """Of two, the first sees what lies before a place, and the second what lies behind."""
+        q = flow_of("iaf")
+        h, z = torch.randn(1, 3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+        slope = torch.autograd.functional.jacobian(lambda z: q.flow(h, z[None, None])[0][0, 0], z)
+        assert (slope != 0).all()
+
+    @pytest.mark.parametrize("name", FLOWS)
+    def test_the_centre_is_where_draws_without_spread_lie(self, name):
+        q = flow_of(name)
+        h = torch.randn(4, q.outputs, dtype=torch.float64)
+        h[:, 3:6] = -40.0  # log σ
+        torch.testing.assert_close(q.centre(h), q.draw(h, 1, None)[0][0])
 
     def test_a_flow_closes_part_of_the_gap_of_a_bent_posterior(self):
         """x = z² + noise has two modes in z: a Gaussian can have but one."""
@@ -327,6 +369,17 @@ class TestFlows:
         difference = gaps["planar"][0] - gaps["gaussian"][0]
         assert difference > 2 * math.hypot(gaps["planar"][1], gaps["gaussian"][1])
         assert difference > 0.1
+
+    def test_a_planar_flow_begins_near_its_base(self):
+        """However short w is: with w → 0 and u·w = 0 the map is the identity."""
+        flow = gl.VAE(6, 1, (5,), posterior="planar", flow_steps=1).posterior
+        z = torch.randn(4, 1, 1)
+        for w in (1e-1, 1e-3, 1e-5):
+            moved, log_det = flow.flow(torch.tensor([[w, 0.0, 0.3]]), z)
+            torch.testing.assert_close(moved, z)
+            assert log_det.abs().max() == 0
+            moved, _ = flow.flow(torch.tensor([[w, 0.5, 0.3]]), z)
+            assert (moved - z).abs().max() <= 0.5
 
     def test_divergence_of_a_flow_has_no_closed_form(self):
         with pytest.raises(NotImplementedError, match="no closed form"):
@@ -355,6 +408,27 @@ class TestQueries:
         model.check(drawn)
         assert torch.equal(drawn, model.sample(4, generator=torch.Generator().manual_seed(0)))
         assert model.decode(torch.zeros(3, 2)).shape == (3, *sizes)
+
+    @pytest.mark.parametrize("channels", [(), (4, 6)], ids=["dense", "convolutional"])
+    def test_the_decoder_mirrors_the_encoder(self, channels):
+        model = gl.VAE((1, 8, 8), 2, (7, 5), channels=channels, activation="tanh")
+
+        def layers(network, kind):
+            return [layer for layer in network if isinstance(layer, kind)]
+
+        seen = [layer.in_features for layer in layers(model.encoder, nn.Linear)]
+        given = [layer.out_features for layer in layers(model.decoder, nn.Linear)]
+        assert given == seen[::-1]
+        down = [layer.weight.shape for layer in layers(model.encoder, nn.Conv2d)]
+        up = [layer.weight.shape for layer in layers(model.decoder, nn.ConvTranspose2d)]
+        assert up == down[::-1]
+        for network in (model.encoder, model.decoder):
+            assert len(layers(network, nn.Tanh)) == 2 + len(channels)
+
+    def test_networks_of_one_s_own_are_left_as_they_were(self):
+        encoder = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4))
+        gl.VAE(6, 2, encoder=encoder, decoder=nn.Linear(2, 6))
+        assert encoder.training and encoder[1].num_batches_tracked == 0
 
     def test_samples_follow_the_integral_over_z(self):
         """A chi-squared test over all 16 rows of bits. False alarm: 1e-6."""
@@ -408,6 +482,37 @@ class TestHierarchy:
         expected = log_p - q_1.log_prob(z_1) - q_2.log_prob(z_2)
         torch.testing.assert_close(found, expected)
 
+    @pytest.mark.parametrize("objective", ["elbo", "iwae"])
+    def test_the_loss_is_the_negative_mean_of_the_bound(self, objective):
+        gl.seed(0)
+        model = gl.HierarchicalVAE(6, (3, 2), ((8,), (4,)), objective=objective, samples=7)
+        assert_trained_by(model, bits(9, 6), objective, 7)
+
+    def test_samples_follow_the_integral_over_both_layers(self):
+        """A chi-squared test over all 8 rows of bits. False alarm: 1e-6."""
+        gl.seed(0)
+        model = gl.HierarchicalVAE(3, (1, 1), ((5,), (3,))).double()
+        x = gl.binary_events(3).double()
+        grid = torch.linspace(-9, 9, 901, dtype=torch.float64)[:, None]
+        with torch.no_grad():
+            for parameter in (*model.down_1.parameters(), *model.down_2.parameters()):
+                parameter.mul_(3)  # x tells much of z₁, and z₁ of z₂
+            mean, log_scale = model.down_2(grid).chunk(2, 1)
+            log_p = Normal(mean, log_scale.exp()).log_prob(grid.T) + log_normal(grid)[:, None]
+            p = log_p.exp().sum(0) * 0.02**2  # of z_1
+            p = Bernoulli(logits=model.down_1(grid)).log_prob(x[:, None]).sum(2).exp() @ p
+        assert p.sum().item() == pytest.approx(1, abs=1e-4)
+        drawn, again = (
+            model.sample(20_000, generator=torch.Generator().manual_seed(0)) for _ in range(2)
+        )
+        assert torch.equal(drawn, again)
+        counts = (drawn[:, None] == x).all(2).sum(0)
+        assert stats.chisquare(counts, p / p.sum() * 20_000).pvalue > 1e-6
+
+    def test_the_scale_is_that_of_the_gaussian_likelihood(self):
+        model = gl.HierarchicalVAE(6, (3, 2), ((8,), (4,)), likelihood="gaussian", scale=0.3)
+        assert model.likelihood.log_scale.item() == pytest.approx(math.log(0.3))
+
     def test_trains_samples_and_saves(self, tmp_path):
         gl.seed(0)
         model = gl.HierarchicalVAE(6, (3, 2), ((8,), (4,)), objective="iwae", samples=3)
@@ -415,10 +520,10 @@ class TestHierarchy:
         history = model.fit(x, valid=x, epochs=15, lr=0.01, progress=False)
         assert history["valid"][-1] < history["valid"][0]
         model.check(model.sample(5))
-        assert model.encode(x).shape == (200, 3)
+        torch.testing.assert_close(model.encode(x), model.up_1(x)[:, :3])
         model.save(tmp_path / "two")
         assert torch.equal(gl.load(tmp_path / "two").encode(x), model.encode(x))
-        with pytest.raises(ValueError, match="latent, hidden: expected two of each"):
+        with pytest.raises(ValueError, match="latent: expected a pair"):
             gl.HierarchicalVAE(6, (3,), ((8,), (4,)))
 
     def test_its_estimate_is_that_of_naive_draws(self):
@@ -455,6 +560,13 @@ class TestConditional:
         assert not torch.equal(told.decode(z, c), told.decode(z, -c))
         assert labelled.sample(4, y).shape == x.shape
 
+    def test_convolutions_see_a_label_as_channels(self):
+        model, seen = gl.ConditionalVAE((1, 8, 8), 2, (7,), channels=(3,), classes=2), []
+        model.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        model.encode_given(bits(1, 1, 8, 8), torch.tensor([1]))
+        expected = torch.stack([bits(1, 8, 8)[0], torch.zeros(8, 8), torch.ones(8, 8)])
+        assert torch.equal(seen[0], expected[None])
+
     def test_a_label_that_says_all_leaves_nothing_to_z(self):
         """x is a function of y: the conditional bound goes to 0, and z holds nothing."""
         gl.seed(0)
@@ -481,8 +593,21 @@ class TestConditional:
             log_p = Bernoulli(logits=logits).log_prob(x[n]).sum(1) + log_normal(z)
             expected = (log_p - log_q).logsumexp(0) - math.log(4)
             torch.testing.assert_close(together[n], expected)
-        estimate = model.estimate_log_prob(x, y, samples=50)
-        assert estimate.value.shape == (5,)
+        torch.testing.assert_close(model.encode_given(x, y), model._encoded(x, y)[:, :2])
+
+    def test_an_estimate_in_parts_is_that_of_the_parts(self, monkeypatch):
+        monkeypatch.setattr(latent, "_VALUES_AT_ONCE", 3 * 6 * 50)  # three rows at once
+        gl.seed(0)
+        model = gl.ConditionalVAE(6, 2, (7,), classes=3)
+        x, y = bits(10, 6), torch.arange(10) // 4
+        generator, again = (torch.Generator().manual_seed(0) for _ in range(2))
+        found = model.estimate_log_prob(x, y, samples=50, generator=generator).value
+        parts = [
+            model.estimate_log_prob(*part, samples=50, generator=again).value
+            for part in zip(x.split(3), y.split(3), strict=True)
+        ]
+        assert torch.equal(found, torch.cat(parts))
+        assert not found.requires_grad
 
     def test_what_is_missing_is_named(self, tmp_path):
         model, x = gl.ConditionalVAE(6, 2, (7,), classes=3), bits(4, 6)
@@ -527,12 +652,20 @@ class TwoHeads(nn.Linear):
         ({"posterior": "iaf", "flow_steps": 0}, ValueError, "flow_steps: expected at least 1"),
         ({"posterior": "iaf", "free_bits": 1.0}, ValueError, "free_bits: a flow's divergence"),
         ({"objective": "iwae", "beta": 2.0}, ValueError, "has no divergence to weigh"),
+        ({"objective": "iwae", "free_bits": 0.1}, ValueError, "has no divergence to weigh"),
         ({"scale": 0.1}, ValueError, "scale: only the Gaussian likelihood"),
         ({"scale": -0.1, "likelihood": "gaussian"}, ValueError, "scale: expected"),
         ({"channels": (4,)}, ValueError, r"shape: expected \(C, H, W\)"),
         ({"shape": (1, 6, 6), "channels": (4, 8)}, ValueError, "can be halved 2 times"),
+        ({"shape": (1, 12, 8), "channels": (2, 2, 2)}, ValueError, "rows that can be halved 3"),
+        ({"shape": (1, 8, 12), "channels": (2, 2, 2)}, ValueError, "columns that can be halved 3"),
         ({"encoder": nn.Linear(6, 5)}, ValueError, r"encoder: expected outputs of shape \(2, 4\)"),
         ({"encoder": nn.Linear(7, 4)}, ValueError, r"encoder: .* that takes \(2, 6\)"),
+        ({"encoder": torch.sin}, TypeError, "encoder: expected a torch.nn.Module"),
+        ({"hidden": 5}, TypeError, r"hidden: expected several, .* got 5"),
+        ({"channels": 4}, TypeError, r"channels: expected several, .* got 4"),
+        ({"channels": (4.0,), "shape": (1, 6, 6)}, TypeError, "channels: expected an integer"),
+        ({"posterior": "realnvp", "latent": 1}, ValueError, "latent: expected at least 2"),
         ({"encoder": TwoHeads()}, TypeError, "encoder: expected one tensor, got tuple"),
         ({"decoder": nn.Linear(2, 7)}, ValueError, r"decoder: expected outputs of shape \(2, 6\)"),
         ({"decoder": nn.Linear(3, 6)}, ValueError, r"decoder: .* that takes \(2, 2\)"),
@@ -546,7 +679,9 @@ def test_bad_settings(settings, error, words):
 
 def test_bad_rows():
     model = small()
-    with pytest.raises(ValueError, match=r"expected values in \{0, 1\}, got 0.5"):
+    with pytest.raises(
+        ValueError, match=r"expected .* \{0, 1\}, got 0.5 .*make grey values 0 or 1"
+    ):
         model.elbo(torch.full((2, 6), 0.5))
     with pytest.raises(ValueError, match=r"expected values in \{0, 1\}"):
         model.fit(torch.full((2, 6), 0.5))
@@ -556,3 +691,18 @@ def test_bad_rows():
         model.decode(torch.zeros(3, 3))
     with pytest.raises(ValueError, match="has no labels"):
         model.elbo(bits(2, 6), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"latent": 3}, ValueError, "latent: expected a pair"),
+        ({"latent": (0, 2)}, ValueError, "latent: expected at least 1, got 0"),
+        ({"latent": (3, 2.0)}, TypeError, "latent: expected an integer, got 2.0"),
+        ({"hidden": ((5,),)}, ValueError, "hidden: expected a pair"),
+        ({"hidden": (5, 4)}, TypeError, r"hidden: expected several, .* got 5"),
+    ],
+)
+def test_bad_settings_of_two_layers(settings, error, words):
+    with pytest.raises(error, match=words):
+        gl.HierarchicalVAE(6, **{"latent": (3, 2), "hidden": ((5,), (4,))} | settings)

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from genlib.core.random import integers
-from genlib.core.validation import check_count, check_flag
+from genlib.core.validation import check_count, check_counts, check_flag
 from genlib.models.autoregressive.base import (
     MOST_PARTS,
     BinaryAutoregressive,
@@ -275,11 +275,8 @@ def _by_degree(degrees: Tensor, largest: int) -> tuple[Tensor, ...]:
 
 def _check_reachable(hidden: Sequence[int], dim: int, direct: bool) -> None:
     """Raise unless every output but the first can see a value, and all but the last are seen."""
-    if not isinstance(hidden, Sequence):
-        raise TypeError(f"hidden: expected the sizes of layers, as in [500, 500], got {hidden!r}.")
+    check_counts(hidden, "hidden")
     check_count(len(hidden), "hidden, layers", minimum=0, maximum=MOST_PARTS)
-    for units in hidden:
-        check_count(units, "hidden")
     if not hidden and not direct:
         raise ValueError(
             "hidden: expected at least one layer, got none: without direct=True outputs are then "

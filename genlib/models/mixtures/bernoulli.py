@@ -69,6 +69,11 @@ class BernoulliMixture(Mixture):
         share = statistics.weight / statistics.weight.sum()
         means = statistics.mean.clamp(self.floor, 1 - self.floor)
         self.log_weights, self.means = (part.to(self.log_weights) for part in (share.log(), means))
+        if (self.means == 1).any():
+            raise ValueError(
+                f"floor: 1 − {self.floor:g} is 1 in {self.dtype}; expected "
+                f"{torch.finfo(self.dtype).eps:.0e} or more, or model.double()."
+            )
 
     def _hard_statistics(self, x: Tensor, label: Tensor) -> Statistics:
         means = torch.stack([x[label == k].double().mean(0) for k in range(self.components)])

@@ -17,7 +17,14 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from genlib.core import Checkpoint, Density, Estimator, History, NotFittedError
+from genlib.core import (
+    Checkpoint,
+    Density,
+    Estimator,
+    History,
+    NotFittedError,
+    TrainingDivergedError,
+)
 from genlib.core.checkpoint import fingerprint
 from genlib.core.fit import loaded
 from genlib.core.hooks import copied_state
@@ -163,7 +170,8 @@ class Mixture(Estimator, abstract=True):
         checkpoint : path, optional
             File to write, atomically, after iterations, so often that it takes a tenth of the time.
         resume : bool
-            Go on from ``checkpoint`` if it exists, to the numbers of the uninterrupted run.
+            Go on from ``checkpoint`` if it exists, to the numbers of the uninterrupted run. Of a
+            loader's rows it knows nothing: they must be the same.
 
         Returns
         -------
@@ -176,11 +184,13 @@ class Mixture(Estimator, abstract=True):
         ValueError
             There are fewer rows than components, or fewer that differ; or a setting is not what it
             must be.
+        TrainingDivergedError
+            The likelihood is not finite, as where the parameters that it began with are not.
         FileExistsError, WrongCheckpointError, DamagedFileError
             See `genlib.core.Checkpoint`.
         """
-        check_count(iterations, "iterations")
         settings = {
+            "iterations": iterations,
             "tolerance": tolerance,
             "restarts": restarts,
             "start": start,
@@ -194,13 +204,20 @@ class Mixture(Estimator, abstract=True):
         check_enough(first, self.components, "components")
         known = held_out if isinstance(x, DataLoader) else (x, *held_out)
         file = self._checkpoint(checkpoint, resume, {**settings, "data": fingerprint(known)})
-        history = _Run(self, x, first.detach(), held_out, settings)(iterations, file)
+        history = _Run(self, x, first.detach(), held_out, settings)(file)
         self.eval()
         return history
 
     def _check_settings(
-        self, tolerance: float, restarts: int, start: str, batch_size: int | None, forget: float
+        self,
+        iterations: int,
+        tolerance: float,
+        restarts: int,
+        start: str,
+        batch_size: int | None,
+        forget: float,
     ) -> None:
+        check_count(iterations, "iterations")
         check_count(restarts, "restarts")
         check_positive(tolerance, "tolerance", zero=True)
         check_choice(start, STARTS, "start")
@@ -238,13 +255,13 @@ class _Run:
         self.iteration, self.batches, self.before = 0, 0, math.inf
         self.statistics: Statistics | None = None
 
-    def __call__(self, iterations: int, file: Checkpoint | None) -> History:
+    def __call__(self, file: Checkpoint | None) -> History:
         if file is not None and file.saved is not None:
             self._load(file.saved)
         while self.restart <= self.settings["restarts"]:
             if self.iteration == 0:
                 self._begin()
-            while self.iteration < iterations:
+            while self.iteration < self.settings["iterations"]:
                 rises = self._iterate()
                 if file is not None:
                     file.write(self._state())
@@ -281,6 +298,11 @@ class _Run:
             self.model._maximise(self._blended(statistics))
         loss = total / rows
         self.iteration += 1
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the mean log-likelihood in iteration {self.iteration} is {-loss:g}; are the "
+                "parameters that EM began with finite?"
+            )
         row = {"restart": self.restart, "iteration": self.iteration, "loss": loss}
         if self.held_out:
             row["valid"] = self.model.validation_loss(*self.held_out).item()
@@ -292,7 +314,9 @@ class _Run:
     def _batches(self) -> Iterator[Tensor]:
         size = self.settings["batch_size"]
         if isinstance(self.x, DataLoader):
-            yield from (batch[0] for batch in loaded(self.x, self.model))
+            for x, *_ in loaded(self.x, self.model):
+                self.model._training_rows(x, None)
+                yield x
         elif size is None:
             yield self.x
         else:

@@ -16,7 +16,7 @@ from genlib.core import LatentVariableModel
 from genlib.core.latent import log_mean
 from genlib.core.random import normal
 from genlib.core.shapes import as_shape
-from genlib.core.validation import check_choice, check_count
+from genlib.core.validation import check_choice, check_count, check_counts
 from genlib.models.vae.posteriors import log_normal
 from genlib.models.vae.vae import OBJECTIVES
 from genlib.nn.dense import dense
@@ -69,10 +69,12 @@ class HierarchicalVAE(LatentVariableModel):
     ) -> None:
         super().__init__()
         self.event_shape = as_shape(shape)
-        if len(latent) != 2 or len(hidden) != 2:
-            raise ValueError(
-                f"latent, hidden: expected two of each, got {len(latent)} and {len(hidden)}."
-            )
+        for name, parts in {"latent": latent, "hidden": hidden}.items():
+            if not isinstance(parts, Sequence) or len(parts) != 2:
+                raise ValueError(f"{name}: expected a pair, one for each layer, got {parts!r:.60}.")
+        check_counts(latent, "latent")
+        for units in hidden:
+            check_counts(units, "hidden")
         check_choice(objective, OBJECTIVES, "objective")
         check_count(samples, "samples")
         self.objective, self.samples = objective, samples

@@ -21,6 +21,7 @@ from genlib.nn.masked_linear import MaskedLinear, connections, spread_degrees
 
 POSTERIORS = ("gaussian", "planar", "iaf", "realnvp")
 _LOG_2PI = math.log(2 * math.pi)
+_NO_MOVE = math.log(math.e - 1)  # softplus of it is 1
 
 
 def log_normal(z: Tensor) -> Tensor:
@@ -93,7 +94,8 @@ class PlanarFlow(FlowPosterior):
     """A diagonal Gaussian through K planar flows, all of whose parameters the encoder gives.
 
     z ← z + u tanh(w·z + b), with log det = log(1 + (1 − tanh²) u·w). u is first moved along w, so
-    that u·w > −1 and the map is invertible [1, appendix A].
+    that u·w > −1 and the map is invertible [1, appendix A]: by softplus, shifted so that where
+    u·w = 0 it does not move, however short w is.
 
     References
     ----------
@@ -111,7 +113,7 @@ class PlanarFlow(FlowPosterior):
         for step in h.unflatten(-1, (self.steps, -1)).unbind(-2):
             w, u, b = step.split([self.latent, self.latent, 1], -1)
             along = (u * w).sum(-1, keepdim=True)
-            allowed = F.softplus(along) - 1
+            allowed = F.softplus(along + _NO_MOVE) - 1
             u = u + (allowed - along) * w / w.square().sum(-1, keepdim=True).clamp_min(1e-12)
             t = ((z * w).sum(-1, keepdim=True) + b).tanh()
             slope = (1 - t.square()) * (u * w).sum(-1, keepdim=True)
@@ -201,5 +203,7 @@ def posterior(name: str, latent: int, steps: int) -> DiagonalGaussian:
     if name == "gaussian":
         return DiagonalGaussian(latent)
     check_count(steps, "flow_steps")
+    if name == "realnvp":
+        check_count(latent, "latent", minimum=2)  # one half of them moves the other
     flows = {"planar": PlanarFlow, "iaf": InverseAutoregressiveFlow, "realnvp": CouplingFlow}
     return flows[name](latent, steps)

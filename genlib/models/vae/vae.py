@@ -20,6 +20,7 @@ from genlib.core.shapes import as_shape, check_halvings, check_image_shape
 from genlib.core.validation import (
     check_choice,
     check_count,
+    check_counts,
     check_event,
     check_flag,
     check_positive,
@@ -135,6 +136,8 @@ class VAE(LatentVariableModel):
         self.support = self.likelihood.support
         self.kl_weight = 1.0  # which `WarmUp` moves
         self._check_objective()
+        check_counts(hidden, "hidden")
+        check_counts(channels, "channels")
         if channels:
             check_image_shape(self.event_shape)
             check_halvings(self.event_shape, len(channels))
@@ -305,6 +308,8 @@ class VAE(LatentVariableModel):
         }
         for name, (function, argument, expected) in parts.items():
             network = getattr(self, name)
+            if not isinstance(network, nn.Module):
+                raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
             was_training = network.training
             network.eval()
             try:
@@ -348,17 +353,19 @@ class WarmUp(Hook):
         self.steps = steps
 
     def begin(self, run: Run) -> None:
-        """Raise unless the model has such a weight."""
-        if not hasattr(run.model, "kl_weight"):
-            raise TypeError(
-                f"WarmUp: expected a model with a KL divergence, got {type(run.model).__name__}."
-            )
+        """Raise unless the model's loss has such a weight."""
+        came = type(run.model).__name__
+        if getattr(run.model, "objective", "") == "iwae":
+            came += ' with objective="iwae"'
+        elif hasattr(run.model, "kl_weight"):
+            return
+        raise TypeError(f"WarmUp: expected a model that is trained by a KL divergence, got {came}.")
 
     def before_step(self, run: Run) -> None:
         """Weigh by the share of the steps that have been taken."""
         run.model.kl_weight = min(1.0, run.steps / self.steps)
 
-    def end(self, run: Run) -> None:
+    def leave(self, run: Run) -> None:
         """Weigh with 1."""
         run.model.kl_weight = 1.0
 

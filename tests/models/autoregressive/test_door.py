@@ -41,7 +41,7 @@ BAD = {
     "direct": (lambda: MADE(6, [5], direct="no"), TypeError, "direct: expected True or False"),
     "orders": (lambda: MADE(6, [5], sample_orders=1), TypeError, "sample_orders: expected True"),
     "seed": (lambda: MADE(6, [5], seed="a"), TypeError, "seed: expected an integer"),
-    "hidden": (lambda: MADE(6, 5), TypeError, "hidden: expected the sizes of layers"),
+    "hidden": (lambda: MADE(6, 5), TypeError, "hidden: expected several"),
     "LSTM layers": (lambda: LSTM(6, layers=MANY), ValueError, "layers: expected at most 1000"),
     "transformer layers": (
         lambda: CausalTransformer(6, layers=MANY),
