@@ -106,10 +106,6 @@ WRONG = {
         ),
     },
     "swap": {
-        "as many classes as the labels seem to have": (
-            "own = F.one_hot(y, classes)",
-            "own = F.one_hot(y, int(y.max()) + 1)",
-        ),
         "encoded under the target's label": (
             "        pictures.append(",
             "        mean, _ = encoder(torch.cat([x, told], 1)).chunk(2, 1)\n        pictures.append(",
