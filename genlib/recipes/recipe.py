@@ -45,17 +45,14 @@ Measure = Callable[[Model, Dataset], Mapping[str, Estimate]]
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs of Adam at one learning rate, in batches of the recipe's size or of its own."""
+    """Epochs of Adam at one learning rate."""
 
     lr: float
     epochs: int
-    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         check_positive(self.lr, "lr")
         check_count(self.epochs, "epochs")
-        if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
 
 
 @dataclass(frozen=True)
@@ -97,15 +94,14 @@ class InStages:
         """Train ``model``, or go on with what stands in ``folder``: each stage has a checkpoint."""
         history, best = History(), math.inf
         precision = None if self.precision is None else getattr(torch, self.precision)
+        rows = binarizing_loader(data.train, self.batch_size) if self.binarize else data.train
         for number, stage in enumerate(self.stages, 1):
-            size = stage.batch_size or self.batch_size
-            rows = binarizing_loader(data.train, size) if self.binarize else data.train
             stopping = EarlyStopping(better_than=best)
             epochs = model.fit(
                 rows,
                 valid=data.valid,
                 epochs=stage.epochs,
-                batch_size=size,
+                batch_size=self.batch_size,
                 optimizer=partial(self._adam, model=model, lr=stage.lr),
                 precision=precision,
                 hooks=[stopping],

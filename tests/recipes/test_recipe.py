@@ -96,22 +96,6 @@ def test_the_best_weights_are_carried_across_stages(tmp_path):
     assert record["validation nats"] == pytest.approx(max(curve), abs=2e-3)
 
 
-def test_a_stage_may_have_batches_of_its_own_size(tmp_path):
-    sizes = []
-
-    class Counting(gl.FVSBN):
-        def loss(self, x):
-            if self.training:
-                sizes.append(len(x))
-            return super().loss(x)
-
-    stages = [recipes.Stage(0.05, 1), recipes.Stage(0.05, 2, batch_size=20)]
-    recipes.InStages(stages, batch_size=150)(Counting(6), TOY.data(), tmp_path, progress=False)
-    assert sizes == [150] * 2 + [20] * 30
-    with pytest.raises(ValueError, match=r"batch_size: expected .*, got 0"):
-        recipes.Stage(0.1, 1, batch_size=0)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
