@@ -41,7 +41,7 @@ def fold(notebook: str, page: str) -> str:
             first = source.strip().partition("\n")[0]
             raise ExtensionError(f"{page}: the cell {cell['id']!r}, {first!r}, {fault}.")
         if mark := MARK.match(source):
-            line = LINES[mark[1]].format(mark[2])
+            line = LINES[mark[1]].format(mark[2].replace("`", ""))  # a summary is plain text
             metadata = cell["metadata"]
             metadata["tags"] = [*metadata.get("tags", []), "hide-input"]
             prompts = {"code_prompt_show": line, "code_prompt_hide": line}

@@ -18,10 +18,10 @@ BENCHMARK = re.compile(r"<!-- benchmark: (.+?) -->")
 BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
 PUBLISHED = """\
 | model | test nats | published | parameters | time |
-|---|---:|---:|---:|---|
+|---|---:|---:|---:|---:|
 """
 COMPARED = """\
-| model | test nats | bits a value | parameters |
+| model | test nats | bits per value | parameters |
 |---|---:|---:|---:|
 """
 TIMED = """\
@@ -79,7 +79,7 @@ def _compared(recipe: Recipe, record: Record | None) -> str:
 def _bounded(recipe: Recipe, record: Record | None) -> str:
     if record is None:
         return f"| {recipe.title} | not run yet | | | |"
-    kl = f"{record['KL']:.2f} ± {record['standard error of KL']:.2f}"
+    kl = _with_error(record["KL"], record["standard error of KL"])
     return (
         f"| {recipe.title} | {_nats(record)} | {kl} | {record['parameters']:,} | {_time(record)} |"
     )
@@ -87,7 +87,11 @@ def _bounded(recipe: Recipe, record: Record | None) -> str:
 
 def _nats(record: Record) -> str:
     value = record[record.get("measure", "nats")]
-    return f"{_minus(value)} ± {record['standard error']:.2f}"
+    return _with_error(value, record["standard error"])
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{_minus(value)} ± {error:.2f}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _time(record: Record) -> str:

@@ -24,6 +24,18 @@ WRONG = {
             "torch.cat([table, 0 * table[:1]]).T.sort(dim=1, descending=True).values",
         ),
         "the entropy of the pair": (_SHARED, "-torch.special.xlogy(p, p).sum()"),
+        "divided by the smaller of the two entropies": (
+            "-torch.special.xlogy(p.sum(0), p.sum(0)).sum()",
+            "min(-torch.special.xlogy(m, m).sum() for m in (p.sum(0), p.sum(1)))",
+        ),
+        "one ratio of sums over factors": [
+            (
+                "            table[k, j] = ",
+                "            whole[k] = entropy\n            table[k, j] = ",
+            ),
+            ("    for k, v in", "    whole = torch.zeros(len(table)).double()\n    for k, v in"),
+            ("(best[:, 0] - best[:, 1]).mean()", "(best[:, 0] - best[:, 1]) @ whole / whole.sum()"),
+        ],
         "counts for probabilities": ("            p = p / len(v)\n", ""),
         "a sum over factors": ("best[:, 1]).mean()", "best[:, 1]).sum()"),
     },
@@ -43,6 +55,26 @@ WRONG = {
         "the largest weight taken out and not put back": (
             _LOG_MEAN,
             "(log_w - log_w.max(0).values).logsumexp(0) - math.log(len(log_w))",
+        ),
+        "one shift for all rows": (
+            _LOG_MEAN,
+            "(log_w - log_w.max()).exp().mean(0).log() + log_w.max()",
+        ),
+        "a shift by the mean over draws": (
+            _LOG_MEAN,
+            "(log_w - log_w.mean(0)).exp().mean(0).log() + log_w.mean(0)",
+        ),
+        "a shift by the first draw": (
+            _LOG_MEAN,
+            "(log_w - log_w[0]).exp().mean(0).log() + log_w[0]",
+        ),
+        "weights clamped": (
+            _LOG_MEAN,
+            "log_w.clamp(min=-3000)" + ".logsumexp(0) - math.log(len(log_w))",
+        ),
+        "densities multiplied, then the logarithm": (
+            "log_prior = -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1)",
+            "log_prior = (-0.5 * z**2).exp().prod(-1).log() - len(z[0, 0]) / 2 * math.log(2 * math.pi)",
         ),
         "a mean over pixels": ("* (2 * x - 1)).sum(-1)", "* (2 * x - 1)).mean(-1)"),
     },
@@ -104,6 +136,21 @@ def mig(codes, factors):
     ranked = [sorted(row) for row in rows]
     return rows, sum(row[-1] - row[-2] for row in ranked) / len(ranked)
 """,
+        "NumPy, changing the input in place": """
+def mig(codes, factors):
+    import numpy as np
+
+    codes, factors = codes.numpy(), factors.numpy()
+    codes *= 1000  # a pair of levels as one number
+    H = lambda a: -sum(n / len(a) * np.log(n / len(a)) for n in np.unique(a, return_counts=True)[1])
+    table = np.zeros((factors.shape[1], codes.shape[1]))
+    for k in range(len(table)):
+        for j in range(codes.shape[1]):
+            v, c = factors[:, k], codes[:, j]
+            table[k, j] = (H(v) + H(c) - H(c + v)) / H(v)
+    ranked = np.sort(table, 1)
+    return table.tolist(), float((ranked[:, -1] - ranked[:, -2]).mean())
+""",
         "entropies": [
             (
                 _SHARED,
@@ -124,6 +171,21 @@ def iwae(x, noise, encoder, decoder):
     log_w = log_w + (prior.log_prob(z) - q.log_prob(z)).sum(-1)
     top = log_w.max(0).values
     return top + (log_w - top).exp().mean(0).log()
+""",
+        "NumPy, noise changed in place": """
+def iwae(x, noise, encoder, decoder):
+    import numpy as np
+    from scipy.special import logsumexp
+
+    k = noise.shape[2]
+    out = encoder(x).numpy()
+    e = noise.numpy()
+    log_w = 0.5 * (e**2).sum(2) + out[:, k:].sum(1)
+    e *= np.exp(out[:, k:])
+    e += out[:, :k]
+    logits = decoder(noise).numpy()
+    log_w -= 0.5 * (e**2).sum(2) + np.logaddexp(0, logits * (1 - 2 * x.numpy())).sum(2)
+    return list(logsumexp(log_w, 0) - np.log(len(e)))
 """,
         "a draw at a time": """
 def iwae(x, noise, encoder, decoder):
@@ -151,6 +213,18 @@ def amortisation_gap(x, W, sigma, mean, s):
             total = total + 0.5 * (ratio - 1 - ratio.log())
         found.append(float(total))
     return found
+""",
+        "NumPy, the mean changed in place": """
+def amortisation_gap(x, W, sigma, mean, s):
+    import numpy as np
+
+    x, W, mean, s = (each.numpy() for each in (x, W, mean, s))
+    x /= sigma
+    W /= sigma
+    precision = W.T @ W + np.eye(W.shape[1])
+    ratio = s**2 * np.diag(precision)
+    mean -= np.linalg.solve(precision, W.T @ x.T).T
+    return 0.5 * ((mean @ precision * mean).sum(1) + (ratio - 1 - np.log(ratio)).sum(1))
 """,
         "climbed by L-BFGS": """
 def amortisation_gap(x, W, sigma, mean, s):
@@ -181,6 +255,18 @@ def swapped(x, y, encoder, decoder, classes):
     code = out[:, : out.shape[1] // 2]
     rows = torch.cat([code.repeat_interleave(classes, 0), eye.repeat(len(x), 1)], 1)
     return torch.sigmoid(decoder(rows)).reshape(len(x), classes, -1)
+""",
+        "NumPy": """
+def swapped(x, y, encoder, decoder, classes):
+    import numpy as np
+
+    eye, k = np.eye(classes), decoder.in_features - classes
+    out = encoder(torch.from_numpy(np.hstack([x.numpy(), eye[y.numpy()]]))).numpy()
+    pictures = np.zeros((len(x), classes, x.shape[1]))
+    for target in range(classes):
+        told = np.hstack([out[:, :k], np.tile(eye[target], (len(x), 1))])
+        pictures[:, target] = 1 / (1 + np.exp(-decoder(torch.from_numpy(told)).numpy()))
+    return pictures
 """,
         "a row at a time, lists returned": """
 def swapped(x, y, encoder, decoder, classes):

@@ -37,7 +37,7 @@ def test_a_record_is_printed_with_its_error_beside_the_published_number():
     row = next(row for row in rows(PUBLISHED, {"fvsbn": RECORD}) if row[0].startswith("FVSBN"))
     assert row == [
         "FVSBN (one order)",
-        "−97.48 ± 0.23",
+        "−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23",
         "−97.45 {cite}`larochelle2011`",
         "307,720",
         "13 min, a processor, threads: 2",
@@ -46,7 +46,7 @@ def test_a_record_is_printed_with_its_error_beside_the_published_number():
 
 def test_a_comparison_is_printed_in_bits_as_well():
     (row,) = (row for row in rows(PARTS, {"parts_gates": RECORD}) if "not run yet" not in row)
-    assert row[1:] == ["−97.48 ± 0.23", "0.1794", "307,720"]
+    assert row[1:] == ["−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23", "0.1794", "307,720"]
 
 
 def test_a_bound_is_printed_with_its_divergence():
@@ -58,8 +58,8 @@ def test_a_bound_is_printed_with_its_divergence():
     }
     (row,) = rows("convolutional VAE of stroke digits", {"vae_strokes": record})
     assert row[1:] == [
-        "−60.25 ± 0.23",
-        "28.80 ± 0.09",
+        "−60.25\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23",
+        "28.80\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.09",
         "307,720",
         "13 min, a processor, threads: 2",
     ]

@@ -147,7 +147,7 @@ def test_gradients_of_the_weighted_bound_are_autograds(lesson, M):
     log_w = -0.5 * ((z - mu) ** 2 + (2.0 - z) ** 2 - noise**2).sum(2)
     by_nu, by_mu = torch.autograd.grad(log_w.logsumexp(1).sum(), (nu, mu))
     assert torch.allclose(found["encoder"], by_nu[:, 0], atol=1e-9)
-    assert torch.allclose(found["decoder"], by_mu[:, 0], atol=1e-9)
+    assert torch.allclose(found["model"], by_mu[:, 0], atol=1e-9)
     # doubly reparameterised: squared weights, q's parameters held fixed inside the weight
     z = z.detach().requires_grad_()
     log_w = -0.5 * ((z + 0.3) ** 2 + (2.0 - z) ** 2 - ((z - 1.3) / sigma) ** 2).sum(2)

@@ -661,7 +661,7 @@ class TwoHeads(nn.Linear):
         ({"shape": (1, 8, 12), "channels": (2, 2, 2)}, ValueError, "columns that can be halved 3"),
         ({"encoder": nn.Linear(6, 5)}, ValueError, r"encoder: expected outputs of shape \(2, 4\)"),
         ({"encoder": nn.Linear(7, 4)}, ValueError, r"encoder: .* that takes \(2, 6\)"),
-        ({"encoder": torch.sin}, TypeError, "encoder: expected a torch.nn.Module"),
+        ({"encoder": len}, TypeError, "encoder: expected a torch.nn.Module"),
         ({"hidden": 5}, TypeError, r"hidden: expected several, .* got 5"),
         ({"channels": 4}, TypeError, r"channels: expected several, .* got 4"),
         ({"channels": (4.0,), "shape": (1, 6, 6)}, TypeError, "channels: expected an integer"),

@@ -9,6 +9,8 @@ from tests.mutations import (
     lesson_06,
     lesson_07,
     lesson_08,
+    lesson_09,
+    lesson_10,
 )
 
 LESSONS = (
@@ -20,5 +22,7 @@ LESSONS = (
     lesson_06,
     lesson_07,
     lesson_08,
+    lesson_09,
+    lesson_10,
 )
 MUTATIONS = [mutation for lesson in LESSONS for mutation in lesson.MUTATIONS]
