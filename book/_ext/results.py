@@ -54,8 +54,7 @@ def timings(name: str) -> str:
     record = json.loads((BENCHMARKS / f"{name}.json").read_text("utf-8"))
     contenders = record["results"][0]["contenders"].items()
     rows = (f"| {who} | {it['seconds']:.1f} | {it['times genlib']:.2f} |" for who, it in contenders)
-    machine = record["machine"]
-    return TIMED + "\n".join(rows) + f"\n\n{machine['processor']}, threads: {machine['threads']}."
+    return TIMED + "\n".join(rows) + f"\n\n{_where(record)}."
 
 
 def _published(recipe: Recipe, record: Record | None) -> str:
@@ -95,9 +94,12 @@ def _with_error(value: float, error: float) -> str:
 
 
 def _time(record: Record) -> str:
+    return f"{record['seconds'] / 60:.0f} min, {_where(record)}"
+
+
+def _where(record: Record) -> str:
     machine = record["machine"]
-    where = machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
-    return f"{record['seconds'] / 60:.0f} min, {where}"
+    return machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
 
 
 def _minus(nats: float) -> str:

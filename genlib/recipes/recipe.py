@@ -93,8 +93,8 @@ class InStages:
     ) -> History:
         """Train ``model``, or go on with what stands in ``folder``: each stage has a checkpoint."""
         history, best = History(), math.inf
-        precision = None if self.precision is None else getattr(torch, self.precision)
         rows = binarizing_loader(data.train, self.batch_size) if self.binarize else data.train
+        precision = None if self.precision is None else getattr(torch, self.precision)
         for number, stage in enumerate(self.stages, 1):
             stopping = EarlyStopping(better_than=best)
             epochs = model.fit(

@@ -1,28 +1,11 @@
 """Changes to the printed formulas, each of which a test must notice: see `tools.mutants`."""
 
-from tests.mutations import (
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-)
+import importlib
+import pkgutil
 
-LESSONS = (
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-    lesson_08,
-    lesson_09,
-    lesson_10,
-)
-MUTATIONS = [mutation for lesson in LESSONS for mutation in lesson.MUTATIONS]
+LESSONS = sorted(name for _, name, _ in pkgutil.iter_modules(__path__) if name != "changes")
+MUTATIONS = [
+    mutation
+    for name in LESSONS
+    for mutation in importlib.import_module(f"{__name__}.{name}").MUTATIONS
+]
