@@ -25,7 +25,7 @@ from genlib.models.graphical import (
     mutual_information,
 )
 from genlib.models.mixtures import BernoulliMixture, GaussianMixture, KMeans
-from genlib.models.pca import ProbabilisticPCA
+from genlib.models.pca import PCA, ProbabilisticPCA
 from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "LSTM",
     "MADE",
     "NADE",
+    "PCA",
     "RNADE",
     "VAE",
     "BayesNet",

@@ -10,6 +10,7 @@ from tests.benchmarks import (
     bench_kde,
     bench_logistic_mixture,
     bench_nade,
+    bench_pca,
     bench_pixel_sampling,
     bench_transformer,
 )
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "kde": bench_kde.run,
     "graphical": bench_graphical.run,
     "nade": bench_nade.run,
+    "pca": bench_pca.run,
     "transformer": bench_transformer.run,
     "logistic_mixture": bench_logistic_mixture.run,
     "pixel_sampling": bench_pixel_sampling.run,
