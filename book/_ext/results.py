@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from genlib.recipes import RECIPES, Recipe, bounded_nats, records
+from genlib.recipes import RECIPES, Recipe, bounded_nats, label_errors, records
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
 BENCHMARK = re.compile(r"<!-- benchmark: (.+?) -->")
@@ -28,6 +28,10 @@ TIMED = """\
 | contender | seconds | times genlib |
 |---|---:|---:|
 """
+ERRORS = """\
+| model | test errors, % | published | parameters | time |
+|---|---:|---:|---:|---:|
+"""
 BOUNDED = """\
 | model | test ELBO, nats | KL divergence, nats | parameters | time |
 |---|---:|---:|---:|---:|
@@ -40,7 +44,9 @@ def table(group: str, found: dict[str, Record]) -> str:
     recipes = [recipe for recipe in RECIPES.values() if recipe.group == group]
     if not recipes:
         raise ValueError(f"results: there is no recipe in the group {group!r}.")
-    if recipes[0].published:
+    if recipes[0].measure is label_errors:
+        head, row = ERRORS, _published
+    elif recipes[0].published:
         head, row = PUBLISHED, _published
     elif recipes[0].measure is bounded_nats:
         head, row = BOUNDED, _bounded
@@ -58,7 +64,9 @@ def timings(name: str) -> str:
 
 
 def _published(recipe: Recipe, record: Record | None) -> str:
-    published = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
+    published = "—"
+    if recipe.published is not None:
+        published = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
     if record is None:
         return f"| {recipe.title} | not run yet | {published} | | |"
     remark = f" ({record['remarks']})" if record["remarks"] else ""

@@ -26,6 +26,8 @@ class EarlyStopping(Hook):
         Without it the run is never stopped: it only ends with its best weights.
     better_than : float
         A validation loss that counts as reached by the weights with which the run begins.
+    column : str
+        What is watched in its place: a column that `Watch`, among the hooks before, has added.
 
     Raises
     ------
@@ -35,7 +37,12 @@ class EarlyStopping(Hook):
 
     watches_validation = True
 
-    def __init__(self, patience: int | None = None, better_than: float = math.inf) -> None:
+    def __init__(
+        self,
+        patience: int | None = None,
+        better_than: float = math.inf,
+        column: str = "valid",
+    ) -> None:
         if patience is not None:
             check_count(patience, "patience")
         number = isinstance(better_than, int | float) and not isinstance(better_than, bool)
@@ -43,7 +50,7 @@ class EarlyStopping(Hook):
             raise ValueError(
                 f"better_than: expected a number that a loss can be below, got {better_than!r}."
             )
-        self.patience, self.better_than = patience, better_than
+        self.patience, self.better_than, self.column = patience, better_than, column
 
     def begin(self, run: Run) -> None:
         """Take the first weights for the best ones."""
@@ -51,7 +58,12 @@ class EarlyStopping(Hook):
 
     def after_epoch(self, run: Run) -> None:
         """Look at the validation loss: NaN is never better."""
-        loss, epoch = run.history.last["valid"], len(run.history)
+        if self.column not in run.history.last:
+            raise ValueError(
+                f"column: expected one of {', '.join(run.history.last)}, got {self.column!r}; a "
+                "Watch that adds it stands before this hook."
+            )
+        loss, epoch = run.history.last[self.column], len(run.history)
         if loss < self.best:
             self.best, self.best_epoch, self.weights = loss, epoch, copied_state(run.model)
         if self.patience is not None and epoch - self.best_epoch >= self.patience:
@@ -69,7 +81,8 @@ class EarlyStopping(Hook):
 
     def identity(self) -> dict[str, Any]:
         """The settings."""
-        return {"patience": self.patience, "better_than": self.better_than}
+        settings = {"patience": self.patience, "better_than": self.better_than}
+        return settings if self.column == "valid" else settings | {"column": self.column}
 
     def state_dict(self) -> dict[str, Any]:
         """The best weights so far, and when they were reached."""

@@ -1,5 +1,12 @@
 """The models of the course, a family a file or a folder, in the order of the lessons."""
 
+from genlib.models.autoencoders import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    StackedAutoencoder,
+)
 from genlib.models.autoregressive import (
     FVSBN,
     LSTM,
@@ -36,11 +43,14 @@ __all__ = [
     "PCA",
     "RNADE",
     "VAE",
+    "Autoencoder",
     "BayesNet",
     "BernoulliMixture",
     "Categorical",
     "CausalTransformer",
     "ConditionalVAE",
+    "ContractiveAutoencoder",
+    "DenoisingAutoencoder",
     "GatedPixelCNN",
     "Gaussian",
     "GaussianMixture",
@@ -59,6 +69,8 @@ __all__ = [
     "PixelRNN",
     "ProbabilisticPCA",
     "RealNVP",
+    "SparseAutoencoder",
+    "StackedAutoencoder",
     "WarmUp",
     "chow_liu",
     "mutual_information",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from genlib.core.validation import check_choice, check_count
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "softplus": nn.Softplus}
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "sigmoid": nn.Sigmoid,
+}
 _KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
 
 
@@ -70,3 +77,58 @@ class ConvolutionalDecoder(nn.Sequential):
         for before, after in zip(channels, [*channels[1:], shape[0]], strict=True):
             layers += [nn.ConvTranspose2d(before, after, **_KERNEL), ACTIVATIONS[activation]()]
         super().__init__(*layers[:-1])
+
+
+class Transposed(nn.Module):
+    """The dense layers of ``encoder`` from the last to the first, each with its weight transposed
+    and a bias of its own: (N, latent) to (N, \\*shape).
+
+    The weights stay the encoder's: they are not among the parameters of this module.
+    """
+
+    def __init__(self, encoder: nn.Sequential, shape: torch.Size, activation: str = "relu") -> None:
+        super().__init__()
+        linear = [layer for layer in encoder if isinstance(layer, nn.Linear)]
+        self._layers = tuple(reversed(linear))  # a tuple: not registered as submodules
+        self.biases = nn.ParameterList(torch.zeros(layer.in_features) for layer in self._layers)
+        self.activation, self.shape = ACTIVATIONS[activation](), shape
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The output of the last of them, without an activation."""
+        for number, (layer, bias) in enumerate(zip(self._layers, self.biases, strict=True), 1):
+            z = F.linear(z, layer.weight.T, bias)
+            if number < len(self._layers):
+                z = self.activation(z)
+        return z.unflatten(1, self.shape)
+
+
+@torch.no_grad()
+def check_network(
+    network: object,
+    function: Callable[..., object],
+    arguments: Sequence[Tensor],
+    expected: tuple[int, ...],
+    name: str,
+) -> None:
+    """Raise unless ``network`` is a module, and ``function(*arguments)``, which calls it, gives one
+    tensor of the shape ``expected``.
+
+    The network is asked in evaluation mode, so that it stays as it was.
+    """
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
+    was_training = network.training
+    network.eval()
+    try:
+        out = function(*arguments)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name}: expected a network that takes {tuple(arguments[0].shape)}: {error}"
+        ) from error
+    network.train(was_training)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
+    if out.shape != expected:
+        raise ValueError(
+            f"{name}: expected outputs of shape {expected} for two rows, got {tuple(out.shape)}."
+        )

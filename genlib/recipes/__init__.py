@@ -5,7 +5,8 @@ it where it was stopped. ``torchrun --nproc-per-node 8 -m genlib.recipes pixel_c
 devices.
 """
 
-from genlib.recipes import ablations, images, latent, mnist
+from genlib.recipes import ablations, features, images, latent, mnist
+from genlib.recipes.features import PretrainedClassifier, label_errors
 from genlib.recipes.recipe import (
     InStages,
     Recipe,
@@ -20,17 +21,19 @@ from genlib.recipes.recipe import (
 
 RECIPES = {
     recipe.name: recipe
-    for module in (mnist, latent, images, ablations)
+    for module in (mnist, latent, images, features, ablations)
     for recipe in module.RECIPES
 }
 
 __all__ = [
     "RECIPES",
     "InStages",
+    "PretrainedClassifier",
     "Recipe",
     "Stage",
     "bounded_nats",
     "estimated_nats",
+    "label_errors",
     "nats",
     "pretrained",
     "records",

@@ -65,6 +65,15 @@ def test_a_bound_is_printed_with_its_divergence():
     ]
 
 
+def test_errors_are_printed_as_percentages_and_what_nobody_published_as_a_dash():
+    record = RECORD | {"measure": "errors", "errors": 1.25, "standard error": 0.111}
+    group = "classifiers of MNIST, first trained as autoencoders"
+    found = dict.fromkeys(("mnist_denoising", "mnist_no_pretraining"), record)
+    told = [row[1:4] for row in rows(group, found) if "not run yet" not in row]
+    error = "1.25\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.11"
+    assert told == [[error, "1.18 {cite}`rifai2011`", "307,720"], [error, "—", "307,720"]]
+
+
 def test_a_gpu_is_named():
     machine = {"processor": "x", "threads": 1, "gpu": "a GPU"}
     assert any(

@@ -194,6 +194,19 @@ class TestEarlyStopping:
         model.fit(x, valid=x[:10], epochs=2, hooks=[gl.EarlyStopping(better_than=0.5)])
         assert torch.equal(model.loc, before)
 
+    def test_another_column_may_be_watched(self, x):
+        errors = [3.0, 1.0, 2.0, 2.0]
+        watch = gl.Watch(lambda model: {"errors": errors.pop(0)})
+        stopping = gl.EarlyStopping(2, column="errors")
+        model, weights = self.Scripted(2), Weights()
+        model.losses = [0.4, 0.3, 0.2, 0.1]
+        model.fit(x, valid=x[:10], epochs=4, batch_size=300, hooks=[weights, watch, stopping])
+        assert torch.equal(model.loc, weights.steps[1]) and stopping.best == 1.0
+        assert stopping.identity()["column"] == "errors"
+        model.losses = [0.4]
+        with pytest.raises(ValueError, match=r"column: expected one of epoch, .* got 'errors'"):
+            model.fit(x, valid=x[:10], epochs=1, hooks=[gl.EarlyStopping(2, column="errors")])
+
     @pytest.mark.parametrize("value", [math.nan, -math.inf, True, "x", None])
     def test_better_than_is_a_number_that_something_is_below(self, value):
         with pytest.raises(ValueError, match="better_than: expected a number that a loss can be"):

@@ -32,6 +32,11 @@ MODELS = {
     "MarkovChain": lambda: gl.MarkovChain(4, 2),
     "BayesNet": lambda: gl.BayesNet([[], [0], [0], [1, 2]]),
     "NaiveBayes": gl.NaiveBayes,
+    "Autoencoder": lambda: gl.Autoencoder(4, 2, ()),
+    "SparseAutoencoder": lambda: gl.SparseAutoencoder(4, 3),
+    "DenoisingAutoencoder": lambda: gl.DenoisingAutoencoder(4, 3),
+    "ContractiveAutoencoder": lambda: gl.ContractiveAutoencoder(4, 3),
+    "StackedAutoencoder": lambda: gl.StackedAutoencoder([gl.Autoencoder(4, 3, ())], 2),
 }
 
 
@@ -96,6 +101,7 @@ def snapshot(model):
 def asks(model, x):
     """Every public question to which ``x`` is handed, by name; ``fit`` where the shape is known."""
     names = ("log_prob", "encode", "conditionals", "unnormalised_log_prob", "predict")
+    names += ("reconstruct", "reconstruction_error")
     for name in names:
         if name in ("log_prob", "encode") and not model.answers(name):
             continue

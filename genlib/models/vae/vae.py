@@ -27,7 +27,12 @@ from genlib.core.validation import (
 )
 from genlib.models.vae.posteriors import FlowPosterior, log_normal
 from genlib.models.vae.posteriors import posterior as make_posterior
-from genlib.nn.dense import ConvolutionalDecoder, ConvolutionalEncoder, dense
+from genlib.nn.dense import (
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    check_network,
+    dense,
+)
 from genlib.nn.likelihoods import likelihood as make_likelihood
 
 OBJECTIVES = ("elbo", "iwae")
@@ -296,36 +301,13 @@ class VAE(LatentVariableModel):
                 'posterior="gaussian", or beta.'
             )
 
-    @torch.no_grad()
     def _check_networks(self) -> None:
         """Raise unless the networks' outputs have the shapes that q and the likelihood read."""
         first, *rest = self.event_shape
-        x = torch.zeros(2, first, *rest)
-        z, y = torch.zeros(2, self.latent), self._no_condition(2)
-        parts = {
-            "encoder": (self._encoded, x, (2, self.posterior.outputs)),
-            "decoder": (self._decoded, z, (2, first * self.likelihood.parameters_each, *rest)),
-        }
-        for name, (function, argument, expected) in parts.items():
-            network = getattr(self, name)
-            if not isinstance(network, nn.Module):
-                raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
-            was_training = network.training
-            network.eval()
-            try:
-                out = function(argument, *y)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"{name}: expected a network that takes {tuple(argument.shape)}: {error}"
-                ) from error
-            network.train(was_training)
-            if not isinstance(out, Tensor):
-                raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
-            came = tuple(out.shape)
-            if came != expected:
-                raise ValueError(
-                    f"{name}: expected outputs of shape {expected} for two rows, got {came}."
-                )
+        x, z, y = torch.zeros(2, first, *rest), torch.zeros(2, self.latent), self._no_condition(2)
+        told, painted = self.posterior.outputs, first * self.likelihood.parameters_each
+        check_network(self.encoder, self._encoded, (x, *y), (2, told), "encoder")
+        check_network(self.decoder, self._decoded, (z, *y), (2, painted, *rest), "decoder")
 
     @property
     def _condition_size(self) -> int:
