@@ -11,7 +11,7 @@ from genlib.kernels.ista._blocks import LOOK
 # Rows of a tile and atoms that a program holds at a time; powers of two, 16 at least, where
 # `tl.dot` sees them. Products in full float32: steps near the minimum are small against z.
 _BLOCK_N, _BLOCK_K = 16, 32
-_MOST_DIMS = 256  # a program holds four tiles of rows
+_MOST_DIMS = 128  # a program holds four tiles of rows
 
 
 @triton.jit
@@ -135,11 +135,10 @@ def ista(
 
 def tile(d: int) -> dict[str, int]:
     """Constants of the kernel for rows in ``d`` dimensions."""
-    long = d > 128  # then fewer atoms fit into shared memory, and rows into more registers
     return {
         "LOOK": LOOK,
         "BLOCK_N": _BLOCK_N,
-        "BLOCK_K": _BLOCK_K // 2 if long else _BLOCK_K,
+        "BLOCK_K": _BLOCK_K if d <= 64 else _BLOCK_K // 2,  # as shared memory allows
         "BLOCK_D": max(16, triton.next_power_of_2(d)),
-        "num_warps": 8 if long else 4,
+        "num_warps": 4,
     }
