@@ -24,12 +24,15 @@ from genlib.models.graphical import (
     chow_liu,
     mutual_information,
 )
+from genlib.models.ica import ICA
 from genlib.models.mixtures import BernoulliMixture, GaussianMixture, KMeans
 from genlib.models.pca import ProbabilisticPCA
+from genlib.models.sparse_coding import SparseCoding
 from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
     "FVSBN",
+    "ICA",
     "LSTM",
     "MADE",
     "NADE",
@@ -58,6 +61,7 @@ __all__ = [
     "PixelRNN",
     "ProbabilisticPCA",
     "RealNVP",
+    "SparseCoding",
     "WarmUp",
     "chow_liu",
     "mutual_information",
