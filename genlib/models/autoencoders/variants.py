@@ -134,8 +134,9 @@ class DenoisingAutoencoder(Autoencoder):
 
     Notes
     -----
-    ``encode`` and ``reconstruct`` see rows as they are; `denoise` takes noisy ones. ``validation_loss`` corrupts rows by the
-    same draws every time, those of a generator with a fixed seed, so that epochs can be compared.
+    ``encode`` and ``reconstruct`` see rows as they are; `denoise` takes noisy ones.
+    ``validation_loss`` corrupts rows by the same draws every time, those of a generator with a
+    fixed seed, so that epochs can be compared.
 
     References
     ----------
