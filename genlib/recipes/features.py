@@ -138,7 +138,7 @@ _classify = partial(
     Recipe, data=_rows, measure=label_errors, metric="test errors, %", group=FEATURES
 )
 _PRETRAINING = [Stage(1e-3, 25), Stage(3e-4, 10)]
-_LABELS = [Stage(1e-3, 25), Stage(3e-4, 10)]
+_LABELS = [Stage(3e-3, 15), Stage(1e-3, 10), Stage(3e-4, 10)]
 
 RECIPES = (
     _classify(
@@ -161,6 +161,6 @@ RECIPES = (
         name="mnist_no_pretraining",
         title="the same network from random weights",
         model=partial(_classifier, Autoencoder),
-        train=PretrainedClassifier([], [Stage(1e-3, 40), Stage(3e-4, 20)]),
+        train=PretrainedClassifier([], _LABELS),
     ),
 )
