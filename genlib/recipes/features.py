@@ -148,6 +148,7 @@ RECIPES = (
         train=PretrainedClassifier(_PRETRAINING, _LABELS),
         published=1.14,
         source="rifai2011",
+        remarks="weight of the penalty 2",
     ),
     _classify(
         name="mnist_denoising",
@@ -156,6 +157,7 @@ RECIPES = (
         train=PretrainedClassifier(_PRETRAINING, _LABELS),
         published=1.18,
         source="rifai2011",
+        remarks="Gaussian noise of deviation 0.5",
     ),
     _classify(
         name="mnist_no_pretraining",
