@@ -137,29 +137,32 @@ def _classifier(kind: type[Autoencoder], **settings: object) -> StackedAutoencod
 _classify = partial(
     Recipe, data=_rows, measure=label_errors, metric="test errors, %", group=FEATURES
 )
-_TUNING = [Stage(1e-3, 20), Stage(3e-4, 10)]
+_PRETRAINING = [Stage(1e-3, 25), Stage(3e-4, 10)]
+_LABELS = [Stage(3e-3, 15), Stage(1e-3, 10), Stage(3e-4, 10)]
 
 RECIPES = (
     _classify(
         name="mnist_contractive",
         title="contractive autoencoder, 1,000 units, then labels",
-        model=partial(_classifier, ContractiveAutoencoder, weight=0.1),
-        train=PretrainedClassifier([Stage(1e-3, 30), Stage(3e-4, 10)], _TUNING),
+        model=partial(_classifier, ContractiveAutoencoder, weight=2.0),
+        train=PretrainedClassifier(_PRETRAINING, _LABELS),
         published=1.14,
         source="rifai2011",
+        remarks="weight of the penalty 2",
     ),
     _classify(
         name="mnist_denoising",
         title="denoising autoencoder, 1,000 units, then labels",
         model=partial(_classifier, DenoisingAutoencoder, noise="gaussian", level=0.5),
-        train=PretrainedClassifier([Stage(1e-3, 30), Stage(3e-4, 10)], _TUNING),
+        train=PretrainedClassifier(_PRETRAINING, _LABELS),
         published=1.18,
         source="rifai2011",
+        remarks="Gaussian noise of deviation 0.5",
     ),
     _classify(
         name="mnist_no_pretraining",
         title="the same network from random weights",
         model=partial(_classifier, Autoencoder),
-        train=PretrainedClassifier([], _TUNING),
+        train=PretrainedClassifier([], _LABELS),
     ),
 )

@@ -94,6 +94,13 @@ class TestPlain:
         torch.testing.assert_close(model.decode(codes), restored)
         torch.testing.assert_close(model.reconstruct(x), restored)
 
+    def test_an_output_activation_is_the_decoders_last(self):
+        model, plain = model_of("plain", output_activation="sigmoid"), model_of("plain")
+        x = rows()
+        torch.testing.assert_close(model.reconstruct(x), plain.reconstruct(x).sigmoid())
+        expected = (x - plain.reconstruct(x).sigmoid()).square().sum(1)
+        torch.testing.assert_close(model.reconstruction_error(x), expected)
+
     def test_a_tiled_row_has_twice_the_error(self):
         model, x = model_of("plain").float(), rows().float()
         encoder, decoder = Half(model.encoder), Tiled(model.decoder)
@@ -312,6 +319,17 @@ class TestDenoising:
         torch.testing.assert_close(loud.encode(x), plain.encode(x))
         torch.testing.assert_close(loud.reconstruct(x), plain.reconstruct(x))
 
+    def test_noisy_rows_may_lie_outside_the_range_of_clean_ones(self):
+        model = model_of("denoising", noise="gaussian", level=0.5, error="cross_entropy")
+        x = rows()
+        torch.testing.assert_close(model.denoise(x), model.reconstruct(x))
+        noisy = x + 5
+        with pytest.raises(ValueError, match=r"expected values in \[0, 1\]"):
+            model.reconstruct(noisy)
+        torch.testing.assert_close(model.denoise(noisy), model.decode(model.encoder(noisy)))
+        with pytest.raises(ValueError, match="x: expected finite values"):
+            model.denoise(torch.full_like(x, math.nan))
+
     @pytest.mark.covers("R07")
     def test_little_noise_penalises_the_jacobian_of_the_reconstruction(self):
         """E‖r(x + σε) − x‖² = ‖r − x‖² + σ² (‖J_r‖² + (r − x)·Δr) + O(σ⁴), by quadrature."""
@@ -482,7 +500,7 @@ class TestStacked:
         gl.seed(0)
         layers = [
             gl.DenoisingAutoencoder(5, 4, code_activation="sigmoid", error="cross_entropy"),
-            gl.ContractiveAutoencoder(4, 3, error="cross_entropy"),
+            gl.ContractiveAutoencoder(4, 3, output_activation="sigmoid"),
             gl.SparseAutoencoder(3, 2),
         ]
         return scattered(gl.StackedAutoencoder(layers, **settings).double())
@@ -615,6 +633,13 @@ def test_training_saving_and_resuming(name, tmp_path):
         ("plain", {"hidden": 4}, TypeError, "hidden: expected several"),
         ("plain", {"activation": "swish"}, ValueError, "activation: expected one of"),
         ("plain", {"code_activation": "step"}, ValueError, "code_activation: expected one of"),
+        ("plain", {"output_activation": "step"}, ValueError, "output_activation: expected one"),
+        (
+            "plain",
+            {"output_activation": "relu", "error": "cross_entropy"},
+            ValueError,
+            "output_activation: expected .linear. with a cross-entropy",
+        ),
         ("plain", {"error": "l1"}, ValueError, "error: expected one of"),
         ("plain", {"tied": 1}, TypeError, "tied: expected True or False"),
         ("plain", {"channels": (4,)}, ValueError, r"shape: expected \(C, H, W\)"),

@@ -135,6 +135,9 @@ class Autoencoder(Reconstruction):
         Of the layers between x and code.
     code_activation : {"linear", "relu", "tanh", "silu", "softplus", "sigmoid"}
         Of the code itself.
+    output_activation : {"linear", "relu", "tanh", "silu", "softplus", "sigmoid"}
+        Of the decoder's last layer. In a stack, a layer that restores the codes of another has the
+        ``code_activation`` of that one here: linear ones would make the stack's decoder linear.
     error : {"squared", "cross_entropy"}
     tied : bool
         The decoder has the encoder's weights, transposed, and biases of its own. For dense layers.
@@ -170,6 +173,7 @@ class Autoencoder(Reconstruction):
         channels: Sequence[int] = (),
         activation: str = "relu",
         code_activation: str = "linear",
+        output_activation: str = "linear",
         error: str = "squared",
         tied: bool = False,
         encoder: nn.Module | None = None,
@@ -181,11 +185,17 @@ class Autoencoder(Reconstruction):
         check_counts(hidden, "hidden")
         check_counts(channels, "channels")
         check_choice(code_activation, ("linear", *ACTIVATIONS), "code_activation")
+        check_choice(output_activation, ("linear", *ACTIVATIONS), "output_activation")
         check_choice(error, ERRORS, "error")
         check_flag(tied, "tied")
         if channels:
             check_image_shape(self.event_shape)
             check_halvings(self.event_shape, len(channels))
+        if error == "cross_entropy" and output_activation != "linear":
+            raise ValueError(
+                'output_activation: expected "linear" with a cross-entropy, which has its own '
+                f"sigmoid, got {output_activation!r}."
+            )
         if tied and (channels or encoder is not None or decoder is not None):
             raise ValueError(
                 "tied: expected dense layers that the model makes itself; leave channels=, "
@@ -198,13 +208,15 @@ class Autoencoder(Reconstruction):
             self.decoder = Transposed(self.encoder, self.event_shape, activation)
         else:
             self.decoder = decoder or self._make_decoder(sizes[::-1], channels, activation)
+        linear = output_activation == "linear"
+        self.output = nn.Identity() if linear else ACTIVATIONS[output_activation]()
         self._check_networks()
 
     def _encoded(self, x: Tensor) -> Tensor:
         return self.encoder(x)
 
     def _decoded(self, z: Tensor) -> Tensor:
-        return self.decoder(z)
+        return self.output(self.decoder(z))
 
     def _make_encoder(
         self, sizes: Sequence[int], channels: Sequence[int], activation: str, code_activation: str

@@ -13,7 +13,13 @@ import torch
 from torch import Generator, Tensor, nn
 
 from genlib.core.random import normal, uniform
-from genlib.core.validation import check_between, check_choice, check_count, check_positive
+from genlib.core.validation import (
+    check_between,
+    check_choice,
+    check_count,
+    check_event,
+    check_positive,
+)
 from genlib.models.autoencoders.autoencoder import Autoencoder
 
 NOISES = ("masking", "gaussian")
@@ -128,8 +134,9 @@ class DenoisingAutoencoder(Autoencoder):
 
     Notes
     -----
-    ``encode`` and ``reconstruct`` see rows as they are. ``validation_loss`` corrupts rows by the
-    same draws every time, those of a generator with a fixed seed, so that epochs can be compared.
+    ``encode`` and ``reconstruct`` see rows as they are; `denoise` takes noisy ones.
+    ``validation_loss`` corrupts rows by the same draws every time, those of a generator with a
+    fixed seed, so that epochs can be compared.
 
     References
     ----------
@@ -161,6 +168,13 @@ class DenoisingAutoencoder(Autoencoder):
         """``x`` with fresh noise, of its shape."""
         self.check(x)
         return self._corrupted(x, generator)
+
+    def denoise(self, x: Tensor) -> Tensor:
+        """g(f(x)) of rows that are noisy already: any real numbers, also where an event must be in
+        [0, 1].
+        """
+        check_event(x, self.event_shape, dtype=self.dtype, device=self.device)
+        return self._mean(self._decoded(self._encoded(x)))
 
     def loss(self, x: Tensor) -> Tensor:
         """Mean error between the rows and what is restored of their corrupted selves."""
