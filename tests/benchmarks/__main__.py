@@ -7,6 +7,7 @@ import torch
 from tests.benchmarks import (
     bench_gmm,
     bench_graphical,
+    bench_ista,
     bench_kde,
     bench_logistic_mixture,
     bench_nade,
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "gmm": bench_gmm.run,
     "kde": bench_kde.run,
     "graphical": bench_graphical.run,
+    "ista": bench_ista.run,
     "nade": bench_nade.run,
     "pca": bench_pca.run,
     "transformer": bench_transformer.run,

@@ -6,7 +6,14 @@ import torch
 from sklearn.decomposition import sparse_encode
 
 from genlib.kernels._dispatch import HAS_TRITON, INTERPRETED
-from genlib.kernels.ista import _blocks, _gpu, active, ista, ista_reference, lasso_active_set
+from genlib.kernels.ista import (
+    _blocks,
+    _gpu,
+    active,
+    lasso_active_set,
+    lasso_ista,
+    lasso_ista_reference,
+)
 from genlib.kernels.ista.operator import duality_gap
 from tests.kernels.tools import Largest, compiled
 from tests.processes import passes_in_the_interpreter
@@ -65,19 +72,19 @@ def test_iterates_are_those_of_loops(shape, momentum):
     for count in (1, 3, 6):  # later, rounding decides on restarts
         given = {"iterations": count, "momentum": momentum}
         expected = loops(x, a, sparsity, **given)
-        found = ista(x, a, sparsity, tolerance=0.0, **given).codes
-        wide = ista(x.double(), a.double(), sparsity, tolerance=0.0, **given).codes
-        reference = ista_reference(x.double(), a.double(), sparsity, **given).codes
+        found = lasso_ista(x, a, sparsity, tolerance=0.0, **given).codes
+        wide = lasso_ista(x.double(), a.double(), sparsity, tolerance=0.0, **given).codes
+        reference = lasso_ista_reference(x.double(), a.double(), sparsity, **given).codes
         torch.testing.assert_close(reference, expected, rtol=1e-10, atol=1e-11)
         torch.testing.assert_close(wide, expected, rtol=1e-4, atol=1e-5)  # 1e-6 in the step
         torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=3e-5)
 
 
-@pytest.mark.parametrize("solve", [ista, lasso_active_set], ids=["ista", "active set"])
+@pytest.mark.parametrize("solve", [lasso_ista, lasso_active_set], ids=["ista", "active set"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_codes_meet_the_conditions_of_a_minimum(shape, solve):
     x, a, sparsity = problem(*shape, dtype=DOUBLE)
-    options = {"iterations": 20_000, "tolerance": 1e-13} if solve is ista else {}
+    options = {"iterations": 20_000, "tolerance": 1e-13} if solve is lasso_ista else {}
     found = solve(x, a, sparsity, **options)
     assert violation(x, found.codes, a, sparsity) < 1e-5
     assert (found.codes != 0).any()
@@ -95,7 +102,7 @@ def test_the_objective_is_scikit_learns(fraction):
     expected = objective(x, torch.tensor(peer), a, sparsity)
     exact = objective(x, lasso_active_set(x, a, sparsity).codes, a, sparsity)
     torch.testing.assert_close(exact, expected, rtol=1e-9, atol=1e-9)
-    close = ista(x, a, sparsity, iterations=20_000, tolerance=1e-8).codes
+    close = lasso_ista(x, a, sparsity, iterations=20_000, tolerance=1e-8).codes
     torch.testing.assert_close(objective(x, close, a, sparsity), expected, rtol=1e-7, atol=1e-7)
 
 
@@ -103,14 +110,14 @@ def test_the_gap_bounds_what_is_left_and_ends_the_iterations():
     x, a, sparsity = problem(80, 16, 40, dtype=DOUBLE)
     best = objective(x, lasso_active_set(x, a, sparsity).codes, a, sparsity)
     for count in (1, 10, 100):
-        codes, gap = ista(x, a, sparsity, iterations=count, tolerance=0.0)
+        codes, gap = lasso_ista(x, a, sparsity, iterations=count, tolerance=0.0)
         left = objective(x, codes, a, sparsity) - best
         assert (left <= gap + 1e-12).all()
         torch.testing.assert_close(gap, duality_gap(x, codes, a, sparsity))
-    found = ista(x, a, sparsity, iterations=5000, tolerance=1e-4)
+    found = lasso_ista(x, a, sparsity, iterations=5000, tolerance=1e-4)
     assert (found.gap <= 1e-4 * 0.5 * x.square().sum(1)).all()
     assert found.gap.max() > 1e-9  # it did stop
-    hasty = ista(x, a, sparsity, iterations=10, tolerance=0.0)
+    hasty = lasso_ista(x, a, sparsity, iterations=10, tolerance=0.0)
     assert (hasty.gap > 1e-4 * 0.5 * x.square().sum(1)).any()
 
 
@@ -130,7 +137,7 @@ def test_without_momentum_the_objective_never_rises():
     x, a, sparsity = problem(40, 10, 30, dtype=DOUBLE)
     z = torch.randn(40, 30, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     for _ in range(30):
-        new = ista(x, a, sparsity, iterations=1, tolerance=0.0, momentum=False, start=z).codes
+        new = lasso_ista(x, a, sparsity, iterations=1, tolerance=0.0, momentum=False, start=z).codes
         assert (objective(x, new, a, sparsity) <= objective(x, z, a, sparsity) + 1e-12).all()
         z = new
 
@@ -138,14 +145,14 @@ def test_without_momentum_the_objective_never_rises():
 def test_ten_iterations_twice_are_twenty_without_momentum():
     x, a, sparsity = problem(40, 10, 30, dtype=DOUBLE)
     options = {"tolerance": 0.0, "momentum": False}
-    half = ista(x, a, sparsity, iterations=10, **options).codes
+    half = lasso_ista(x, a, sparsity, iterations=10, **options).codes
     before = half.clone()
-    whole = ista(x, a, sparsity, iterations=10, start=half, **options).codes
-    torch.testing.assert_close(whole, ista(x, a, sparsity, iterations=20, **options).codes)
+    whole = lasso_ista(x, a, sparsity, iterations=10, start=half, **options).codes
+    torch.testing.assert_close(whole, lasso_ista(x, a, sparsity, iterations=20, **options).codes)
     assert torch.equal(half, before)
 
 
-@pytest.mark.parametrize("solve", [ista, lasso_active_set], ids=["ista", "active set"])
+@pytest.mark.parametrize("solve", [lasso_ista, lasso_active_set], ids=["ista", "active set"])
 class TestSpecialCases:
     def test_no_atom_is_worth_its_price(self, solve):
         x, a, sparsity = problem(30, 8, 12)
@@ -161,7 +168,7 @@ class TestSpecialCases:
 
     def test_without_a_price_it_is_least_squares(self, solve):
         x, a, _ = problem(30, 12, 8, dtype=DOUBLE)
-        options = {"iterations": 5000, "tolerance": 0.0} if solve is ista else {}
+        options = {"iterations": 5000, "tolerance": 0.0} if solve is lasso_ista else {}
         expected = torch.linalg.lstsq(a.T, x.T).solution.T
         torch.testing.assert_close(solve(x, a, 0.0, **options).codes, expected)
 
@@ -182,7 +189,7 @@ class TestSpecialCases:
     def test_atoms_of_any_length(self, solve):
         x, a, sparsity = problem(50, 8, 12, dtype=DOUBLE)
         a = a * torch.logspace(-2, 2, 12, dtype=DOUBLE)[:, None]
-        options = {"iterations": 200_000, "tolerance": 1e-10} if solve is ista else {}
+        options = {"iterations": 200_000, "tolerance": 1e-10} if solve is lasso_ista else {}
         found = solve(x, a, sparsity, **options)
         assert (found.gap <= 1e-9 * x.square().sum(1)).all()
 
@@ -232,7 +239,7 @@ def test_of_all_iterates_two_are_kept(monkeypatch):
         monkeypatch.setattr(module, "_IN_CACHE", 2**12)
         monkeypatch.setattr(module, "parallel_map", lambda function, parts: [*map(function, parts)])
     x, a, sparsity = problem(4000, 8, 24)
-    for solve in (ista, lasso_active_set):
+    for solve in (lasso_ista, lasso_active_set):
         with Largest() as largest:
             solve(x, a, sparsity)
         assert largest.entries == 4000 * 24
@@ -245,7 +252,7 @@ def test_opcheck():
     torch.library.opcheck(torch.ops.genlib.lasso_active_set.default, (x, a, sparsity))
 
 
-@pytest.mark.parametrize("solve", [ista, lasso_active_set], ids=["ista", "active set"])
+@pytest.mark.parametrize("solve", [lasso_ista, lasso_active_set], ids=["ista", "active set"])
 def test_compiles_without_a_graph_break(solve):
     x, a, sparsity = problem(7, 5, 9)
 
@@ -276,7 +283,7 @@ def spoiled(**changes):
     ],
 )
 def test_bad_input_is_refused_by_name(given, error, message):
-    for function in (ista, lasso_active_set):
+    for function in (lasso_ista, lasso_active_set):
         with pytest.raises(error, match=message):
             function(**given)
 
@@ -291,7 +298,7 @@ def test_bad_input_is_refused_by_name(given, error, message):
 )
 def test_settings_are_refused_by_name(given, message):
     with pytest.raises(ValueError, match=message):
-        ista(**spoiled(), **given)
+        lasso_ista(**spoiled(), **given)
 
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from genlib.kernels._dispatch import undo_autocast
 from genlib.kernels._threads import parallel_map
-from genlib.kernels.ista.operator import Codes, check_problem, duality_gap, ista
+from genlib.kernels.ista.operator import Codes, check_problem, duality_gap, lasso_ista
 
 _IN_CACHE = 2**19  # codes of a block
 _GROWN = 4  # places for atoms that are added at a time
@@ -64,7 +64,7 @@ def _operator(x, atoms, sparsity):
             parallel_map(lambda row: _search(row, codes, x, atoms, gram, sparsity), blocks)
         )
         if len(left):  # the rounding of nearly dependent atoms has made them run in circles
-            codes[left] = ista(x[left], atoms, sparsity, start=codes[left]).codes
+            codes[left] = lasso_ista(x[left], atoms, sparsity, start=codes[left]).codes
         return codes, duality_gap(x, codes, atoms, sparsity)
 
 
@@ -97,7 +97,7 @@ def lasso_active_set(x: Tensor, atoms: Tensor, sparsity: float) -> Codes:
     Raises
     ------
     TypeError, ValueError
-        As for `ista`.
+        As for `lasso_ista`.
 
     Notes
     -----

@@ -54,7 +54,7 @@ class Codes(NamedTuple):
     gap: Tensor  # (N,), the objective exceeds its minimum by no more
 
 
-def ista_reference(
+def lasso_ista_reference(
     x: Tensor,
     atoms: Tensor,
     sparsity: float,
@@ -63,7 +63,7 @@ def ista_reference(
     momentum: bool = True,
     start: Tensor | None = None,
 ) -> Codes:
-    """Compute `ista` as it is defined, all rows at once, to the last of the ``iterations``."""
+    """Compute `lasso_ista` as it is defined, all rows at once, all ``iterations``."""
     bound = torch.linalg.eigvalsh(atoms @ atoms.T)[-1]
     z = x.new_zeros(len(x), len(atoms)) if start is None else start
     y, t = z, x.new_ones(len(x), 1)
@@ -119,7 +119,7 @@ def _bound(atoms: Tensor) -> float:
 
 
 @torch.no_grad()
-def ista(
+def lasso_ista(
     x: Tensor,
     atoms: Tensor,
     sparsity: float,
