@@ -51,10 +51,11 @@ class PCA(Estimator):
         2.2e-16 for float64). ``"eigen"``, from the eigenvalues of XᵀX (of XXᵀ where there are
         fewer rows than columns), is several times faster; as it squares the singular values, what
         lies below √ε s_1 is lost. ``"randomized"`` [1] finds few components of many, fast, where
-        the spectrum falls: the others disturb its directions by about (s_{q+11} / s_k)^15. Its
+        the spectrum falls: the others disturb its directions by about (s_{q+11} / s_k)^14. Its
         draws come from torch's global generator.
     whiten : bool
-        Divide each z_k by √λ_k, so that codes of the training rows have the identity as covariance.
+        Divide each z_k by √λ_k, so that codes of the training rows have the identity as covariance;
+        directions without variance are refused.
 
     Attributes
     ----------
@@ -135,15 +136,16 @@ class PCA(Estimator):
 
     def _check_whitening(self, lengths: Tensor) -> None:
         """Raise where a direction has no more variance than rounding gives it."""
-        precision = torch.finfo(self.dtype).eps
-        least = 10 * (precision**0.5 if self.method == "eigen" else precision)
+        precision = torch.finfo(self.dtype).eps  # of singular values, or of their squares
+        least = (10 * precision) ** 0.5 if self.method == "eigen" else 20 * precision
         lost = lengths <= least * lengths[0]
         if lost.any():
             fewer = first_index(lost)[0]
             raise ValueError(
                 f"whiten: expected variance in each of the {self.components} directions, got none "
                 f"beyond rounding from direction {fewer + 1} on; ask for {fewer} components, or "
-                "leave out columns that are constant or determined by others."
+                'leave out columns that are constant or determined by others (method="svd" keeps '
+                'smaller variances than "eigen").'
             )
 
     @property

@@ -183,6 +183,20 @@ class TestPCA:
                     gl.PCA(5, method, whiten=True).to(dtype).fit(x.to(dtype))
                 gl.PCA(4, method, whiten=True).to(dtype).fit(x.to(dtype))
 
+    @pytest.mark.parametrize("method", METHODS)
+    def test_what_rounding_leaves_of_no_variance_is_not_whitened(self, method):
+        """Small integers, whose products are exact: 20 directions of 300 columns."""
+        generator = torch.Generator().manual_seed(0)
+        codes = torch.randint(-2, 3, (2000, 20), generator=generator).float()
+        x = codes @ torch.randint(-1, 2, (20, 300), generator=generator).float()
+        gl.seed(0)
+        with pytest.raises(ValueError, match="direction 21 on; ask for 20 components"):
+            gl.PCA(30, method, whiten=True).fit(x)
+        model = gl.PCA(20, method, whiten=True)
+        model.fit(x)
+        covariance = torch.cov(model.encode(x).T, correction=0)
+        assert (covariance - torch.eye(20)).abs().max() < 1e-3
+
     def test_saving_keeps_it_and_double_is_double(self, tmp_path):
         x = rows(30, 5)
         model = gl.PCA(2, whiten=True).double()
