@@ -89,7 +89,7 @@ class SparseCoding(Estimator):
     --------
     >>> model = SparseCoding(2, sparsity=0.5)
     >>> model.dictionary = torch.eye(2)
-    >>> model.encode(torch.tensor([[3.0, 0.2]])).tolist()
+    >>> model.encode(torch.tensor([[3.0, 0.2]])).round(decimals=4).tolist()
     [[2.5, 0.0]]
 
     References
