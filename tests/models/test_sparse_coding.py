@@ -281,10 +281,10 @@ class TestFit:
     @pytest.mark.parametrize("seed", range(3))
     def test_and_online_in_mini_batches(self, seed):
         gl.seed(seed)
-        x, atoms = planted(4000, 24, 36, 2, seed=seed, dtype=torch.float32)
+        x, atoms = planted(3000, 24, 36, 2, seed=seed, dtype=torch.float32)
         model = gl.SparseCoding(36, sparsity=0.1)
-        loader = DataLoader(TensorDataset(x), batch_size=50, shuffle=True)
-        history = model.fit(loader, iterations=10, forget=0.5)
+        loader = DataLoader(TensorDataset(x), batch_size=25, shuffle=True)
+        history = model.fit(loader, iterations=5, forget=0.5, start="random")
         assert recovered(model.dictionary, atoms) >= 0.95
         assert history["loss"][-1] < 0.9 * history["loss"][0]
 
