@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from genlib.kernels._dispatch import undo_autocast
 from genlib.kernels._threads import parallel_map
-from genlib.kernels.ista.operator import Codes, check_problem, duality_gap, lasso_ista
+from genlib.kernels.ista.operator import Codes, check_finite, check_problem, duality_gap, lasso_ista
 
 _IN_CACHE = 2**19  # codes of a block
 _GROWN = 4  # places for atoms that are added at a time
@@ -58,6 +58,7 @@ class _Rows(NamedTuple):
 )
 def _operator(x, atoms, sparsity):
     with torch.autocast(x.device.type, enabled=False):
+        check_finite(atoms)
         codes, gram = x.new_empty(len(x), len(atoms)), atoms @ atoms.T
         blocks = torch.arange(len(x), device=x.device).split(max(64, _IN_CACHE // len(atoms)))
         left = torch.cat(
