@@ -122,14 +122,12 @@ class PCA(Estimator):
             x = x / unit
         mean = _mean(x)
         found = _FINDERS[self.method](x, mean, self.components)
-        rounding = torch.finfo(x.dtype).eps * rows**0.5 * mean.abs()  # in each column
-        if found.total.sqrt() <= rounding.norm():
-            raise ValueError(
-                "x: expected rows that differ, got rows that are all the same up to rounding."
-            )
+        if not found.total > 0:
+            raise ValueError("x: expected rows that differ, got rows that are all the same.")
         lengths = found.lengths[: self.components]
         directions = found.directions[: self.components]
         if self.whiten:
+            rounding = torch.finfo(x.dtype).eps * rows**0.5 * mean.abs()  # in each column
             self._check_whitening(lengths, directions.abs().to(x) @ rounding)
         largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
         self.mean = mean * unit
@@ -279,10 +277,16 @@ def _unit(x: Tensor) -> float:
 
 
 def _mean(x: Tensor) -> Tensor:
-    total = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    for part in row_chunks(x, _IN_CACHE):
-        total += part.sum(0)
-    return (total / len(x)).to(x)
+    """The mean, and of a column of one value that value: what is left by a first pass over the
+    rows, which rounds, is the mean of the second.
+    """
+    mean = torch.zeros(x.shape[1]).to(x)
+    for _ in range(2):
+        total = torch.zeros_like(mean, dtype=torch.float64)
+        for part in row_chunks(x, _IN_CACHE):
+            total += (part - mean).sum(0)
+        mean = (mean + total / len(x)).to(x)
+    return mean
 
 
 class ProbabilisticPCA(Estimator):
