@@ -73,7 +73,8 @@ class PCA(Estimator):
     Notes
     -----
     Rows are centred block by block: beside the data, ``"svd"`` and ``"eigen"`` hold d² values and
-    ``"randomized"`` (q + 10) d; of fewer rows than columns, the first two hold a centred copy.
+    ``"randomized"`` (q + 10) d; of fewer rows than columns, the first two hold a centred copy,
+    and of rows whose squares would be lost or overflow all three hold one in another unit.
 
     References
     ----------
