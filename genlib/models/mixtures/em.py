@@ -266,7 +266,7 @@ class _Run:
                 self._begin()
             while self.iteration < self.settings["iterations"]:
                 if not self._iterate():
-                    break  # unwritten: a run resumed from the iteration before makes it again, and ends
+                    break  # unwritten: a run resumed from before it makes it again, and ends
                 if file is not None:
                     file.write(self._state())
             if self.before < self.best:
