@@ -104,8 +104,8 @@ MUTATIONS = [
         ),
         (
             "stack: a decoder that is linear between its layers",
-            'output_activation=unit if i else "linear"',
-            'output_activation="linear"',
+            "output_activation=unit if i else",
+            "output_activation=unit if i > 9 else",
             "test_layers_fit_on_each_other_and_begin_as_the_text_says",
         ),
         (
