@@ -109,6 +109,18 @@ MUTATIONS = [
             "test_layers_fit_on_each_other_and_begin_as_the_text_says",
         ),
         (
+            "stack: old weights under the name of He's",
+            "for part in found[-1].parameters() if he else ():",
+            "for part in found[-1].parameters() if he and False else ():",
+            "test_layers_fit_on_each_other_and_begin_as_the_text_says",
+        ),
+        (
+            "weight decay: the norm, not its square",
+            "penalty = self.encoder[1].weight.square().sum()",
+            "penalty = self.encoder[1].weight.norm()",
+            "test_weight_decay_adds_the_squared_weights_of_the_encoder",
+        ),
+        (
             "ridge probe: the ridge does not grow with the rows",
             "s**2 + len(a) * r",
             "s**2 + r",
