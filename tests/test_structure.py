@@ -36,6 +36,7 @@ FAMILIES = (
     "flows",
     "vae",
     "pca",
+    "ica",
     "sparse_coding",
     "autoencoders",
     "boltzmann",

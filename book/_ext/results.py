@@ -56,10 +56,13 @@ def table(group: str, found: dict[str, Record]) -> str:
 
 
 def timings(name: str) -> str:
-    """A row for each contender of the first case of a benchmark, in Markdown."""
+    """A row for each contender of each case of a benchmark, in Markdown."""
     record = json.loads((BENCHMARKS / f"{name}.json").read_text("utf-8"))
-    contenders = record["results"][0]["contenders"].items()
-    rows = (f"| {who} | {it['seconds']:.1f} | {it['times genlib']:.2f} |" for who, it in contenders)
+    rows = (
+        f"| {who} | {it['seconds']:.1f} | {it['times genlib']:.2f} |"
+        for case in record["results"]
+        for who, it in case["contenders"].items()
+    )
     return TIMED + "\n".join(rows) + f"\n\n{_where(record)}."
 
 

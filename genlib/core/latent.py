@@ -79,7 +79,9 @@ class LatentVariableModel(Model, abstract=True):
         """Importance-sampling estimate of log p(x) of each row, in nats: `iwae`, with its standard
         error by the delta method.
 
-        The error is itself an estimate: where few draws carry all the weight, it is too small.
+        The error is itself an estimate: where few draws carry all the weight, it is too small. The
+        effective sample size behind a row is about samples / (1 + samples error²); where that is
+        below ten or so, believe neither number.
         """
         check_count(samples, "samples", minimum=2)
         batch = self._checked(x, y)

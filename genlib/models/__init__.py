@@ -31,15 +31,19 @@ from genlib.models.graphical import (
     chow_liu,
     mutual_information,
 )
+from genlib.models.ica import ICA
 from genlib.models.mixtures import BernoulliMixture, GaussianMixture, KMeans
-from genlib.models.pca import ProbabilisticPCA
+from genlib.models.pca import PCA, ProbabilisticPCA
+from genlib.models.sparse_coding import SparseCoding
 from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
     "FVSBN",
+    "ICA",
     "LSTM",
     "MADE",
     "NADE",
+    "PCA",
     "RNADE",
     "VAE",
     "Autoencoder",
@@ -69,6 +73,7 @@ __all__ = [
     "ProbabilisticPCA",
     "RealNVP",
     "SparseAutoencoder",
+    "SparseCoding",
     "StackedAutoencoder",
     "WarmUp",
     "chow_liu",

@@ -57,7 +57,7 @@ RECIPES = (
         data=_rows,
         model=lambda: _one_layer("iwae", 50),
         train=InStages(
-            [Stage(1e-3, 120), Stage(3e-4, 60), Stage(1e-4, 40)],
+            [Stage(1e-3, 30), Stage(5e-4, 20), Stage(2e-4, 15), Stage(5e-5, 10)],
             binarize=True,
             precision="bfloat16",
         ),

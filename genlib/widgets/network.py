@@ -56,7 +56,7 @@ def exported(net: nn.Sequential, event_shape: Sequence[int]) -> list[Layer]:
         )
     for size in event_shape:
         check_count(size, "event_shape")
-    x, layers, work = torch.zeros(2, *event_shape), [], 0
+    x, layers, work = torch.zeros(2, *event_shape, dtype=torch.float32), [], 0
     for name, layer in _flattened(copy.deepcopy(net).float().cpu().eval(), "net"):
         described = f"{name}, {layer}"
         for weight, values in layer.state_dict().items():
@@ -194,7 +194,7 @@ def _(layer: nn.BatchNorm1d | nn.BatchNorm2d, shape: Shape, described: str) -> L
 @_form.register(nn.UpsamplingNearest2d)
 def _(layer: nn.Upsample, shape: Shape, described: str) -> Layer:
     _need(len(shape) == 3, described, f"channels, rows and columns, got {shape}")
-    out = layer(torch.zeros(1, *shape)).shape[2:]
+    out = layer(torch.zeros(1, *shape, dtype=torch.float32)).shape[2:]
     whole = all(large % small == 0 for large, small in zip(out, shape[1:], strict=True))
     _need(layer.mode == "nearest" and whole, described, 'mode "nearest" and a whole factor')
     return {"kind": "upsample"}

@@ -7,9 +7,11 @@ import torch
 from tests.benchmarks import (
     bench_gmm,
     bench_graphical,
+    bench_ista,
     bench_kde,
     bench_logistic_mixture,
     bench_nade,
+    bench_pca,
     bench_pixel_sampling,
     bench_transformer,
 )
@@ -19,7 +21,9 @@ BENCHMARKS = {
     "gmm": bench_gmm.run,
     "kde": bench_kde.run,
     "graphical": bench_graphical.run,
+    "ista": bench_ista.run,
     "nade": bench_nade.run,
+    "pca": bench_pca.run,
     "transformer": bench_transformer.run,
     "logistic_mixture": bench_logistic_mixture.run,
     "pixel_sampling": bench_pixel_sampling.run,

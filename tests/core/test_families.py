@@ -50,6 +50,15 @@ class TestLatentVariables:
         assert stats.kstest(z.numpy(), "norm").statistic < 0.12
         assert z.std() == pytest.approx(1, abs=0.2)
 
+    def test_its_error_tells_the_effective_sample_size(self, vae):
+        model, x = vae
+        draws = (torch.Generator().manual_seed(1) for _ in range(2))
+        error = model.estimate_log_prob(x, samples=50, generator=next(draws)).error
+        with torch.no_grad():
+            w = model._log_weights(x, 50, next(draws)).softmax(0)
+        stated = 50 / (1 + 50 * error.square())
+        assert (stated / (1 / w.square().sum(0)) - 1).abs().max() < 0.03
+
     def test_bounds_lie_below_and_rise(self, vae):
         model, x = vae
         elbo, iwae = (bound(x, samples=200).mean() for bound in (model.elbo, model.iwae))

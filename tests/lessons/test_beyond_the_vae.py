@@ -79,6 +79,27 @@ def test_a_turned_model_has_the_same_bound_and_a_diagonal_q_less(lesson):
     assert torch.allclose(flat, fit + prior - q.log_prob(z).sum(1), atol=1e-8)
 
 
+@pytest.mark.covers("L09")
+def test_the_mean_divergence_from_the_prior_is_information_and_a_divergence_of_the_mean():
+    draws = generator()
+    q = torch.rand(7, 40, generator=draws, dtype=torch.float64).softmax(1)  # q(z | x), by rows
+    prior = torch.rand(40, generator=draws, dtype=torch.float64).softmax(0)
+    overall = q.mean(0)  # q(z)
+
+    def divergence(p, r):
+        return sum(a * math.log(a / b) for a, b in zip(p.tolist(), r.tolist(), strict=True))
+
+    joint = (q / 7).tolist()
+    information = sum(
+        p * math.log(p / (apart / 7))
+        for row in joint
+        for p, apart in zip(row, overall.tolist(), strict=True)
+    )
+    mean = sum(divergence(row, prior) for row in q) / 7
+    assert mean == pytest.approx(information + divergence(overall, prior), abs=1e-12)
+    assert mean != pytest.approx(information - divergence(overall, prior), abs=1e-3)
+
+
 # ------------------------------------------------------------------ probes
 
 

@@ -130,3 +130,16 @@ def test_answers_may_be_lists_and_lose_no_digits(lesson):
     rows = [torch.tensor([1 / 3, 0.1]).double(), [torch.tensor(0.5), 2]]
     assert checked(rows, (2, 2)).tolist() == [rows[0].tolist(), [0.5, 2.0]]
     assert checked([torch.ones(1), torch.zeros(1)], (2, 1)).tolist() == [[1.0], [0.0]]
+    assert checked([0.5], ()).item() == checked(np.full((1, 1), 0.5), ()).item() == 0.5
+    with pytest.raises(AssertionError, match="expected shape"):
+        checked([0.5, 0.5], ())
+
+
+def test_answers_are_read_by_the_same_lines_in_all_lessons():
+    texts = {
+        cell.source
+        for lesson in LESSONS
+        for cell in nbformat.read(ROOT / "lessons" / lesson / "exercises.ipynb", as_version=4).cells
+        if cell.id == "answers"
+    }
+    assert len(texts) == 1

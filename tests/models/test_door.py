@@ -26,6 +26,8 @@ MODELS = {
     "Histogram": lambda: gl.Histogram(4, low=-9.0, high=9.0),
     "Parzen": gl.Parzen,
     "KNearest": lambda: gl.KNearest(2),
+    "PCA": lambda: gl.PCA(2),
+    "ProbabilisticPCA": lambda: gl.ProbabilisticPCA(2),
     "Categorical": lambda: gl.Categorical([2, 3, 2, 2]),
     "MarkovChain": lambda: gl.MarkovChain(4, 2),
     "BayesNet": lambda: gl.BayesNet([[], [0], [0], [1, 2]]),

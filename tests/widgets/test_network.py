@@ -149,6 +149,16 @@ def test_the_network_itself_is_left_as_it_was():
     assert net.training and net[0].weight.dtype == torch.float64
 
 
+def test_where_float64_is_the_default():
+    torch.set_default_dtype(torch.float64)
+    try:
+        grown = nn.Unflatten(1, (1, 2, 2)), nn.Upsample(scale_factor=2)
+        net = nn.Sequential(nn.Linear(2, 4), *grown)
+        assert exported(net, (2,))[-1]["shape"] == [1, 4, 4]
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def infinite():
     net = nn.Sequential(nn.Linear(2, 2))
     net[0].bias.data[0] = math.inf

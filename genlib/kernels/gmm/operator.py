@@ -207,7 +207,9 @@ def gmm_moments(x: Tensor, means: Tensor, whiteners: Tensor, log_peaks: Tensor) 
     -------
     Moments
         log_prob (N,), and in float64 the sums over rows of r_nk, r_nk y_nk and r_nk y_nkᵀ y_nk,
-        where y_nk = (x_n − μ_k) W_k and r are the responsibilities.
+        where y_nk = (x_n − μ_k) W_k and r are the responsibilities. Within a block of rows float32
+        is summed in float32: an error of about 1e-6 of the largest sum, and of up to 1e-4 where a
+        million rows are all alike and their roundings do not cancel.
 
     Raises
     ------
