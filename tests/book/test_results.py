@@ -99,7 +99,7 @@ def test_the_page_holds_every_group_and_every_source_is_in_the_bibliography():
 
 def test_benchmarks_are_printed_as_they_were_recorded():
     names = BENCHMARK.findall((ROOT / "book" / "results.md").read_text("utf-8"))
-    assert {"gmm-cpu", "pca-cpu"} <= set(names)
+    assert {"gmm-cpu", "ista-cpu", "pca-cpu"} <= set(names)
     for name in names:
         record = json.loads((BENCHMARKS / f"{name}.json").read_text("utf-8"))
         rows = [row for case in record["results"] for row in case["contenders"].items()]
@@ -119,6 +119,20 @@ def test_what_the_page_says_of_principal_components_was_recorded():
         ours, theirs = case["contenders"].values()
         assert theirs["times genlib"] >= 1
         assert abs(ours["variance"] - theirs["variance"]) < 1e-3
+
+
+def test_what_the_page_says_of_sparse_codes_was_recorded():
+    record = json.loads((BENCHMARKS / "ista-cpu.json").read_text("utf-8"))
+    assert record["settings"]["rounds"] == 5
+    for case, sparsity in zip(record["results"], (0.1, 0.03), strict=True):
+        assert (case["rows"], case["d"], case["atoms"]) == (10000, 64, 256)
+        assert case["sparsity"] == sparsity
+        found = case["contenders"]
+        ours = found["genlib, active set"]
+        for peer, least in (("scikit-learn, lasso_lars", 5), ("scikit-learn, lasso_cd", 1.5)):
+            assert found[peer]["times genlib"] > least
+            assert found[peer]["process seconds"] > least * ours["process seconds"]
+            assert abs(found[peer]["excess"]) < 1e-4
 
 
 def test_what_lesson_08_and_the_page_say_of_em_was_recorded():
