@@ -103,6 +103,8 @@ class Estimator(Model, abstract=True):
         self, valid: Tensor | tuple[Tensor, Tensor], batch: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Held-out rows, checked to be like those of ``batch``."""
+        if not self.answers("log_prob"):
+            self._require_validation()
         x, *labels = valid if isinstance(valid, tuple) else (valid,)
         self._check_rows(x, batch[0].shape[1:], "valid")
         return (x, *(self._condition(y, len(x)) for y in labels))

@@ -32,7 +32,7 @@ class EarlyStopping(Hook):
     Raises
     ------
     TrainingDivergedError
-        At the end of the run, where the validation loss was never finite.
+        At the end of the run, where the validation loss, or the column, was never finite.
     """
 
     watches_validation = True
@@ -72,9 +72,10 @@ class EarlyStopping(Hook):
     def end(self, run: Run) -> None:
         """Go back to the best weights."""
         if not self.best_epoch and self.better_than == math.inf:
+            what = "validation loss" if self.column == "valid" else f"column {self.column!r}"
             raise TrainingDivergedError(
-                f"the validation loss was not finite after any of {len(run.history)} epochs; the "
-                "weights are those of the last. Look at the data, or for a logarithm of zero."
+                f"the {what} was not finite after any of {len(run.history)} epochs; the weights "
+                "are those of the last. Look at the data, or for a logarithm of zero."
             )
         # Not strict: a pool may have been made since, and what is no tensor is not copied.
         run.model.load_state_dict(self.weights, strict=False)

@@ -41,7 +41,7 @@ class ICA(Estimator):
         Unmix so many leading principal components alone; what is left of x then has no density,
         and no sample. By default all d.
     iterations, tolerance : int, float
-        The most iterations, and the change of the rotation, 1 − min |cos|, at which they end.
+        The most iterations, and the change of the rotation, 1 − min abs cos, at which they end.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class ICA(Estimator):
     def _estimate(self, x: Tensor, *, held_out: tuple[Tensor, ...]) -> History:
         wide = x.double()
         mean = wide.mean(0)
-        whitener, unwhitener = self._whitening(wide - mean)
+        whitener, unwhitener = self._whitening(wide - mean, mean)
         white = (wide - mean) @ whitener
         rotation, history = self._rotation(white)
         scales = self._best_scales(white @ rotation)
@@ -103,7 +103,7 @@ class ICA(Estimator):
         self.mean, self.unmixing, self.mixing, self.scales = (part.to(x) for part in found)
         return history
 
-    def _whitening(self, apart: Tensor) -> tuple[Tensor, Tensor]:
+    def _whitening(self, apart: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         """V with (x − μ) V uncorrelated and of variance 1, (d, components), and its inverse."""
         (n, d), q = apart.shape, self.components or apart.shape[1]
         if q > min(d, n - 1):
@@ -111,15 +111,30 @@ class ICA(Estimator):
                 f"components: expected at most {min(d, n - 1)} of {n} rows in {d} dimensions, got "
                 f"{q}; fit to more rows, or ask for fewer components."
             )
+        # Principal components depend on units, all d directions do not: there columns are
+        # standardised, so that no unit makes one vanish.
+        noise = 4 * torch.finfo(self.dtype).eps * (mean.square() + apart.square().mean(0)).sqrt()
+        spread = apart.square().mean(0).sqrt()
+        unit = torch.where(spread > noise, spread, 1.0) if q == d else torch.ones_like(spread)
+        apart, noise = apart / unit, noise / unit
         values, vectors = torch.linalg.eigh(apart.T @ apart / n)
         values, vectors = values.flip(0)[:q], vectors.flip(1)[:, :q]
-        if values[-1] <= 1e-9 * values[0]:
-            rank = int((values > 1e-9 * values[0]).sum())
+        rounding = noise.square() @ vectors.square()
+        rounding += 10 * d * torch.finfo(values.dtype).eps * values[0]
+        self._check_rank(int((values > rounding).sum()), q)
+        white = vectors / values.sqrt() / unit[:, None]
+        return white, (vectors * values.sqrt()).T * unit
+
+    @staticmethod
+    def _check_rank(rank: int, q: int) -> None:
+        """Raise unless the rows vary in ``q`` directions by more than rounding."""
+        if rank == 0:
+            raise ValueError("x: expected rows that differ, got rows that are all the same.")
+        if rank < q:
             raise ValueError(
                 f"x: expected rows that vary in {q} directions, got {rank}; leave out columns that "
                 f"are constant or sums of others, or ask for components={rank} or fewer."
             )
-        return vectors / values.sqrt(), (vectors * values.sqrt()).T
 
     def _rotation(self, white: Tensor) -> tuple[Tensor, History]:
         """Orthogonal R, (q, q), by symmetric FastICA: white R are the sources."""

@@ -65,15 +65,16 @@ class PCA(Estimator):
         absolute value is positive. Where eigenvalues are equal, only the plane is determined.
     singular_values : Tensor, shape (q,)
         Of the centred rows, largest first: s_k² = N λ_k.
-    explained_variance : Tensor, shape (q,)
-        λ_k, in the squared unit of the data, divided by N. (Scikit-learn divides by N − 1.)
-    total_variance : Tensor, shape ()
-        λ_1 + … + λ_d.
+    deviations : Tensor, shape (q,)
+        √λ_k, in the unit of the data.
+    total_deviation : Tensor, shape ()
+        √(λ_1 + … + λ_d).
 
     Notes
     -----
     Rows are centred block by block: beside the data, ``"svd"`` and ``"eigen"`` hold d² values and
-    ``"randomized"`` (q + 10) d; of fewer rows than columns, the first two hold a centred copy.
+    ``"randomized"`` (q + 10) d; of fewer rows than columns, the first two hold a centred copy,
+    and of rows whose squares would be lost or overflow all three hold one in another unit.
 
     References
     ----------
@@ -95,13 +96,12 @@ class PCA(Estimator):
         "likelihood has the same subspace as its maximum.",
         "sample": "a projection defines no distribution of its codes; ProbabilisticPCA does.",
     }
-    fitted_buffers = ("mean", "directions", "singular_values", "explained_variance")
-    fitted_buffers += ("total_variance",)
+    fitted_buffers = ("mean", "directions", "singular_values", "deviations", "total_deviation")
     mean: Tensor
     directions: Tensor
     singular_values: Tensor
-    explained_variance: Tensor
-    total_variance: Tensor
+    deviations: Tensor
+    total_deviation: Tensor
 
     def __init__(self, components: int = 2, method: str = "svd", whiten: bool = False) -> None:
         super().__init__()
@@ -118,27 +118,33 @@ class PCA(Estimator):
                 f"{columns} columns (once centred, N rows span at most N − 1 directions), got "
                 f"{self.components}."
             )
+        unit = _unit(x)
+        if unit != 1:
+            x = x / unit
         mean = _mean(x)
         found = _FINDERS[self.method](x, mean, self.components)
         if not found.total > 0:
             raise ValueError("x: expected rows that differ, got rows that are all the same.")
         lengths = found.lengths[: self.components]
-        if self.whiten:
-            self._check_whitening(lengths)
         directions = found.directions[: self.components]
+        if self.whiten:
+            rounding = torch.finfo(x.dtype).eps * rows**0.5 * mean.abs()  # in each column
+            self._check_whitening(lengths, directions.abs().to(x) @ rounding)
         largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-        self.mean = mean
+        self.mean = mean * unit
         self.directions = (directions * largest.sign()).to(x).contiguous()
-        self.singular_values = lengths.to(x)
-        self.explained_variance = (lengths.double().square() / rows).to(x)
-        self.total_variance = (found.total / rows).to(x)
+        self.singular_values = lengths.to(x) * unit
+        self.deviations = (lengths.double() * (unit / rows**0.5)).to(x)
+        self.total_deviation = (found.total.sqrt() * (unit / rows**0.5)).to(x)
         return History()
 
-    def _check_whitening(self, lengths: Tensor) -> None:
-        """Raise where a direction has no more variance than rounding gives it."""
+    def _check_whitening(self, lengths: Tensor, rounding: Tensor) -> None:
+        """Raise where a direction has no more variance than rounding gives it: that of the
+        decomposition, or that of the mean, ``rounding``, (q,).
+        """
         precision = torch.finfo(self.dtype).eps  # of singular values, or of their squares
         least = (10 * precision) ** 0.5 if self.method == "eigen" else 20 * precision
-        lost = lengths <= least * lengths[0]
+        lost = (lengths <= least * lengths[0]) | (lengths <= rounding)
         if lost.any():
             fewer = first_index(lost)[0]
             raise ValueError(
@@ -149,10 +155,22 @@ class PCA(Estimator):
             )
 
     @property
+    def explained_variance(self) -> Tensor:
+        """λ_k, (q,), in the squared unit of the data, divided by N. (Scikit-learn: by N − 1.)"""
+        self._require_data("explained_variance")
+        return self.deviations.square()
+
+    @property
+    def total_variance(self) -> Tensor:
+        """λ_1 + … + λ_d."""
+        self._require_data("total_variance")
+        return self.total_deviation.square()
+
+    @property
     def explained_variance_ratio(self) -> Tensor:
         """λ_k / (λ_1 + … + λ_d), (q,)."""
         self._require_data("explained_variance_ratio")
-        return self.explained_variance / self.total_variance
+        return (self.deviations / self.total_deviation).square()
 
     def decode(self, z: Tensor) -> Tensor:
         """μ + U_q z for each row of ``z``, or μ + U_q Λ_q^½ z if whitened: (N, q) → (N, d)."""
@@ -174,10 +192,10 @@ class PCA(Estimator):
 
     def _encode(self, x: Tensor) -> Tensor:
         z = (x - self.mean) @ self.directions.T
-        return z / self.explained_variance.sqrt() if self.whiten else z
+        return z / self.deviations if self.whiten else z
 
     def _decode(self, z: Tensor) -> Tensor:
-        scaled = z * self.explained_variance.sqrt() if self.whiten else z
+        scaled = z * self.deviations if self.whiten else z
         return torch.addmm(self.mean, scaled, self.directions)
 
 
@@ -250,11 +268,26 @@ def _by_chance(x: Tensor, mean: Tensor, components: int) -> _Found:
 _FINDERS = dict(zip(METHODS, (_by_svd, _by_eigen, _by_chance), strict=True))
 
 
+def _unit(x: Tensor) -> float:
+    """1; or where squares of the rows would be lost or overflow, a power of 2 of their size."""
+    low, high = (bound.item() for bound in x.aminmax())
+    size, numbers = max(-low, high), torch.finfo(x.dtype)
+    if size == 0 or numbers.tiny**0.25 < size < numbers.max**0.25:
+        return 1.0
+    return 2.0 ** round(math.log2(size))
+
+
 def _mean(x: Tensor) -> Tensor:
-    total = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    for part in row_chunks(x, _IN_CACHE):
-        total += part.sum(0)
-    return (total / len(x)).to(x)
+    """The mean, and of a column of one value that value: what is left by a first pass over the
+    rows, which rounds, is the mean of the second.
+    """
+    mean = torch.zeros(x.shape[1]).to(x)
+    for _ in range(2):
+        total = torch.zeros_like(mean, dtype=torch.float64)
+        for part in row_chunks(x, _IN_CACHE):
+            total += (part - mean).sum(0)
+        mean = (mean + total / len(x)).to(x)
+    return mean
 
 
 class ProbabilisticPCA(Estimator):

@@ -48,6 +48,7 @@ class ConvolutionalEncoder(nn.Sequential):
         sizes: Sequence[int],
         activation: str = "relu",
     ) -> None:
+        check_choice(activation, ACTIVATIONS, "activation")
         flat = channels[-1] * shape[1] * shape[2] // 4 ** len(channels)
         layers: list[nn.Module] = []
         for before, after in zip([shape[0], *channels[:-1]], channels, strict=True):
@@ -67,6 +68,7 @@ class ConvolutionalDecoder(nn.Sequential):
         shape: torch.Size,
         activation: str = "relu",
     ) -> None:
+        check_choice(activation, ACTIVATIONS, "activation")
         halvings = len(channels)
         first = (channels[0], shape[1] // 2**halvings, shape[2] // 2**halvings)
         layers: list[nn.Module] = [
@@ -113,11 +115,11 @@ def check_network(
     """Raise unless ``network`` is a module, and ``function(*arguments)``, which calls it, gives one
     tensor of the shape ``expected``.
 
-    The network is asked in evaluation mode, so that it stays as it was.
+    The network is asked in evaluation mode, and each part of it then goes back to its own.
     """
     if not isinstance(network, nn.Module):
         raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
-    was_training = network.training
+    modes = [(part, part.training) for part in network.modules()]
     network.eval()
     try:
         out = function(*arguments)
@@ -125,7 +127,9 @@ def check_network(
         raise ValueError(
             f"{name}: expected a network that takes {tuple(arguments[0].shape)}: {error}"
         ) from error
-    network.train(was_training)
+    finally:
+        for part, training in modes:
+            part.training = training
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
     if out.shape != expected:

@@ -207,6 +207,18 @@ class TestEarlyStopping:
         with pytest.raises(ValueError, match=r"column: expected one of epoch, .* got 'errors'"):
             model.fit(x, valid=x[:10], epochs=1, hooks=[gl.EarlyStopping(2, column="errors")])
 
+    def test_of_equal_losses_the_first_is_the_best(self, x):
+        errors, stopping = [1.0, 1.0, 2.0], gl.EarlyStopping(column="errors")
+        watch = gl.Watch(lambda model: {"errors": errors.pop(0)})
+        TrainedGaussian(2).fit(x, valid=x, epochs=3, hooks=[watch, stopping])
+        assert stopping.best_epoch == 1
+
+    def test_a_column_that_is_nan_throughout_is_an_error_by_its_name(self, x):
+        watch = gl.Watch(lambda model: {"errors": math.nan})
+        hooks = [watch, gl.EarlyStopping(column="errors")]
+        with pytest.raises(gl.TrainingDivergedError, match="the column 'errors' was not finite"):
+            TrainedGaussian(2).fit(x, valid=x, epochs=2, hooks=hooks)
+
     @pytest.mark.parametrize("value", [math.nan, -math.inf, True, "x", None])
     def test_better_than_is_a_number_that_something_is_below(self, value):
         with pytest.raises(ValueError, match="better_than: expected a number that a loss can be"):

@@ -280,6 +280,8 @@ def spoiled(**changes):
         (spoiled(atoms=torch.zeros(2, 3).double()), TypeError, "atoms: expected the dtype of x"),
         (spoiled(sparsity=-1.0), ValueError, "sparsity: expected a finite number, zero or posit"),
         (spoiled(sparsity=float("nan")), ValueError, "sparsity: expected a finite number"),
+        (spoiled(sparsity="a"), TypeError, "sparsity: expected a number, zero or positive"),
+        (spoiled(atoms=torch.full((2, 3), torch.nan)), ValueError, "atoms: expected finite"),
     ],
 )
 def test_bad_input_is_refused_by_name(given, error, message):
@@ -292,13 +294,24 @@ def test_bad_input_is_refused_by_name(given, error, message):
     ("given", "message"),
     [
         ({"iterations": 0}, "iterations: expected at least 1, got 0"),
+        ({"iterations": 2.5}, "iterations: expected an integer, got 2.5"),
         ({"tolerance": -1.0}, "tolerance: expected a finite number, zero or positive"),
         ({"start": torch.zeros(5, 3)}, r"start: expected shape \(5, 2\)"),
     ],
 )
 def test_settings_are_refused_by_name(given, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         lasso_ista(**spoiled(), **given)
+
+
+def test_the_gap_is_asked_of_codes_of_the_rows():
+    given = spoiled(codes=torch.zeros(5, 2))
+    for change, message in [
+        ({"sparsity": -0.1}, "sparsity: expected a finite number"),
+        ({"codes": torch.zeros(1, 2)}, r"codes: expected shape \(5, 2\), got \(1, 2\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            duality_gap(**given | change)
 
 
 @pytest.mark.skipif(not HAS_TRITON or INTERPRETED, reason="Triton is missing, or interprets")

@@ -103,7 +103,7 @@ def test_the_linear_autoencoder_is_trained_on_the_error_of_its_rows(lesson):
 
 @pytest.mark.covers("R02")
 def test_the_best_code_of_one_entry_is_the_best_of_all(lesson):
-    """Against least squares on each column alone, at 200 points."""
+    """Against least squares on each of three columns alone, at 200 points."""
     turns = torch.tensor([90.0, 210.0, 330.0]).deg2rad()
     atoms, best = torch.stack([turns.cos(), turns.sin()]), lesson["best_single"]
     lesson["atoms"] = atoms
@@ -183,3 +183,67 @@ def test_bumps_are_gaussians_on_a_ring(lesson):
         for pixel in range(24):
             gap = min(abs(pixel - place), 24 - abs(pixel - place))
             assert row[pixel].item() == pytest.approx(np.exp(-(gap**2) / 18), abs=1e-5)
+
+
+@pytest.mark.covers("R01")
+def test_bumps_on_a_segment_end_at_its_ends(lesson):
+    torch.manual_seed(1)
+    found = lesson["bumps"](3, rows=50, pixels=24, ring=False)
+    torch.manual_seed(1)
+    gaps = np.arange(24) - 24 * torch.rand(50, 1).numpy()
+    np.testing.assert_allclose(found, np.exp(-(gaps**2) / 18), atol=1e-5)
+
+
+@pytest.mark.covers("R01")
+def test_the_accuracy_of_class_means_is_a_loop_over_halves(lesson):
+    """On rows whose classes lie apart along the second of the columns alone."""
+    torch.manual_seed(0)
+    labels = torch.arange(60) % 3
+    wide, narrow = 100 * torch.randn(60, 1), labels[:, None] + 0.01 * torch.randn(60, 1)
+    table = torch.cat([wide, narrow], 1).double()
+    lesson["cultivar"] = labels
+    assert lesson["accuracy"](table, components=1).mean() < 0.6
+    assert lesson["accuracy"](table, components=2).shape == (20,)
+    three = torch.cat([table, 2 * table[:, 1:]], 1)  # wide again, unless standardised
+    assert lesson["accuracy"](three, False, components=1).mean() < 0.6
+    assert lesson["accuracy"](three, True, components=1).mean() > 0.95
+
+
+# ------------------------------------------------------------------ likelihood and missing values
+
+
+@pytest.mark.covers("L07")
+def test_the_height_from_the_covariance_is_scipys_mean(lesson):
+    x = rows(40, 5)
+    mean, values, U = lesson["by_covariance"](x)
+    lesson.update(n=5, S=torch.cov(x.T, correction=0), lam=values, U=U)
+    torch.set_default_dtype(torch.float64)
+    try:
+        W, noise = lesson["stationary"]([0, 1])
+        found = lesson["height"](W, noise)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert noise.item() == pytest.approx(values[2:].mean().item())
+    gaussian = stats.multivariate_normal(mean.numpy(), (W @ W.T + noise * torch.eye(5)).numpy())
+    assert found.item() == pytest.approx(gaussian.logpdf(x.numpy()).mean())
+    for j, length in ((0, values[0]), (1, values[1])):
+        assert (U[:, j] @ W @ W.T @ U[:, j] + noise).item() == pytest.approx(length.item())
+
+
+@pytest.mark.covers("L07")
+def test_hidden_pixels_by_pairs_are_conditional_means(lesson):
+    images = rows(7, 4, seed=2)
+    C = torch.cov(rows(50, 4).T)
+    hidden = rows(7, 4, seed=3) > 0
+    lesson.update(pairwise=C, by_mean=images.mean(0))
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = lesson["by_pairs"](images, hidden, 0.5)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    precision = np.linalg.inv(C.numpy() + 0.5 * np.eye(4))
+    for row, image, h in zip(found.numpy(), images.numpy(), hidden.numpy(), strict=True):
+        apart = image - images.numpy().mean(0)  # by the precision matrix, not the covariance
+        expected = -np.linalg.solve(precision[h][:, h], precision[h][:, ~h] @ apart[~h])
+        np.testing.assert_allclose(row[h], images.numpy().mean(0)[h] + expected, rtol=1e-7)
+        np.testing.assert_array_equal(row[~h], image[~h])

@@ -101,6 +101,28 @@ class TestPlain:
         expected = (x - plain.reconstruct(x).sigmoid()).square().sum(1)
         torch.testing.assert_close(model.reconstruction_error(x), expected)
 
+    def test_hidden_layers_have_their_activation_on_both_sides(self):
+        model = model_of("plain", hidden=(4,), activation="tanh", code_activation="linear")
+        x, z = rows(), rows(4, 3)
+        _, first, _, second = model.encoder
+        torch.testing.assert_close(model.encode(x), second(first(x).tanh()))
+        first, _, second, _ = model.decoder
+        torch.testing.assert_close(model.decode(z), second(first(z).tanh()))
+
+    def test_convolutions_mirror_each_other_with_their_activation(self):
+        model = gl.Autoencoder((1, 8, 8), 2, (7,), channels=(4, 6), activation="tanh")
+        tanh, dense, up = nn.Tanh, nn.Linear, nn.ConvTranspose2d
+        expected = [nn.Conv2d, tanh, nn.Conv2d, tanh, nn.Flatten, dense, tanh, dense]
+        assert [type(layer) for layer in model.encoder] == expected
+        expected = [dense, tanh, dense, tanh, nn.Unflatten, up, tanh, up]
+        assert [type(layer) for layer in model.decoder] == expected
+        assert [layer.in_channels for layer in model.decoder if isinstance(layer, up)] == [6, 4]
+
+    def test_networks_of_one_s_own_stay_in_training(self):
+        network = nn.Sequential(nn.Linear(5, 3))
+        gl.Autoencoder(5, 3, encoder=network, decoder=nn.Linear(3, 5))
+        assert network.training
+
     def test_a_tiled_row_has_twice_the_error(self):
         model, x = model_of("plain").float(), rows().float()
         encoder, decoder = Half(model.encoder), Tiled(model.decoder)
@@ -226,6 +248,17 @@ class TestSparse:
             mean = sum(z[j] for z in codes) / len(codes)
             total += rho * math.log(rho / mean) + (1 - rho) * math.log((1 - rho) / (1 - mean))
         return total
+
+    def test_without_weight_it_is_a_plain_one(self):
+        """Also where units are saturated, and the penalty infinite."""
+        model, x = model_of("sparse", weight=0.0), rows()
+        with torch.no_grad():
+            model.encoder[1].bias.fill_(1e4)
+        assert model.penalty(x).isinf()
+        loss = model.loss(x)
+        torch.testing.assert_close(loss, model.reconstruction_error(x).mean())
+        loss.backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters())
 
     def test_the_penalty_is_one_a_batch_by_hand(self):
         model, x = model_of("sparse", target=0.1, weight=2.5), rows()
@@ -464,6 +497,52 @@ class TestContractive:
                 model.encoder[1].weight[0, 0] -= step
         assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(slope, rel=1e-4)
 
+    def test_the_loss_has_the_probes_it_was_given(self):
+        model, x = model_of("contractive", jacobian="hutchinson", probes=3, weight=0.7), rows()
+        torch.manual_seed(2)
+        found = model.loss(x)
+        torch.manual_seed(2)
+        penalty = model.estimated_penalty(x, probes=3).mean()
+        torch.testing.assert_close(found, model.reconstruction_error(x).mean() + 0.7 * penalty)
+
+    @pytest.mark.parametrize("replaced", [False, True], ids=["given", "put in later"])
+    def test_layers_do_not_tell_what_an_encoder_of_one_s_own_computes(self, replaced):
+        class Doubled(nn.Sequential):
+            def forward(self, x):
+                return super().forward(2 * x)
+
+        gl.seed(0)
+        x, network = rows(), Doubled(nn.Flatten(), nn.Linear(5, 3), nn.Sigmoid())
+        model = gl.ContractiveAutoencoder(5, 3, encoder=None if replaced else network).double()
+        model.encoder = network.double()
+        expected = [true_jacobian(model, row).square().sum() for row in x]
+        torch.testing.assert_close(model.penalty(x), torch.stack(expected))
+
+    def test_asking_leaves_rows_as_they_were(self):
+        model, x = model_of("contractive"), rows()
+        model.jacobian(x)
+        assert not x.requires_grad
+
+    @pytest.mark.parametrize("hidden", [(), (4,)], ids=["closed form", "autograd"])
+    def test_its_gradient_in_the_row_is_that_of_differences(self, hidden):
+        model, x = model_of("contractive", hidden=hidden, activation="tanh"), rows()
+        x.requires_grad_()
+        (slope,) = torch.autograd.grad(model.penalty(x).sum(), x)
+        step = 1e-5 * torch.eye(5, dtype=torch.float64)[0]
+        with torch.no_grad():
+            difference = (model.penalty(x + step) - model.penalty(x - step)) / 2e-5
+        torch.testing.assert_close(slope[:, 0], difference, rtol=1e-6, atol=1e-8)
+
+    @pytest.mark.parametrize("jacobian", ["exact", "hutchinson"])
+    def test_inference_mode_changes_nothing(self, jacobian):
+        model = model_of("contractive", hidden=(4,), jacobian=jacobian)
+        x = rows()
+        expected = model.jacobian(x), model.validation_loss(x)
+        with torch.inference_mode():
+            for seen in (x, x.clone()):
+                torch.testing.assert_close(model.jacobian(seen), expected[0])
+                torch.testing.assert_close(model.validation_loss(seen), expected[1])
+
     def test_the_gradient_of_the_closed_form_is_that_of_autograds_jacobian(self):
         model, x = model_of("contractive"), rows()
         parameters = list(model.encoder.parameters())
@@ -575,6 +654,10 @@ class TestStacked:
         low = gl.Autoencoder(5, 4, ())
         with pytest.raises(ValueError, match=r"layer 2 to encode the 4 units .* shape \(3,\)"):
             gl.StackedAutoencoder([low, gl.Autoencoder(3, 2, ())])
+        with pytest.raises(ValueError, match=r"layer 2 .* shape \(4,\), got one for shape \(4, 1"):
+            gl.StackedAutoencoder([low, gl.Autoencoder((4, 1, 1), 2, ())])
+        with pytest.raises(ValueError, match=r"one dtype .*float32 on cpu and torch\.float64 on"):
+            gl.StackedAutoencoder([low, gl.Autoencoder(4, 2, ()).double()])
         with pytest.raises(ValueError, match="got one of them twice"):
             gl.StackedAutoencoder([square := gl.Autoencoder(4, 4, ()), square])
         with pytest.raises(TypeError, match="expected autoencoders, got a Linear"):
@@ -584,6 +667,22 @@ class TestStacked:
                 gl.StackedAutoencoder(nothing)
         with pytest.raises(ValueError, match="classes: expected at least 2"):
             gl.StackedAutoencoder([low], classes=1)
+
+    def test_the_head_has_the_dtype_of_the_layers(self):
+        model = gl.StackedAutoencoder([gl.Autoencoder(5, 4, ()).double()], 2)
+        assert model.predict(rows()).shape == (7,)
+
+    def test_training_and_validation_are_of_the_same_thing(self):
+        model, x = self.stack(classes=2), rows(20)
+        y = (x[:, 0] > 0.5).long()
+        before = {n: v.clone() for n, v in model.state_dict().items()}
+        with pytest.raises(ValueError, match=r"valid: expected a pair \(x, y\), with labels"):
+            model.fit(x, y, valid=x, epochs=1, progress=False)
+        with pytest.raises(ValueError, match="valid: expected rows alone, without labels"):
+            model.fit(x, valid=(x, y), epochs=1, progress=False)
+        assert all(torch.equal(v, before[n]) for n, v in model.state_dict().items())
+        model.fit(x, valid=x, epochs=1, progress=False)
+        model.fit(x, y, valid=(x, y), epochs=1, progress=False)
 
     def test_what_has_no_labels_says_so(self):
         model, x = self.stack(), rows()
@@ -646,6 +745,13 @@ def test_training_saving_and_resuming(name, tmp_path):
         ("plain", {"shape": (1, 6, 6), "channels": (4, 8)}, ValueError, "can be halved 2 times"),
         ("plain", {"shape": (1, 8, 8), "channels": (4,), "tied": True}, ValueError, "tied: "),
         ("plain", {"tied": True, "encoder": nn.Linear(5, 3)}, ValueError, "tied: expected dense"),
+        ("plain", {"tied": True, "decoder": nn.Linear(3, 5)}, ValueError, "tied: expected dense"),
+        (
+            "plain",
+            {"shape": (1, 8, 8), "channels": (4,), "activation": "x"},
+            ValueError,
+            "activation: expected one of",
+        ),
         ("plain", {"encoder": nn.Linear(5, 4)}, ValueError, r"encoder: .* shape \(2, 3\)"),
         ("plain", {"encoder": nn.Linear(6, 3)}, ValueError, r"encoder: .* takes \(2, 5\)"),
         ("plain", {"decoder": nn.Linear(3, 6)}, ValueError, r"decoder: .* shape \(2, 5\)"),

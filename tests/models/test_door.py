@@ -27,6 +27,8 @@ MODELS = {
     "Parzen": gl.Parzen,
     "KNearest": lambda: gl.KNearest(2),
     "PCA": lambda: gl.PCA(2),
+    "ICA": gl.ICA,
+    "SparseCoding": lambda: gl.SparseCoding(6),
     "ProbabilisticPCA": lambda: gl.ProbabilisticPCA(2),
     "Categorical": lambda: gl.Categorical([2, 3, 2, 2]),
     "MarkovChain": lambda: gl.MarkovChain(4, 2),
@@ -101,11 +103,11 @@ def snapshot(model):
 def asks(model, x):
     """Every public question to which ``x`` is handed, by name; ``fit`` where the shape is known."""
     names = ("log_prob", "encode", "conditionals", "unnormalised_log_prob", "predict")
-    names += ("reconstruct", "reconstruction_error")
+    names += ("reconstruct", "reconstruction_error", "objective", "penalty")
     for name in names:
         if name in ("log_prob", "encode") and not model.answers(name):
             continue
-        if hasattr(model, name):
+        if callable(getattr(model, name, None)):
             yield name, lambda name=name: getattr(model, name)(x)
     if hasattr(model, "complete"):
         mask = torch.zeros(model.event_shape, dtype=torch.bool)

@@ -135,6 +135,54 @@ def test_fewer_components_are_those_of_the_leading_directions_and_have_no_densit
     assert gl.ICA().answers("log_prob")
 
 
+@pytest.mark.parametrize("scale", [1e-5, 1e5, 1e7])
+def test_the_unit_of_a_column_does_not_matter(scale):
+    draw = np.random.default_rng(0)
+    x = torch.tensor(draw.laplace(size=(4000, 3)))
+    units = torch.tensor([1.0, scale, 1.0], dtype=DOUBLE)
+    plain, scaled = gl.ICA().double(), gl.ICA().double()
+    for model, rows in ((plain, x), (scaled, x * units)):
+        gl.seed(0)
+        model.fit(rows)
+    expected = plain.log_prob(x) - math.log(scale)
+    torch.testing.assert_close(scaled.log_prob(x * units), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_sources_of_float32_rows_are_white_although_a_unit_is_large():
+    gl.seed(0)
+    x = (mixed()[0] * torch.tensor([1e3, 1, 1, 1, 1])).float()
+    model = gl.ICA()
+    model.fit(x)
+    s = model.encode(x)
+    assert (s.T @ s / len(s) - torch.eye(5)).abs().max() < 1e-2
+
+
+def test_sources_of_both_kinds_are_soon_found():
+    """Two with heavy tails and two with none: each has a curvature of its own."""
+    gl.seed(0)
+    generator = torch.Generator().manual_seed(0)
+    flat = torch.rand(4000, 2, generator=generator, dtype=DOUBLE)
+    s = torch.cat([mixed(4000, 2)[0], flat], 1)
+    history = gl.ICA().double().fit(s @ mixed(9, 4)[1])
+    assert len(history) < 12
+
+
+def test_draws_of_zero_give_finite_samples(monkeypatch):
+    model = gl.ICA()
+    model.fit(mixed(500, 2)[0].float())
+    zeros = lambda shape, like, generator: torch.zeros(shape)  # noqa: E731
+    monkeypatch.setattr("genlib.models.ica.uniform", zeros)
+    assert model.sample(3).isfinite().all()
+
+
+def test_held_out_rows_need_a_density():
+    x, _ = mixed(100)
+    with pytest.raises(gl.CannotAnswerError, match="leave components out"):
+        gl.ICA(components=2).double().fit(x, valid=x)
+    history = gl.ICA().double().fit(x, valid=x)
+    assert math.isfinite(history.last["valid"])
+
+
 def test_saving_keeps_the_density(tmp_path):
     x, _ = mixed(500, 3)
     model = gl.ICA("logistic").double()
@@ -147,11 +195,17 @@ def test_saving_keeps_the_density(tmp_path):
     ("change", "message"),
     [
         (lambda x: x[:4], "components: expected at most 3 of 4 rows in 5 dimensions, got 5"),
+        (lambda x: x[:5], "components: expected at most 4 of 5 rows in 5 dimensions, got 5"),
         (
             lambda x: x.index_fill(1, torch.tensor([2]), 1.0),
             "vary in 5 directions, got 4",
         ),
+        (
+            lambda x: x.index_fill(1, torch.tensor([2]), 100.7),
+            "vary in 5 directions, got 4",
+        ),
         (lambda x: x - x.mean(1, keepdim=True), "ask for components=4 or fewer"),
+        (lambda x: x[:1].repeat(100, 1), "rows that differ, got rows that are all the same"),
         (lambda x: x * math.nan, "expected finite values"),
         (lambda x: x[:0], "got an empty tensor"),
     ],
@@ -160,6 +214,8 @@ def test_bad_rows_are_refused(change, message):
     x, _ = mixed(100)
     with pytest.raises(ValueError, match=message):
         gl.ICA().double().fit(change(x))
+    with pytest.raises(ValueError, match=message):
+        gl.ICA().fit(change(x.float()))
 
 
 def test_bad_settings_are_refused():

@@ -222,6 +222,42 @@ class TestExpectationMaximisation:
         torch.testing.assert_close(model.log_weights.exp(), weights)
         torch.testing.assert_close(model.means, sums / weights[:, None])
 
+    def test_a_run_stopped_after_its_last_iteration_makes_no_other(self, tmp_path):
+        """Each restart ends by its tolerance, whenever the run is stopped."""
+        x = clusters(100, 2, k=2, dtype=torch.float64)
+        settings = {"restarts": 2, "tolerance": 1e-2, "start": "random"}
+
+        def fitted(**more):
+            gl.seed(0)
+            return gl.GaussianMixture(3).double().fit(x, **settings, **more)
+
+        whole, original = fitted(), gl.Checkpoint.write
+        first = sum(row["restart"] == 1 for row in whole.rows)
+        assert 1 < first < 100
+        for count in (first - 1, first, first + 1):
+            file, writes = tmp_path / f"{count}", []
+
+            def stop(self, state, *, last=False, writes=writes, count=count):
+                original(self, state, last=True)
+                writes.append(1)
+                if len(writes) == count:
+                    raise KeyboardInterrupt
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(gl.Checkpoint, "write", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    fitted(checkpoint=file)
+            assert fitted(checkpoint=file, resume=True).rows == whole.rows
+            assert fitted(checkpoint=file, resume=True).rows == whole.rows
+
+    def test_rows_of_another_width_are_refused(self, begun):
+        model, x = begun
+        with pytest.raises(ValueError, match=r"x: expected shape \(N, 2\), got \(100, 1\)"):
+            model.fit(x[:, :1], start="current")
+        loader = DataLoader([*x, *x[:, :1]], batch_size=100)
+        with pytest.raises(ValueError, match=r"x: expected shape \(N, 2\), got \(100, 1\)"):
+            gl.GaussianMixture(3).double().fit(loader)
+
     def test_mini_batches_make_all_iterations(self):
         history = gl.GaussianMixture(2).fit(
             clusters(200, 2), batch_size=50, iterations=9, tolerance=0.5
@@ -692,8 +728,8 @@ def test_a_misspelt_setting_is_named():
         TypeError, match=r"KMeans\.fit: expected one of iterations, restarts .*, got 'restart'"
     ):
         gl.KMeans(3).fit(clusters(), restart=3)
-    with pytest.raises(TypeError, match=r"ProbabilisticPCA\.fit: it has none .*, got 'restart'"):
-        gl.ProbabilisticPCA(2).fit(clusters(), restart=3)
+    with pytest.raises(TypeError, match=r"Gaussian\.fit: it has none .*, got 'restart'"):
+        gl.Gaussian().fit(clusters(), restart=3)
 
 
 def test_a_resumed_fit_has_the_same_limit(tmp_path):

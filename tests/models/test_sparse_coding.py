@@ -9,6 +9,7 @@ from sklearn.decomposition import sparse_encode
 from torch.utils.data import DataLoader, TensorDataset
 
 import genlib as gl
+from genlib.models.sparse_coding.codes import matching_pursuit
 from genlib.models.sparse_coding.learning import Statistics, improved, worst_rows
 from genlib.models.sparse_coding.model import SOLVERS
 
@@ -132,6 +133,17 @@ class TestCodes:
         model = model_of(atoms, penalty="l0", nonzeros=4)
         assert not model.encode(torch.zeros(3, 16, dtype=DOUBLE)).any()
 
+    def test_omp_in_float32_ends_at_rounding(self):
+        x, atoms = planted(50, nonzeros=2, noise=0.0, dtype=torch.float32)
+        z = matching_pursuit(x, atoms, 16)
+        assert ((x - z @ atoms).norm(dim=1) < 1e-4 * x.norm(dim=1)).all()
+
+    def test_omp_of_a_row_does_not_look_at_the_others(self):
+        x, atoms = planted(50)
+        lone = matching_pursuit(x[:1], atoms, 3)
+        together = matching_pursuit(torch.cat([x[:1], 1e18 * x[1:]]), atoms, 3)
+        torch.testing.assert_close(together[0], lone[0])
+
     @pytest.mark.covers("R03")
     @pytest.mark.parametrize(("name", "scale"), PENALISED)
     def test_no_iteration_of_ista_raises_the_objective(self, name, scale):
@@ -225,12 +237,20 @@ class TestDictionaryStep:
         for a, b in zip(parts, whole, strict=True):
             torch.testing.assert_close(a, b)
 
+    def test_a_dead_atom_leaves_no_statistics(self):
+        whole = Statistics(torch.ones(3, 3), torch.ones(3, 2))
+        found = whole.without(torch.tensor([False, True, False]))
+        assert found.gram.tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 1]]
+        assert found.product.tolist() == [[1, 1], [0, 0], [1, 1]]
+
     def test_dead_atoms_become_the_worst_rows(self):
         x = torch.diag(torch.tensor([3.0, 1.0, 2.0, 0.0], dtype=DOUBLE))
         atoms, z = torch.eye(4, dtype=DOUBLE)[:1], torch.zeros(4, 1, dtype=DOUBLE)
         found = worst_rows(x, z, atoms, 2)
         torch.testing.assert_close(found, torch.eye(4, dtype=DOUBLE)[[0, 2]])
         assert len(worst_rows(x, z, atoms, 9)) == 3  # a row of zeros has no direction
+        z[0] = 3.0  # the longest row is coded without error
+        torch.testing.assert_close(worst_rows(x, z, atoms, 1), torch.eye(4, dtype=DOUBLE)[[2]])
 
 
 METHODS = {
@@ -281,10 +301,10 @@ class TestFit:
     @pytest.mark.parametrize("seed", range(3))
     def test_and_online_in_mini_batches(self, seed):
         gl.seed(seed)
-        x, atoms = planted(4000, 24, 36, 2, seed=seed, dtype=torch.float32)
+        x, atoms = planted(3000, 24, 36, 2, seed=seed, dtype=torch.float32)
         model = gl.SparseCoding(36, sparsity=0.1)
-        loader = DataLoader(TensorDataset(x), batch_size=50, shuffle=True)
-        history = model.fit(loader, iterations=10, forget=0.5)
+        loader = DataLoader(TensorDataset(x), batch_size=25, shuffle=True)
+        history = model.fit(loader, iterations=5, forget=0.5, start="random")
         assert recovered(model.dictionary, atoms) >= 0.95
         assert history["loss"][-1] < 0.9 * history["loss"][0]
 
@@ -295,6 +315,132 @@ class TestFit:
         model = gl.SparseCoding(32, sparsity=0.1).double()
         model.fit(torch.randn(2000, 16, dtype=DOUBLE), iterations=20)
         assert recovered(model.dictionary, atoms) == 0
+
+    @pytest.mark.parametrize("forget", [0.6, 1.0])
+    def test_online_the_statistics_of_a_batch_enter_by_its_number(self, forget, monkeypatch):
+        kept, merged = [], Statistics.merged
+
+        def noted(self, other, keep):
+            kept.append(keep)
+            return merged(self, other, keep)
+
+        monkeypatch.setattr(Statistics, "merged", noted)
+        gl.seed(0)
+        model = model_of(unit(20, 16), sparsity=0.1)
+        settings = {"start": "current", "batch_size": 20, "iterations": 2}
+        model.fit(planted(80)[0], forget=forget, **settings)
+        assert kept == pytest.approx([1 - t**-forget for t in range(2, 9)])
+
+    def test_online_the_loss_is_the_mean_over_all_rows(self):
+        x, _ = planted(50)
+        atoms, costs, original = unit(20, 16), [], gl.SparseCoding._objective
+
+        def noted(self, rows, z):
+            costs.append(original(self, rows, z))
+            return costs[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gl.SparseCoding, "_objective", noted)
+            history = model_of(atoms, sparsity=0.1).fit(
+                x, start="current", batch_size=20, iterations=1
+            )
+        assert [len(part) for part in costs] == [20, 20, 10]
+        assert history["loss"] == pytest.approx([torch.cat(costs).mean().item()])
+
+    def test_an_atom_that_only_the_first_batch_uses_is_not_dead(self):
+        atoms = torch.eye(3, dtype=DOUBLE)
+        x = torch.cat([atoms[:2].repeat(5, 1), atoms[2:].repeat(10, 1)])
+        loader = DataLoader(TensorDataset(x), batch_size=10)
+        history = model_of(atoms, sparsity=0.1).fit(loader, start="current", iterations=1)
+        assert history["replaced"] == [0]
+
+    def test_a_dead_atom_forgets_its_codes(self):
+        """The second pass brings rows that do not use it: what it becomes is not undone."""
+        atoms, calls = torch.eye(3, dtype=DOUBLE), []
+        model = model_of(atoms, sparsity=0.1)
+
+        class Passes(torch.utils.data.IterableDataset):
+            def __iter__(self):
+                calls.append(1)
+                return iter(atoms.repeat(5, 1) if len(calls) <= 2 else atoms[:2].repeat(8, 1))
+
+        without = Statistics.without
+        seen = []
+
+        def noted(self, dead):
+            seen.append(dead.tolist())
+            return without(self, dead)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Statistics, "without", noted)
+            model.fit(DataLoader(Passes(), batch_size=20), start="current", iterations=2)
+        assert seen == [[False] * 3, [False, False, True]]
+
+    def test_online_all_iterations_are_made(self):
+        gl.seed(0)
+        model = gl.SparseCoding(10, sparsity=0.1).double()
+        history = model.fit(planted(60)[0], batch_size=20, iterations=5, tolerance=0.9)
+        assert len(history) == 5
+
+    def test_rows_of_zeros_are_no_atoms(self):
+        gl.seed(0)
+        x, _ = planted(20)
+        x[10:] = 0
+        model = gl.SparseCoding(10, sparsity=0.1).double()
+        model.fit(x, iterations=1)
+        assert model.dictionary.isfinite().all()
+
+    def test_random_directions_are_of_both_signs_and_one_row_replaces_one_atom(self):
+        gl.seed(0)
+        model = gl.SparseCoding(200, sparsity=1e3).double()
+        model.fit(torch.ones(1, 16, dtype=DOUBLE), start="random", iterations=1)
+        assert (model.dictionary < 0).double().mean() > 0.3
+
+    def test_active_counts_atoms_of_both_signs(self):
+        x, _ = planted(100)
+        model = model_of(unit(20, 16), sparsity=0.1)
+        z = model.encode(x)
+        history = model.fit(x, start="current", iterations=1)
+        assert history["active"] == [(z != 0).sum(1).double().mean().item()]
+        assert (z < 0).any()
+
+    def test_a_finished_fit_that_is_resumed_stays_as_it_is(self, tmp_path):
+        x, _ = planted(200)
+        histories, dictionaries = [], []
+        for _ in range(3):
+            gl.seed(0)
+            model = gl.SparseCoding(20, sparsity=0.1).double()
+            history = model.fit(x, tolerance=1e-2, checkpoint=tmp_path / "run", resume=True)
+            histories.append(history.rows)
+            dictionaries.append(model.dictionary)
+        assert 2 < len(histories[0]) < 50
+        assert histories[0] == histories[1] == histories[2]
+        assert all(torch.equal(dictionaries[0], found) for found in dictionaries[1:])
+
+    def test_a_resumed_fit_remembers_the_loss_before(self, tmp_path):
+        """Stopped before its last iteration, it ends there, by its tolerance."""
+        x, _ = planted(200)
+        settings = {"tolerance": 1e-2, "start": "current"}
+        whole = model_of(unit(20, 16), sparsity=0.1)
+        history = whole.fit(x, **settings)
+        writes, original = [], gl.Checkpoint.write
+
+        def stop(self, state, *, last=False):
+            original(self, state, last=True)
+            writes.append(1)
+            if len(writes) == len(history) - 1:
+                raise KeyboardInterrupt
+
+        file, model = tmp_path / "run", model_of(unit(20, 16), sparsity=0.1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gl.Checkpoint, "write", stop)
+            with pytest.raises(KeyboardInterrupt):
+                model.fit(x, **settings, checkpoint=file)
+        again = model.fit(x, **settings, checkpoint=file, resume=True)  # its dictionary has moved
+        assert again.rows == history.rows
+        assert torch.equal(model.dictionary, whole.dictionary)
+        with pytest.raises(gl.WrongCheckpointError, match="data"):
+            model.fit(x + 1, **settings, checkpoint=file, resume=True)
 
     def test_atoms_that_no_row_uses_are_replaced(self):
         gl.seed(0)
@@ -449,6 +595,25 @@ class TestRefusals:
         for call in (lambda: model.encode(x), lambda: model.fit(x, start="current")):
             with pytest.raises(ValueError, match="atoms that are not zero, got one at index 4"):
                 call()
+        model.dictionary = atoms * torch.ones(10).index_fill(0, torch.tensor([6]), 1e-25)[:, None]
+        for solver in SOLVERS["l1"]:
+            model.solver = solver
+            with pytest.raises(ValueError, match="not zero, got one at index 6 whose squared"):
+                model.encode(x)
+        model.dictionary = atoms.index_fill(0, torch.tensor([2]), math.nan)
+        z = torch.zeros(30, 10)
+        for call in (
+            lambda: model.encode(x),
+            lambda: model.decode(z),
+            lambda: model.objective(x, z),
+        ):
+            with pytest.raises(ValueError, match="dictionary: expected finite values, got nan"):
+                call()
+        model.dictionary = atoms
+        loader = DataLoader(TensorDataset(x[:, :5]), batch_size=30)
+        for rows in (x[:, :5], loader):
+            with pytest.raises(ValueError, match=r"x: expected shape \(N, 16\), got \(30, 5\)"):
+                model.fit(rows, start="current")
         model.dictionary = 3 * atoms
         with pytest.raises(ValueError, match="atoms in the unit ball, got one of length 3"):
             model.fit(x, start="current")
@@ -469,6 +634,12 @@ class TestRefusals:
             model.objective(x, torch.zeros(2, 10))
         with pytest.raises(ValueError, match=r"x: expected shape \(N, 16\)"):
             model.objective(x[:, :3])
+
+    def test_of_a_later_batch_of_another_width(self):
+        loader = [torch.ones(20, 16), torch.ones(20, 5)]
+        loader = DataLoader([row for part in loader for row in part], batch_size=20)
+        with pytest.raises(ValueError, match=r"x: expected shape \(N, 16\), got \(20, 5\)"):
+            gl.SparseCoding(10).fit(loader, start="random")
 
     @pytest.mark.parametrize("wrong", [math.nan, math.inf])
     def test_every_batch_of_a_loader_is_looked_at(self, wrong):

@@ -109,5 +109,41 @@ MUTATIONS = [
             "torch.exp(-gap.square() / width**2)",
             "test_bumps_are_gaussians_on_a_ring",
         ),
+        (
+            "bumps: a segment that is a ring",
+            "    if ring:",
+            "    if True:",
+            "test_bumps_on_a_segment_end_at_its_ends",
+        ),
+        (
+            "nearest class mean: columns not divided by their spread",
+            "z = model.encode(table / scale)",
+            "z = model.encode(table)",
+            "test_the_accuracy_of_class_means_is_a_loop_over_halves",
+        ),
+        (
+            "height: the determinant not halved",
+            "return -0.5 * (n * math.log(2 * math.pi) + torch.logdet(C)",
+            "return -0.5 * (n * math.log(2 * math.pi) + 2 * torch.logdet(C)",
+            "test_the_height_from_the_covariance_is_scipys_mean",
+        ),
+        (
+            "stationary points: the noise left in the eigenvalues",
+            "(lam[kept] - rest).sqrt(), rest",
+            "lam[kept].sqrt(), rest",
+            "test_the_height_from_the_covariance_is_scipys_mean",
+        ),
+        (
+            "by pairs: without the ridge",
+            "pairwise + ridge * torch.eye(images.shape[1])",
+            "pairwise",
+            "test_hidden_pixels_by_pairs_are_conditional_means",
+        ),
+        (
+            "by pairs: from the origin",
+            "(image - by_mean)[~h])",
+            "image[~h])",
+            "test_hidden_pixels_by_pairs_are_conditional_means",
+        ),
     ),
 ]

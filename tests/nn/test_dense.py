@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genlib.nn.dense import ConvolutionalDecoder, ConvolutionalEncoder, dense
+from genlib.nn.dense import ConvolutionalDecoder, ConvolutionalEncoder, check_network, dense
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "silu", "softplus"])
@@ -30,3 +30,35 @@ def test_activations_stand_between_layers_and_none_at_the_end(network):
         if not isinstance(layer, nn.Flatten | nn.Unflatten)
     ]
     assert found == [False, True, False, True, False, True, False]
+
+
+def test_an_activation_that_is_not_known_is_refused():
+    shape = torch.Size((1, 8, 8))
+    for make in (
+        lambda: dense([3, 2], "x"),
+        lambda: ConvolutionalEncoder(shape, [4], [2], "x"),
+        lambda: ConvolutionalDecoder([2], [4], shape, "x"),
+    ):
+        with pytest.raises(ValueError, match=r"activation: expected one of 'relu', .* got 'x'"):
+            make()
+
+
+class Failing(nn.Module):
+    def forward(self, x):
+        raise ArithmeticError
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), nn.Linear(9, 9), Failing()], ids=str)
+def test_a_network_that_is_asked_stays_as_it_was(last):
+    """Each part in its mode, also where the network is refused."""
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), last)
+    network.train()
+    network[1].eval()
+    arguments = (torch.zeros(2, 3),)
+    if isinstance(last, nn.Identity):
+        check_network(network, network, arguments, (2, 2), "encoder")
+    else:
+        with pytest.raises((ValueError, ArithmeticError)):
+            check_network(network, network, arguments, (2, 2), "encoder")
+    assert [part.training for part in network] == [True, False, True] and network.training
+    assert not network[1].running_mean.any()

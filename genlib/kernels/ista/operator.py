@@ -5,7 +5,7 @@ of a row is the minimum of
 
     f(z) = ½ ‖x − z A‖² + λ ‖z‖₁
 
-With L the largest eigenvalue of A Aᵀ, S the soft threshold S(u, t) = sign(u) max(|u| − t, 0), and
+With L the largest eigenvalue of A Aᵀ, S the soft threshold S(u, t) = sign(u) max(abs u − t, 0), and
 y_1 = z_0 the start, one iteration is::
 
     z_i = S(y_i + (x − y_i A) Aᵀ / L, λ / L)
@@ -15,10 +15,10 @@ y_1 = z_0 the start, one iteration is::
 
 (Beck and Teboulle 2009; the restart where momentum points uphill is that of O'Donoghue and Candès
 2015.) Without momentum β = 0, and f never rises. With r = x − z A, c = r Aᵀ and s = min(1, λ /
-max_k |c_k|), the vector s r is feasible in the dual problem, and f(z) exceeds the minimum by at
+max_k abs c_k), the vector s r is feasible in the dual problem, and f(z) exceeds the minimum by at
 most
 
-    gap(z) = ½ (1 − s)² ‖r‖² + Σ_k (λ |z_k| − s z_k c_k)
+    gap(z) = ½ (1 − s)² ‖r‖² + Σ_k (λ abs z_k − s z_k c_k)
 
 whose terms are all non-negative: nothing cancels, and float32 resolves it to about 10⁻⁶ of ½ ‖x‖².
 A row stops where its gap is at most ``tolerance`` · ½ ‖x‖², at the first look; every ten iterations
@@ -83,6 +83,9 @@ def duality_gap(x: Tensor, codes: Tensor, atoms: Tensor, sparsity: float) -> Ten
 
     Zero at the minimum alone. The formula stands at the top of this file.
     """
+    check_problem(x, atoms, sparsity)
+    check_operand(codes, "codes", x)
+    check_shape("codes", codes, (len(x), len(atoms)))
     residual = x - codes @ atoms
     return _blocks.gap(residual, codes, residual @ atoms.T, sparsity)
 
@@ -98,6 +101,7 @@ def duality_gap(x: Tensor, codes: Tensor, atoms: Tensor, sparsity: float) -> Ten
 )
 def _operator(x, atoms, start, sparsity, iterations, tolerance, momentum):
     with torch.autocast(x.device.type, enabled=False):
+        check_finite(atoms)
         backend = _gpu if x.dtype == torch.float32 and runs_triton(x.device) else _blocks
         step = 1 / _bound(atoms)
         return backend.ista(x, atoms, start, sparsity, step, iterations, tolerance, momentum)
@@ -170,6 +174,8 @@ def lasso_ista(
     """
     atoms, start = undo_autocast(x, atoms, start)
     check_problem(x, atoms, sparsity)
+    if not isinstance(iterations, int) or isinstance(iterations, bool):
+        raise TypeError(f"iterations: expected an integer, got {iterations!r}.")
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}.")
     check_number(tolerance, "tolerance")
@@ -198,7 +204,15 @@ def check_problem(x: Tensor, atoms: Tensor, sparsity: float) -> None:
         )
 
 
+def check_finite(atoms: Tensor) -> None:
+    """Raise unless the atoms are finite; within an operator, as graphs do not look at values."""
+    if not atoms.isfinite().all():
+        raise ValueError("atoms: expected finite values, got NaN or infinity.")
+
+
 def check_number(value: float, name: str) -> None:
     """Raise unless ``value`` is a finite number, zero or positive."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, zero or positive, got {value!r}.")
     if not 0 <= value < math.inf:
         raise ValueError(f"{name}: expected a finite number, zero or positive, got {value}.")

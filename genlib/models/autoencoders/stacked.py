@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from genlib.core import History
 from genlib.core.rows import row_chunks
@@ -60,6 +61,22 @@ class StackedAutoencoder(Reconstruction):
             check_count(classes, "classes", minimum=2)
             self.classes = classes
             self.head = nn.Linear(self.latent, classes).to(self.device, self.dtype)
+
+    def fit(
+        self,
+        x: Tensor | DataLoader,
+        y: Tensor | None = None,
+        *,
+        valid: Tensor | tuple[Tensor, Tensor] | DataLoader | None = None,
+        **settings: Any,
+    ) -> History:
+        """Train all layers together by the error of the lowest; with labels ``y``, the encoders and
+        the linear layer by their cross-entropy. Held-out rows have labels where ``x`` has.
+
+        Parameters and errors are those of `Model.fit`.
+        """
+        self._check_alike(x, y, valid)
+        return super().fit(x, y, valid=valid, **settings)
 
     def pretrain(self, x: Tensor, *, valid: Tensor | None = None, **settings: Any) -> list[History]:
         """Train each layer on the codes of those below, by its own loss.
@@ -120,6 +137,18 @@ class StackedAutoencoder(Reconstruction):
             z = layer._mean(layer._decoded(z))
         return first._decoded(z)
 
+    @staticmethod
+    def _check_alike(x: object, y: object, valid: object) -> None:
+        """Raise where one of the losses recorded would be of labels and the other of rows."""
+        if valid is None or isinstance(x, DataLoader) or isinstance(valid, DataLoader):
+            return
+        if isinstance(valid, tuple) != (y is not None):
+            expected = "rows alone, without" if y is None else "a pair (x, y), with"
+            raise ValueError(
+                f"valid: expected {expected} labels, as in training, whose loss is another where "
+                "there are some."
+            )
+
     def _require_classes(self, method: str) -> None:
         if self.classes is None:
             raise ValueError(
@@ -137,6 +166,10 @@ def _check_layers(layers: object) -> None:
             raise TypeError(f"layers: expected autoencoders, got a {type(layer).__name__}.")
     if len({id(layer) for layer in layers}) < len(layers):
         raise ValueError("layers: expected autoencoders that differ, got one of them twice.")
+    kinds = {(layer.dtype, layer.device) for layer in layers}
+    if len(kinds) > 1:
+        found = " and ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        raise ValueError(f"layers: expected one dtype and one device, got {found}.")
     for number, (below, above) in enumerate(itertools.pairwise(layers), 2):
         if above.event_shape != (below.latent,):
             raise ValueError(

@@ -90,7 +90,8 @@ class SparseAutoencoder(Autoencoder):
     def loss(self, x: Tensor) -> Tensor:
         """Mean error of the rows, and the penalty of their mean activations."""
         z = self._encoded(x)
-        return self._errors_of(z, x).mean() + self.weight * self._penalty(z)
+        error, penalty = self._errors_of(z, x).mean(), self._penalty(z)
+        return error + self.weight * penalty if self.weight else error  # a penalty may be infinite
 
     def _penalty(self, z: Tensor) -> Tensor:
         mean, rho = z.mean(0), self.target
@@ -285,7 +286,9 @@ class ContractiveAutoencoder(Autoencoder):
         return self._errors_of(z, x).mean() + self.weight * penalty.mean()
 
     def _exact(self, x: Tensor, z: Tensor) -> Tensor:
-        kinds = [type(layer) for layer in self.encoder.children()]
+        # Only of a plain Sequential do the layers tell what the encoder computes.
+        plain = type(self.encoder) is nn.Sequential
+        kinds = [type(layer) for layer in self.encoder] if plain else []
         if kinds in ([nn.Flatten, nn.Linear, nn.Sigmoid], [nn.Flatten, nn.Linear, nn.Tanh]):
             slope = z * (1 - z) if kinds[-1] is nn.Sigmoid else 1 - z.square()
             return slope.square() @ self.encoder[1].weight.square().sum(1)
@@ -305,8 +308,8 @@ class ContractiveAutoencoder(Autoencoder):
     def _pulled_back(self, x: Tensor, directions: Any) -> list[Tensor]:
         """Jᵀv of each row, of the shape of ``x``, for each v (N, latent) of ``directions(z)``."""
         graph = torch.is_grad_enabled()
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.clone() if x.requires_grad else x.detach().clone().requires_grad_()
             z = self._encoded(x)
             return [
                 torch.autograd.grad(z, x, v, retain_graph=True, create_graph=graph)[0]

@@ -170,8 +170,9 @@ class Mixture(Estimator, abstract=True):
         checkpoint : path, optional
             File to write, atomically, after iterations, so often that it takes a tenth of the time.
         resume : bool
-            Go on from ``checkpoint`` if it exists, to the numbers of the uninterrupted run. Of a
-            loader's rows it knows nothing: they must be the same.
+            Go on from ``checkpoint`` if it exists, to the numbers of the uninterrupted run, with
+            the parameters in the file, whichever the model has. Of a loader's rows it knows
+            nothing: they must be the same.
 
         Returns
         -------
@@ -200,6 +201,8 @@ class Mixture(Estimator, abstract=True):
         self._check_settings(**settings)
         first = next(loaded(x, self))[0] if isinstance(x, DataLoader) else x
         self._training_rows(first, None)
+        if start == "current":
+            self.check(first)
         held_out = () if valid is None else self._held_out_rows(valid, (first,))
         check_enough(first, self.components, "components")
         known = held_out if isinstance(x, DataLoader) else (x, *held_out)
@@ -262,11 +265,10 @@ class _Run:
             if self.iteration == 0:
                 self._begin()
             while self.iteration < self.settings["iterations"]:
-                rises = self._iterate()
+                if not self._iterate():
+                    break  # unwritten: a run resumed from before it makes it again, and ends
                 if file is not None:
                     file.write(self._state())
-                if not rises:
-                    break
             if self.before < self.best:
                 self.best, self.best_state = self.before, copied_state(self.model)
             self.restart += 1
@@ -315,7 +317,7 @@ class _Run:
         size = self.settings["batch_size"]
         if isinstance(self.x, DataLoader):
             for x, *_ in loaded(self.x, self.model):
-                self.model._training_rows(x, None)
+                self.model.check_batch(x)
                 yield x
         elif size is None:
             yield self.x

@@ -95,6 +95,7 @@ class Run:
         self.settings, self.history = settings, History()
         self.in_batches = isinstance(x, DataLoader) or settings["batch_size"] is not None
         self.iteration, self.batches, self.before = 0, 0, math.inf
+        self.falls = True  # whether the objective still does
         self.statistics: Statistics | None = None
         self.codes: Tensor | None = None  # of all rows, where they are coded at once
 
@@ -104,9 +105,8 @@ class Run:
             self._load(file.saved)
         elif self.settings["start"] != "current":
             self.model.dictionary = self._begin()
-        falls = True
-        while falls and self.iteration < self.settings["iterations"]:
-            falls = self._iterate()
+        while self.falls and self.iteration < self.settings["iterations"]:
+            self._iterate()
             if file is not None:
                 file.write(self._state())
         if file is not None:
@@ -124,8 +124,8 @@ class Run:
         return atoms / atoms.norm(dim=1, keepdim=True)
 
     @torch.no_grad()
-    def _iterate(self) -> bool:
-        """Pass over the rows once; say whether the objective still falls."""
+    def _iterate(self) -> None:
+        """Pass over the rows once."""
         model = self.model
         sweeps = _ONLINE_SWEEPS if self.in_batches else _SWEEPS
         total = rows = active = 0.0
@@ -151,9 +151,8 @@ class Run:
         if self.held_out:
             row["valid"] = model.validation_loss(*self.held_out).item()
         self.history.append(**row)
-        falls = self.in_batches or self.before - loss >= self.settings["tolerance"] * abs(loss)
-        self.before = loss
-        return falls
+        gain, self.before = self.before - loss, loss
+        self.falls = self.in_batches or gain >= self.settings["tolerance"] * abs(loss)
 
     def _replace(self, dead: Tensor, x: Tensor, z: Tensor) -> int:
         """Give atoms that no row has used the directions of rows that are badly coded."""
@@ -169,7 +168,7 @@ class Run:
         size = self.settings["batch_size"]
         if isinstance(self.x, DataLoader):
             for x, *_ in loaded(self.x, self.model):
-                self.model._training_rows(x, None)
+                self.model.check_batch(x)
                 yield x
         elif size is None:
             yield self.x
@@ -191,7 +190,7 @@ class Run:
             "dictionary": self.model.dictionary,
             "statistics": None if self.statistics is None else list(self.statistics),
             "codes": self.codes,
-            "place": [self.iteration, self.batches, self.before],
+            "place": [self.iteration, self.batches, self.before, self.falls],
             "history": self.history.rows,
         }
 
@@ -199,5 +198,5 @@ class Run:
         self.model.dictionary, self.codes = saved["dictionary"], saved["codes"]
         kept = saved["statistics"]
         self.statistics = None if kept is None else Statistics(*kept)
-        self.iteration, self.batches, self.before = saved["place"]
+        self.iteration, self.batches, self.before, self.falls = saved["place"]
         self.history.rows = saved["history"]

@@ -21,6 +21,7 @@ from genlib.core.validation import (
     check_count,
     check_event,
     check_positive,
+    first_index,
 )
 from genlib.kernels.ista import lasso_active_set, lasso_ista
 from genlib.models.sparse_coding.codes import (
@@ -48,7 +49,7 @@ class SparseCoding(Estimator):
 
         ½ ‖x_n − z_n A‖² + λ Σ_k ρ(z_nk / σ)        subject to ‖a_k‖ ≤ 1
 
-    with a penalty ρ(z) of |z| ("l1", with σ = 1), log(1 + z²) ("log") or 1 − exp(−z²)
+    with a penalty ρ(z) of abs z ("l1", with σ = 1), log(1 + z²) ("log") or 1 − exp(−z²)
     ("exponential"). "l0" has no penalty, and at most ``nonzeros`` entries of a code that are not
     zero. Without the bound on the atoms, A → s A and z → z / s would take any penalty to zero at no
     cost.
@@ -150,6 +151,7 @@ class SparseCoding(Estimator):
     def decode(self, z: Tensor) -> Tensor:
         """Rows z A of codes: (N, K) → (N, d)."""
         self._require_data("decode")
+        self._check_dictionary()
         self._check_codes(z)
         return z @ self.dictionary
 
@@ -158,6 +160,7 @@ class SparseCoding(Estimator):
         default.
         """
         self._require_data("objective")
+        self._check_dictionary()
         self.check(x)
         if z is not None:
             self._check_codes(z)
@@ -221,8 +224,9 @@ class SparseCoding(Estimator):
         checkpoint : path, optional
             File to write, atomically, after iterations, so often that it takes a tenth of the time.
         resume : bool
-            Go on from ``checkpoint`` if it exists, to the numbers of the uninterrupted run. Of a
-            loader's rows it knows nothing: they must be the same.
+            Go on from ``checkpoint`` if it exists, to the numbers of the uninterrupted run, with
+            the dictionary in the file, whichever the model has. Of a loader's rows it knows
+            nothing: they must be the same.
 
         Returns
         -------
@@ -235,7 +239,8 @@ class SparseCoding(Estimator):
         ------
         ValueError
             There are fewer rows, zeros not counted, than atoms to begin with; the dictionary given
-            has an atom that is zero or outside the unit ball; a setting is not what it must be.
+            is for rows of another width, or has an atom that is zero or outside the unit ball; a
+            setting is not what it must be.
         TrainingDivergedError
             The objective is not finite.
         FileExistsError, WrongCheckpointError, DamagedFileError
@@ -334,6 +339,7 @@ class SparseCoding(Estimator):
                     "it is empty."
                 )
             self._check_dictionary()
+            self.check(x)
             longest = self.dictionary.norm(dim=1).max().item()
             if longest > 1 + 1e-4:
                 raise ValueError(
@@ -351,9 +357,10 @@ class SparseCoding(Estimator):
             raise ValueError(
                 f"dictionary: expected {self.atoms} atoms, got {len(self.dictionary)}."
             )
-        zero = (self.dictionary == 0).all(1)
+        squares = self.dictionary.square().sum(1)
+        zero = squares < torch.finfo(self.dtype).tiny  # which some solvers divide by
         if zero.any():
             raise ValueError(
                 f"dictionary: expected atoms that are not zero, got one at index "
-                f"{zero.nonzero()[0].item()}, which no code can use."
+                f"{first_index(zero)[0]} whose squared length is {squares[zero][0]:g}."
             )
