@@ -224,10 +224,10 @@ def test_the_missed_share_of_a_field(lesson):
 
 
 @pytest.mark.covers("R08")
-@pytest.mark.parametrize("unit", ["sigmoid", "silu"])
-def test_layers_fit_on_each_other_and_begin_as_the_text_says(lesson, unit):
+@pytest.mark.parametrize(("unit", "he"), [("sigmoid", False), ("silu", False), ("silu", True)])
+def test_layers_fit_on_each_other_and_begin_as_the_text_says(lesson, unit, he):
     torch.manual_seed(0)
-    parts = lesson["layers"](unit)
+    parts = lesson["layers"](unit, he)
     gl.StackedAutoencoder(parts)
     assert [part.latent for part in parts] == [128, 64, 32, 8]
     x = rows(10, lesson["PIXELS"]).float()
@@ -235,12 +235,22 @@ def test_layers_fit_on_each_other_and_begin_as_the_text_says(lesson, unit):
     middle = parts[1].reconstruct(parts[0].encode(x))
     assert middle.min() > (0 if unit == "sigmoid" else -0.3)
     weight, n = parts[0].encoder[1].weight, lesson["PIXELS"]
-    if unit == "silu":
+    if he:
         assert weight.std().item() == pytest.approx((2 / n) ** 0.5, rel=0.05)
         assert not parts[0].encoder[1].bias.any()
     else:
         assert weight.abs().max().item() <= n**-0.5
         assert weight.std().item() == pytest.approx((3 * n) ** -0.5, rel=0.05)
+
+
+@pytest.mark.covers("R07")
+def test_weight_decay_adds_the_squared_weights_of_the_encoder(lesson):
+    torch.manual_seed(0)
+    model = lesson["Decayed"](6, 4, hidden=(), code_activation="sigmoid", decay=0.3).double()
+    x = rows(5, 6)
+    squares = sum(w**2 for w in model.encoder[1].weight.flatten().tolist())
+    expected = model.reconstruction_error(x).mean().item() + 0.3 * squares
+    assert model.loss(x).item() == pytest.approx(expected)
 
 
 @pytest.mark.covers("R07")

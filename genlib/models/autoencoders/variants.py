@@ -28,7 +28,7 @@ _VALIDATION_SEED = 0
 
 
 class SparseAutoencoder(Autoencoder):
-    """Autoencoder whose code units are seldom on.
+    """Autoencoder whose code units have a small mean activation.
 
     With ρ̂_j the mean activation of code unit j over the rows of a batch, training adds to the mean
     error, once a batch::

@@ -42,7 +42,7 @@ def coordinate_descent(
 def matching_pursuit(x: Tensor, atoms: Tensor, nonzeros: int) -> Tensor:
     """Codes of at most ``nonzeros`` atoms by orthogonal matching pursuit.
 
-    Each step takes the atom with the largest |(x − z A) · a_k| / ‖a_k‖ and then fits all atoms
+    Each step takes the atom with the largest abs (x − z A) · a_k over ‖a_k‖ and then fits all atoms
     taken by least squares (Pati, Rezaiifar and Krishnaprasad 1993). It is greedy: the best set of
     so many atoms may be another. A row ends early where its residual is zero up to rounding.
     """
