@@ -148,13 +148,22 @@ def test_the_unit_of_a_column_does_not_matter(scale):
     torch.testing.assert_close(scaled.log_prob(x * units), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_sources_of_float32_rows_are_white_although_a_unit_is_large():
+@pytest.mark.parametrize("case", ["a large unit", "far away", "nearly equal columns"])
+def test_float32_rows_are_whitened_in_float64(case):
     gl.seed(0)
-    x = (mixed()[0] * torch.tensor([1e3, 1, 1, 1, 1])).float()
+    x = mixed()[0]
+    if case == "a large unit":
+        x[:, 0] *= 1e3
+    elif case == "far away":
+        x += 300
+    else:
+        x[:, 0] = x[:, 1] + 1e-3 * x[:, 0]
+    x = x.float()
     model = gl.ICA()
     model.fit(x)
-    s = model.encode(x)
-    assert (s.T @ s / len(s) - torch.eye(5)).abs().max() < 1e-2
+    s = (x.double() - x.double().mean(0)) @ model.unmixing.double()
+    white = (s.T @ s / len(s) - torch.eye(5)).abs().max()
+    assert white < (1e-3 if case == "nearly equal columns" else 5e-7)
 
 
 def test_sources_of_both_kinds_are_soon_found():
