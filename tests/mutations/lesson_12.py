@@ -33,10 +33,8 @@ MUTATIONS = [
         ),
         (
             "objective: the penalty subtracted, as in the document",
-            'square().sum(1) + lam * z.abs().sum(1)\\n",\n    "\\n",\n    "\\n",\n'
-            '    "def majoriser',
-            'square().sum(1) - lam * z.abs().sum(1)\\n",\n    "\\n",\n    "\\n",\n'
-            '    "def majoriser',
+            "return 0.5 * (x - z @ A).square().sum(1) + lam",
+            "return 0.5 * (x - z @ A).square().sum(1) - lam",
             "test_the_objective_is_its_formula",
         ),
         (
