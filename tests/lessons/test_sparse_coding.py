@@ -179,6 +179,12 @@ def test_dictionary_steps_minimise_what_they_say(lesson):
     before = A.clone()
     ball = lesson["ball_step"](A, S, B)
     assert torch.equal(A, before)
+    expected, codes = A.numpy().copy(), z.numpy()
+    for _, k in itertools.product(range(5), range(6)):
+        rest = x.numpy() - codes @ expected + np.outer(codes[:, k], expected[k])
+        free = codes[:, k] @ rest / (codes[:, k] ** 2).sum()
+        expected[k] = free / max(1.0, np.linalg.norm(free))
+    np.testing.assert_allclose(ball, expected, atol=1e-10)
     assert ball.norm(dim=1).max() <= 1 + 1e-12
     assert error(ball) < error(A)
     for _ in range(100):

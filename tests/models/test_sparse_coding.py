@@ -231,6 +231,15 @@ class TestDictionaryStep:
         assert slope[inside].abs().max() < 1e-3 if inside.any() else True
         assert tangent[~inside].abs().max() < 1e-3
 
+    def test_atoms_that_are_best_inside_the_ball_stay_inside(self):
+        _, z, _ = self.statistics()
+        z = z[:, :10] + unit(len(z), 10, seed=5)
+        atoms = 0.3 * unit(10, 16, seed=6)
+        found = unit(10, 16, seed=7)
+        for _ in range(50):
+            found = improved(found, Statistics.of(z @ atoms, z))
+        torch.testing.assert_close(found, atoms, rtol=0, atol=1e-3)
+
     def test_merged_statistics_are_those_of_all_rows(self):
         x, z, whole = self.statistics()
         parts = Statistics.of(x[:90], z[:90]).merged(Statistics.of(x[90:], z[90:]), 0.3)

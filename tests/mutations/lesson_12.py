@@ -144,9 +144,9 @@ MUTATIONS = [
             "test_the_objective_is_scikit_learns",
         ),
         (
-            "active set: a coefficient may change its sign",
-            "length.clamp_max(1)[:, None]",
-            "length.clamp(1, 1)[:, None]",
+            "active set: the penalty's slope added",
+            "slope = (rows.c.gather(1, rows.atom) - sparsity * rows.sign) * on",
+            "slope = (rows.c.gather(1, rows.atom) + sparsity * rows.sign) * on",
             "test_codes_meet_the_conditions_of_a_minimum",
         ),
     ),
