@@ -41,7 +41,8 @@ class ICA(Estimator):
         Unmix so many leading principal components alone; what is left of x then has no density,
         and no sample. By default all d.
     iterations, tolerance : int, float
-        The most iterations, and the change of the rotation, 1 − min |cos|, at which they end.
+        The most iterations, and the change at which they end: one less the least cosine, without
+        its sign, between an axis of the rotation and what it was.
 
     Attributes
     ----------

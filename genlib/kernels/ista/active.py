@@ -12,12 +12,13 @@ and repeats:
    that atom leaves S. Up to there the signs are right and f is the quadratic that w minimises, so f
    falls.
 2. Where w was reached, z is the minimum among codes over S, and c = (x − z A) Aᵀ is λ σ on S. If
-   |c_k| ≤ λ for all other atoms, no code is better. Else the atom with the largest |c_k| enters S,
-   with the sign of c_k: moving z_k from 0 in its direction lowers f at the rate |c_k| − λ.
+   ``|c_k| ≤ λ`` for all other atoms, no code is better. Else the atom with the largest ``|c_k|``
+   enters S, with the sign of c_k: moving z_k from 0 in its direction lowers f at the rate
+   ``|c_k| − λ``.
 
 As f falls and there are finitely many pairs (S, σ), the search ends; for a sparse code in little
 more steps than it has atoms. Every step is taken by all rows that are not done: it is a gather of
-|S| × |S| systems, one batched Cholesky factorisation, and two matrix products of N × K × D. The
+systems as large as S, one batched Cholesky factorisation, and two matrix products of N × K × D. The
 system is solved for w − z, from the residual of z, so that rounding does not add up.
 """
 
@@ -77,8 +78,8 @@ def _(x, atoms, sparsity):
 def lasso_active_set(x: Tensor, atoms: Tensor, sparsity: float) -> Codes:
     """Codes z of rows, the minima of ½ ‖x − z A‖² + λ ‖z‖₁, by feature-sign search.
 
-    It has no gradient. The cost grows with the number of atoms that codes use, |S|, as
-    N · |S| · (K D + |S|³).
+    It has no gradient. The cost grows with the number of atoms that codes use, s, as
+    N · s · (K D + s³).
 
     Parameters
     ----------

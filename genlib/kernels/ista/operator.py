@@ -5,22 +5,22 @@ of a row is the minimum of
 
     f(z) = ½ ‖x − z A‖² + λ ‖z‖₁
 
-With L the largest eigenvalue of A Aᵀ, S the soft threshold S(u, t) = sign(u) max(|u| − t, 0), and
-y_1 = z_0 the start, one iteration is::
+With L the largest eigenvalue of A Aᵀ, and y_1 = z_0 the start, one iteration is::
 
+    S(u, t) = sign(u) max(|u| − t, 0)                         the soft threshold
     z_i = S(y_i + (x − y_i A) Aᵀ / L, λ / L)
     t_i ← 1 where (y_i − z_i) · (z_i − z_{i−1}) > 0           the restart, row by row
     t_{i+1} = (1 + √(1 + 4 t_i²)) / 2        β_i = (t_i − 1) / t_{i+1}
     y_{i+1} = z_i + β_i (z_i − z_{i−1})
 
 (Beck and Teboulle 2009; the restart where momentum points uphill is that of O'Donoghue and Candès
-2015.) Without momentum β = 0, and f never rises. With r = x − z A, c = r Aᵀ and s = min(1, λ /
-max_k |c_k|), the vector s r is feasible in the dual problem, and f(z) exceeds the minimum by at
-most
+2015.) Without momentum β = 0, and f never rises. The residual, shrunk, is feasible in the dual
+problem, so that f(z) exceeds the minimum by at most gap(z)::
 
+    r = x − z A        c = r Aᵀ        s = min(1, λ / max_k |c_k|)
     gap(z) = ½ (1 − s)² ‖r‖² + Σ_k (λ |z_k| − s z_k c_k)
 
-whose terms are all non-negative: nothing cancels, and float32 resolves it to about 10⁻⁶ of ½ ‖x‖².
+whose terms are all non-negative: nothing cancels, and float32 resolves it to some 10⁻⁶ of ½ ‖x‖².
 A row stops where its gap is at most ``tolerance`` · ½ ‖x‖², at the first look; every ten iterations
 there is one.
 

@@ -42,9 +42,10 @@ def coordinate_descent(
 def matching_pursuit(x: Tensor, atoms: Tensor, nonzeros: int) -> Tensor:
     """Codes of at most ``nonzeros`` atoms by orthogonal matching pursuit.
 
-    Each step takes the atom with the largest |(x − z A) · a_k| / ‖a_k‖ and then fits all atoms
-    taken by least squares (Pati, Rezaiifar and Krishnaprasad 1993). It is greedy: the best set of
-    so many atoms may be another. A row ends early where its residual is zero up to rounding.
+    Each step takes the atom with the largest cosine, without its sign, to the residual x − z A, and
+    then fits all atoms taken by least squares (Pati, Rezaiifar and Krishnaprasad 1993). It is
+    greedy: the best set of so many atoms may be another. A row ends early where its residual is
+    zero up to rounding.
     """
     rows = max(1, _VALUES_AT_ONCE // (nonzeros**2 + len(atoms)))
     return torch.cat([_pursue(part, atoms, nonzeros) for part in x.split(rows)])

@@ -48,8 +48,11 @@ class SparseCoding(Estimator):
 
         ½ ‖x_n − z_n A‖² + λ Σ_k ρ(z_nk / σ)        subject to ‖a_k‖ ≤ 1
 
-    with a penalty ρ(z) of |z| ("l1", with σ = 1), log(1 + z²) ("log") or 1 − exp(−z²)
-    ("exponential"). "l0" has no penalty, and at most ``nonzeros`` entries of a code that are not
+        ρ(z) = |z|                "l1", with σ = 1
+        ρ(z) = log(1 + z²)        "log"
+        ρ(z) = 1 − exp(−z²)       "exponential"
+
+    "l0" has no penalty, and at most ``nonzeros`` entries of a code that are not
     zero. Without the bound on the atoms, A → s A and z → z / s would take any penalty to zero at no
     cost.
 
