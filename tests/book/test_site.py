@@ -292,7 +292,7 @@ def test_solutions_are_folded_and_can_be_left_out(pages, monkeypatch):
         without = "\n".join(cell.source for cell in shown(assignment.path, False).cells)
         for solution in answers.values():
             body = [line.strip() for line in solution.splitlines() if line.startswith("    ")]
-            secrets = [line for line in body if len(line) > 30 and line not in given]
+            secrets = [line for line in body if len(line) > 20 and line not in given]
             assert secrets
             assert [line for line in secrets if line in without] == []
 
