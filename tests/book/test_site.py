@@ -696,11 +696,12 @@ SEARCH_RESULTS = """
         const waiting = setInterval(answer, 20);
     })
 """
+# The curves (one of them may stand still), the status and the value of the control.
 FIGURE_STATE = """
-    ["path[data-curve]", "[role=status]", "output"].map(selector => {
-        const part = document.querySelector(".genlib-curves " + selector);
-        return part.getAttribute("d") || part.textContent;
-    })
+    (figure => ["path[data-curve]", "[role=status]", "output"].map(selector =>
+        [...figure.querySelectorAll(selector)]
+            .map(part => part.getAttribute("d") || part.textContent).join()
+    ))(document.querySelector(".genlib-curves"))
 """
 # The part of a page's height that visible code takes.
 CODE = """
