@@ -327,7 +327,9 @@ class Run:
         # Only this player's parameters receive a gradient, although the loss may run through the
         # other's.
         loss.backward(inputs=list(player.parameters))
-        norm = nn.utils.clip_grad_norm_(player.parameters, self.clip_norm)
+        norm = nn.utils.get_total_norm([p.grad for p in player.parameters if p.grad is not None])
+        if math.isfinite(self.clip_norm):
+            nn.utils.clip_grads_with_norm_(player.parameters, self.clip_norm, norm)
         if not parallel.everywhere(torch.isfinite(loss.detach() + norm)):
             raise self._diverged(player, loss, norm)
         optimizer.step()

@@ -266,12 +266,7 @@ def tile() -> dict[str, int]:
 # --------------------------------------------------------------------- the operators
 
 
-@torch.library.custom_op(
-    "genlib::gibbs_step",
-    mutates_args=(),
-    schema="(Tensor x, Tensor weight, Tensor bias, int key, int step, float scale) -> Tensor",
-)
-def _step_operator(x, weight, bias, key, step, scale):
+def _step(x: Tensor, weight: Tensor, bias: Tensor, key: int, step: int, scale: float) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         if x.dtype == torch.float32 and runs_triton(x.device):
             return _step_in_triton(x, weight, bias, key, step, scale)
@@ -279,6 +274,27 @@ def _step_operator(x, weight, bias, key, step, scale):
         return _in_blocks(
             out, lambda part: torch.addmm(bias, x[part], weight, alpha=scale), key, step
         )
+
+
+def _bernoulli(logits: Tensor, key: int, step: int) -> Tensor:
+    if logits.dtype == torch.float32 and runs_triton(logits.device):
+        return _bernoulli_in_triton(logits, key, step)
+    out = logits.new_empty(logits.shape)
+    return _in_blocks(out, lambda part: logits[part].clone(), key, step)
+
+
+def _traced(x: Tensor) -> bool:
+    """Whether somebody records operators; calling one costs more than a small layer's draw."""
+    return torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter)
+
+
+@torch.library.custom_op(
+    "genlib::gibbs_step",
+    mutates_args=(),
+    schema="(Tensor x, Tensor weight, Tensor bias, int key, int step, float scale) -> Tensor",
+)
+def _step_operator(x, weight, bias, key, step, scale):
+    return _step(x, weight, bias, key, step, scale)
 
 
 @_step_operator.register_fake
@@ -292,10 +308,7 @@ def _(x, weight, bias, key, step, scale):
     schema="(Tensor logits, int key, int step) -> Tensor",
 )
 def _bernoulli_operator(logits, key, step):
-    if logits.dtype == torch.float32 and runs_triton(logits.device):
-        return _bernoulli_in_triton(logits, key, step)
-    out = logits.new_empty(logits.shape)
-    return _in_blocks(out, lambda part: logits[part].clone(), key, step)
+    return _bernoulli(logits, key, step)
 
 
 @_bernoulli_operator.register_fake
@@ -351,7 +364,8 @@ def gibbs_step(
     _check_draw(key, step)
     if not isinstance(scale, int | float) or not math.isfinite(scale):
         raise ValueError(f"scale: expected a finite number, got {scale!r}.")
-    return _step_operator(x, weight, bias, key, step, float(scale))
+    draw = _step_operator if _traced(x) else _step
+    return draw(x, weight, bias, key, step, float(scale))
 
 
 @torch.no_grad()
@@ -378,7 +392,7 @@ def bernoulli(logits: Tensor, key: int, step: int = 0) -> Tensor:
     check_operand(logits, "logits", logits)
     _check_rows(logits, "logits")
     _check_draw(key, step)
-    return _bernoulli_operator(logits, key, step)
+    return (_bernoulli_operator if _traced(logits) else _bernoulli)(logits, key, step)
 
 
 def _check_rows(x: Tensor, name: str) -> None:
