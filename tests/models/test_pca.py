@@ -233,6 +233,19 @@ class TestPCA:
         torch.testing.assert_close(scaled.explained_variance_ratio, ratio)
 
     @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("shape", [(30, 8), (8, 30)])
+    def test_directions_without_variance_are_orthogonal(self, method, shape):
+        """Rows in a plane; eigenvalues of zero round to below it."""
+        gl.seed(0)
+        x = rows(shape[0], 2) @ torch.randn(2, shape[1], dtype=torch.float64)
+        model = gl.PCA(6, method).double()
+        model.fit(x)
+        torch.testing.assert_close(model.directions @ model.directions.T, torch.eye(6).double())
+        small = model.singular_values[2:] / model.singular_values[0]
+        assert small.isfinite().all()
+        assert (small < 1e-6).all()
+
+    @pytest.mark.parametrize("method", METHODS)
     def test_what_rounding_leaves_of_no_variance_is_not_whitened(self, method):
         """Small integers, whose products are exact: 20 directions of 300 columns."""
         generator = torch.Generator().manual_seed(0)
