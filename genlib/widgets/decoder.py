@@ -16,10 +16,8 @@ from genlib.widgets.page import Interactive, escaped, instructions
 _MOST_LATENTS = 8
 _STEPS = 80  # of a slider, from end to end
 _PLANE = 200  # side, in the drawing's own units
-_HOW_TO = "Move the sliders: the network redraws the image each time."
-_HOW_TO_PLANE = (
-    "Drag the point in the plane, or move the sliders: the network redraws the image each time."
-)
+_HOW_TO = "Move the sliders: the image is redrawn each time."
+_HOW_TO_PLANE = "Drag the point in the plane, or move the sliders: the image is redrawn each time."
 
 
 class Decoder(Interactive):

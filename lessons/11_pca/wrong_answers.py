@@ -18,6 +18,18 @@ WRONG = {
             "s = torch.linalg.eigvalsh(torch.cov(x.T, correction=0) * len(x))"
             ".flip(0).clamp_min(0).sqrt()",
         ),
+        "from the products of few rows, which square too": (
+            "s = torch.linalg.svdvals(x - x.mean(0))",
+            "x = x - x.mean(0)\n"
+            "    s = torch.linalg.svdvals(x)\n"
+            "    if len(x) < x.shape[1]:\n"
+            "        s = torch.linalg.eigvalsh(x @ x.T).flip(0).clamp_min(0).sqrt()",
+        ),
+        "the error as a difference of large numbers": (
+            "values[k:].sum()",
+            "values.sum() - values[:k].sum()",
+        ),
+        "the eigenvalues alone": ("return values[:k], values[k:].sum()", "return float(values[0])"),
     },
     "weighted": {
         "scaled by the weights": ("weights.sqrt()", "weights"),
@@ -46,6 +58,22 @@ WRONG = {
         ),
         "cosines for angles": ("torch.atan2(sines, cosines)", "cosines"),
         "sines paired with the wrong cosines": (".flip(0)\n", "\n"),
+        "sines from the complement, which may be too small": """
+def angles(A, B):
+    complement = torch.linalg.qr(A, mode="complete").Q[:, A.shape[1] :]
+    sines = torch.linalg.svdvals(complement.T @ torch.linalg.qr(B).Q)
+    return sines.clamp(max=1).asin().flip(0)
+""",
+        "tangents, by an inverse that need not exist": """
+def angles(A, B):
+    A, B = torch.linalg.qr(A).Q, torch.linalg.qr(B).Q
+    M = A.T @ B
+    return torch.linalg.svdvals((B - A @ M) @ torch.linalg.inv(M)).atan().flip(0)
+""",
+        "eigenvalues for singular values": (
+            "return torch.atan2(sines, cosines)",
+            "return torch.linalg.eigvals(A.T @ B).abs().clamp(max=1).acos().sort().values",
+        ),
     },
     "held_out": {
         "the training rows": ("((valid - mean) @ U)", "((train - mean) @ U)"),
@@ -72,6 +100,28 @@ WRONG = {
             "terms = squares / variances + math.log(2 * math.pi)\n"
             "        found.append(-0.5 * (terms.sum() + variances.prod().log()))",
         ),
+        "a determinant kept from zero": (
+            "found.append(-0.5 * terms.sum())",
+            "terms = squares / variances + math.log(2 * math.pi)\n"
+            "        found.append(-0.5 * (terms.sum() + variances.prod().clamp(1e-300).log()))",
+        ),
+        "mean of squares less the square of the mean": (
+            "(train - mean).T @ (train - mean) / len(train)",
+            "train.T @ train / len(train) - torch.outer(mean, mean)",
+        ),
+        "the list of counts sorted in place": (
+            "    found = []",
+            "    counts.sort()\n    found = []",
+        ),
+        "the list of counts used up": (
+            "    for k in counts:\n",
+            "    while counts:\n        k = counts.pop(0)\n",
+        ),
+        "eigenvalues overwritten between counts": ("variances = values.clone()", "variances = values"),
+        "a small number added to the variances": (
+            "variances[k:] = values[k:].mean()",
+            "variances[k:] = values[k:].mean()\n        variances = variances + 1e-12",
+        ),
     },
 }
 
@@ -96,6 +146,12 @@ def components(x, k):
     lengths = torch.linalg.svdvals(factor).tolist()
     values = [length**2 / len(x) for length in lengths]
     return values[:k], sum(values[k:])
+""",
+        "results in float32": """
+def components(x, k):
+    lengths = torch.linalg.svdvals(x - x.mean(0)).tolist()
+    values = [length**2 / len(x) for length in lengths]
+    return torch.tensor(values[:k]), torch.tensor(sum(values[k:]))
 """,
     },
     "weighted": {
@@ -146,6 +202,28 @@ def angles(A, B):
     large = np.arccos(np.clip(cosines, -1, 1))
     return [float(s if s < 0.7 else c) for s, c in zip(small, large)]
 """,
+        "bases by Cholesky factors": """
+def angles(A, B):
+    bases = []
+    for each in (A, B):
+        L = torch.linalg.cholesky(each.T @ each)
+        bases.append(torch.linalg.solve_triangular(L, each.T, upper=False))
+    return torch.linalg.svdvals(bases[0] @ bases[1].T).clamp(max=1).acos()
+""",
+        "eigenvalues of a product of projections": """
+def angles(A, B):
+    import numpy as np
+
+    k, A, B = A.shape[1], A.numpy(), B.numpy()
+    P, R = (M @ np.linalg.inv(M.T @ M) @ M.T for M in (A, B))
+    squares = np.sort(np.linalg.eigvals(P @ R).real)[-k:]
+    return np.sort(np.arccos(np.sqrt(np.clip(squares, 0, 1))))
+""",
+        "singular values of a product of projections": """
+def angles(A, B):
+    P, R = (M @ torch.linalg.pinv(M) for M in (A, B))
+    return torch.linalg.svdvals(P @ R)[: A.shape[1]].clamp(max=1).acos().float()
+""",
     },
     "held_out": {
         "dense Gaussians": """
@@ -174,6 +252,18 @@ def held_out(train, valid, counts):
         rows = (codes**2 / v + np.log(2 * np.pi * v)).sum(1)
         out[place] = -rows.mean() / 2
     return out
+""",
+        "a float32 buffer filled": """
+def held_out(train, valid, counts):
+    found = torch.zeros(len(counts))
+    values, U = torch.linalg.eigh(torch.cov(train.T, correction=0))
+    codes = (valid - train.mean(0)) @ U
+    for place, k in enumerate(counts):
+        variances = values.clone()
+        variances[: len(values) - k] = values[: len(values) - k].mean()
+        rows = codes**2 / variances + torch.log(2 * math.pi * variances)
+        found[place] = -0.5 * rows.sum(1).mean()
+    return found
 """,
     },
 }

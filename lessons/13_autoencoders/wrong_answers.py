@@ -26,6 +26,20 @@ WRONG = {
             "torch.linalg.pinv(W)",
             "torch.linalg.solve(W.T @ W + 0.01 * torch.eye(W.shape[1]).to(W), W.T)",
         ),
+        "an inverse that is hardly regularised": (
+            "torch.linalg.pinv(W)",
+            "torch.linalg.solve(W.T @ W + 1e-8 * torch.eye(W.shape[1]).to(W), W.T)",
+        ),
+        "small singular values dropped": (
+            "torch.linalg.pinv(W)",
+            "torch.linalg.pinv(W, rtol=1e-2)",
+        ),
+        "the first d rows inverted, which may be singular": (
+            "torch.linalg.pinv(W)",
+            "torch.cat([torch.linalg.inv(W[: W.shape[1]]), "
+            "torch.zeros(W.shape[1], len(W) - W.shape[1]).to(W)], 1)",
+        ),
+        "the weights alone": ("return V, c", "return float(V[0, 0])"),
     },
     "sparse": {
         "as it was given": "sparse_loss = faulty_loss",
@@ -46,6 +60,10 @@ WRONG = {
         ],
         "units that are off left out": ("(on + off).sum()", "on.sum()"),
         "a mean over units": ("(on + off).sum()", "(on + off).mean()"),
+        "mean activations kept off 0 and 1": (
+            "mean = z.mean(0)",
+            "mean = z.mean(0).clamp(0.05, 0.95)",
+        ),
         "one activation for all units": ("mean = z.mean(0)", "mean = z.mean() + 0 * z[0]"),
         "eta forgotten": ("error + eta * (", "error + 1.0 * ("),
         "a cross-entropy for the divergence": [
@@ -67,6 +85,10 @@ WRONG = {
             "J.square().sum((1, 2)).sqrt()",
         ),
         "a mean over the entries": ("J.square().sum((1, 2))", "J.square().mean((1, 2))"),
+        "the spectral norm": (
+            "J.square().sum((1, 2))",
+            "torch.linalg.matrix_norm(J, 2).square()",
+        ),
         "the products of the layers' norms": (
             "exact = J.square().sum((1, 2))",
             "exact = first.square().sum((1, 2)) * ((z * (1 - z)).square() @ W2.square().sum(1))",
@@ -103,6 +125,28 @@ WRONG = {
                 "    weights = weights / weights.sum(1, keepdim=True)",
             )
         ],
+        "the nearest point where sigma is small": (
+            "    mean = weights @ points",
+            "    if sigma < 0.1:\n"
+            "        nearest = squares.argmin(1)\n"
+            "        weights = torch.nn.functional.one_hot(nearest, len(points)).to(x)\n"
+            "    mean = weights @ points",
+        ),
+        "the nearest point where all weights underflow": (
+            "    mean = weights @ points",
+            "    nearest = torch.nn.functional.one_hot(squares.argmin(1), len(points)).to(x)\n"
+            "    vanish = (-squares / (2 * sigma**2)).exp().sum(1, keepdim=True) == 0\n"
+            "    weights = torch.where(vanish, nearest, weights)\n"
+            "    mean = weights @ points",
+        ),
+        "sigma kept from small values": (
+            _SOFT,
+            "(-squares / (2 * max(sigma, 0.05) ** 2)).softmax(1)",
+        ),
+        "exponents kept from large values": (
+            _SOFT,
+            "(-squares / (2 * sigma**2)).clamp(min=-700).softmax(1)",
+        ),
         "the residual turned round": ("(mean - x) / sigma**2", "(x - mean) / sigma**2"),
         "the residual itself": ("(mean - x) / sigma**2", "mean - x"),
         "divided by sigma": ("(mean - x) / sigma**2", "(mean - x) / sigma"),
@@ -121,13 +165,19 @@ def copying_decoder(W, b):
     V = torch.linalg.solve(W.T @ W, W.T)
     return V, -V @ b
 """,
-        "the first rows inverted, in NumPy and lists": """
+        "least squares, in NumPy and lists": """
 def copying_decoder(W, b):
     import numpy as np
 
     W, b = W.numpy(), b.numpy()
     V = np.linalg.lstsq(W, np.eye(len(W)), rcond=None)[0]
     return V.tolist(), (-(V @ b)).tolist()
+""",
+        "a QR decomposition, results in float32": """
+def copying_decoder(W, b):
+    Q, R = torch.linalg.qr(W)
+    V = torch.linalg.solve_triangular(R, Q.T, upper=True)
+    return V.float(), -(V @ b).float()
 """,
     },
     "sparse": {
@@ -177,6 +227,15 @@ def contraction(x, W1, b1, W2, b2, v):
     J = np.einsum("nk,km,nm,md->nkd", out * (1 - out), W2.numpy(), h * (1 - h), W1.numpy())
     return (J**2).sum((1, 2)), pulled.pow(2).sum(1)
 """,
+        "a list of float32 tensors": """
+def contraction(x, W1, b1, W2, b2, v):
+    def encoder(row):
+        return torch.sigmoid(W2 @ torch.sigmoid(W1 @ row + b1) + b2)
+
+    J = torch.func.vmap(torch.func.jacrev(encoder))(x)
+    exact = torch.linalg.matrix_norm(J) ** 2
+    return [exact.float(), torch.einsum("nkd,nk->nd", J, v).pow(2).sum(1).float()]
+""",
     },
     "denoiser": {
         "the score by autograd, the mean by Tweedie": """
@@ -196,6 +255,12 @@ def best_denoiser(x, points, sigma):
         means.append(mean)
         scores.append([(m - r) / sigma**2 for m, r in zip(mean, row)])
     return means, scores
+""",
+        "squares multiplied out, a float32 tensor of both": """
+def best_denoiser(x, points, sigma):
+    squares = x.square().sum(1, keepdim=True) - 2 * x @ points.T + points.square().sum(1)
+    mean = (-squares / (2 * sigma**2)).softmax(1) @ points
+    return torch.stack([mean, (mean - x) / sigma**2]).float()
 """,
     },
 }

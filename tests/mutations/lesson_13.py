@@ -122,8 +122,8 @@ MUTATIONS = [
         ),
         (
             "ridge probe: the ridge does not grow with the rows",
-            "s + len(a) * r",
-            "s + r",
+            "s + len(a) * RIDGES[:, None]",
+            "s + RIDGES[:, None]",
             "test_a_ridge_probe_is_the_normal_equations",
         ),
     ),
