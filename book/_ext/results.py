@@ -56,14 +56,26 @@ def table(group: str, found: dict[str, Record]) -> str:
 
 
 def timings(name: str) -> str:
-    """A row for each contender of each case of a benchmark, in Markdown."""
+    """A row for each contender of a benchmark, in Markdown; where its cases differ in a setting,
+    a table for each, with the setting above it.
+    """
     record = json.loads((BENCHMARKS / f"{name}.json").read_text("utf-8"))
-    rows = (
-        f"| {who} | {it['seconds']:.1f} | {it['times genlib']:.2f} |"
-        for case in record["results"]
-        for who, it in case["contenders"].items()
-    )
-    return TIMED + "\n".join(rows) + f"\n\n{_where(record)}."
+    tables: dict[str, list[str]] = {}
+    for case in record["results"]:
+        rows = tables.setdefault(_apart(case, record["results"]), [])
+        rows.extend(
+            f"| {who} | {it['seconds']:.1f} | {it['times genlib']:.2f} |"
+            for who, it in case["contenders"].items()
+        )
+    parts = [title + TIMED + "\n".join(rows) + "\n" for title, rows in tables.items()]
+    return "\n".join(parts) + f"\n{_where(record)}."
+
+
+def _apart(case: Record, cases: list[Record]) -> str:
+    """The settings in which a case differs from others, as a line above its table."""
+    names = [name for name in case if any(other.get(name) != case[name] for other in cases)]
+    said = ", ".join(f"{name} {case[name]}" for name in names if name != "contenders")
+    return f"With {said}:\n\n" if said else ""
 
 
 def _published(recipe: Recipe, record: Record | None) -> str:
