@@ -21,6 +21,12 @@ from genlib.models.autoregressive import (
     PixelCNNPP,
     PixelRNN,
 )
+from genlib.models.boltzmann import (
+    RBM,
+    BoltzmannMachine,
+    ClassificationRBM,
+    GaussianRBM,
+)
 from genlib.models.density import Gaussian, Histogram, KNearest, Laplace, Parzen
 from genlib.models.flows import RealNVP
 from genlib.models.graphical import (
@@ -44,19 +50,23 @@ __all__ = [
     "MADE",
     "NADE",
     "PCA",
+    "RBM",
     "RNADE",
     "VAE",
     "Autoencoder",
     "BayesNet",
     "BernoulliMixture",
+    "BoltzmannMachine",
     "Categorical",
     "CausalTransformer",
+    "ClassificationRBM",
     "ConditionalVAE",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "GatedPixelCNN",
     "Gaussian",
     "GaussianMixture",
+    "GaussianRBM",
     "HierarchicalVAE",
     "Histogram",
     "KMeans",
