@@ -22,6 +22,7 @@ from genlib.models.autoregressive import (
     PixelRNN,
 )
 from genlib.models.boltzmann import (
+    DBN,
     RBM,
     BoltzmannMachine,
     ClassificationRBM,
@@ -44,6 +45,7 @@ from genlib.models.sparse_coding import SparseCoding
 from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
+    "DBN",
     "FVSBN",
     "ICA",
     "LSTM",

@@ -44,7 +44,7 @@ from genlib.sampling import Annealed, ais, reverse_ais
 METHODS = ("cd", "pcd", "exact")
 MOST_LISTED = 25  # units of a layer whose states are listed for log Z
 _MOST_DRAWN = 12  # units of a layer whose states are listed to be drawn from
-_MOST_QUICKLY = 16  # units of a layer that are listed rather than annealed
+MOST_QUICKLY = 16  # units of a layer that are listed rather than annealed
 _STATES_AT_ONCE = 2**22  # values of both layers, of a part of a list
 
 
@@ -228,10 +228,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
             with torch.no_grad():
                 field = self._field(v)  # the first half step of the chain and F both need it
                 negatives = self._negatives_after(v, field)
-                rows = torch.cat([v, negatives]), torch.cat([field, self._field(negatives)])
-            visible = self._visible_energy(v, self.b).mean()
-            visible = visible - self._visible_energy(negatives, self.b).mean()
-            loss = visible - _SoftplusDifference.apply(self.W, self.c, *rows, len(v))
+            loss = self._contrast(v, field, negatives)
         if self.weight_decay:
             loss = loss + 0.5 * self.weight_decay * self.W.square().sum()
         if self.sparsity:
@@ -239,6 +236,14 @@ class RestrictedMachine(EnergyModel, abstract=True):
             target = torch.full_like(mean, self.target)
             loss = loss + self.sparsity * F.binary_cross_entropy(mean, target, reduction="sum")
         return loss
+
+    def _contrast(self, v: Tensor, field: Tensor, negatives: Tensor) -> Tensor:
+        """Mean F of the data, whose hidden logits are known, less mean F of the negatives."""
+        visible = self._visible_energy(v, self.b).mean()
+        visible = visible - self._visible_energy(negatives, self.b).mean()
+        with torch.no_grad():
+            rows = torch.cat([v, negatives]), torch.cat([field, self._field(negatives)])
+        return visible - _SoftplusDifference.apply(self.W, self.c, *rows, len(v))
 
     @torch.no_grad()
     def _negatives(self, x: Tensor) -> Tensor:
@@ -361,7 +366,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
         and the error is then zero; else by annealing, and all rows share its error.
         """
         energy = self.energy(x)
-        if self._least_listed() <= _MOST_QUICKLY:
+        if self._least_listed() <= MOST_QUICKLY:
             value = -energy - self.log_partition()
             return Estimate(value, torch.zeros_like(value))
         value, error = self.estimate_log_partition(
