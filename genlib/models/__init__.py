@@ -26,6 +26,7 @@ from genlib.models.boltzmann import (
     RBM,
     BoltzmannMachine,
     ClassificationRBM,
+    DeepAutoencoder,
     GaussianRBM,
 )
 from genlib.models.density import Gaussian, Histogram, KNearest, Laplace, Parzen
@@ -64,6 +65,7 @@ __all__ = [
     "ClassificationRBM",
     "ConditionalVAE",
     "ContractiveAutoencoder",
+    "DeepAutoencoder",
     "DenoisingAutoencoder",
     "GatedPixelCNN",
     "Gaussian",

@@ -210,12 +210,16 @@ class RestrictedMachine(EnergyModel, abstract=True):
         """
         if not isinstance(x, DataLoader):
             self.check_batch(*((x,) if y is None else (x, y)))
-            if not self.rated:
-                with torch.no_grad():
-                    self.base.copy_(self._base_rates(self._joined(x, y)))
-                    self.b.copy_(self.base)
-                    self.rated.fill_(True)
+            self._begin_at_rates(self._joined(x, y))
         return super().fit(x, y, **settings)
+
+    @torch.no_grad()
+    def _begin_at_rates(self, v: Tensor) -> None:
+        """Visible biases for what rows have on average, or their probabilities; once."""
+        if not self.rated:
+            self.base.copy_(self._base_rates(v))
+            self.b.copy_(self.base)
+            self.rated.fill_(True)
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """A quantity with the gradient that training follows: mean F of the data less mean F of the
