@@ -209,13 +209,14 @@ class _Found(NamedTuple):
 
 def _by_svd(x: Tensor, mean: Tensor, components: int) -> _Found:
     """From X = Q R, whose R is found block by block: it has the singular values of X."""
-    if len(x) < x.shape[1]:
-        factor = x - mean
-    else:
-        factor = x[:0]
-        for part in x.split(2 * max(x.shape[1], 512)):
-            stacked = torch.cat([factor, part - mean])
-            factor = torch.linalg.qr(stacked, mode="r").R
+    if len(x) < x.shape[1]:  # Xᵀ = Q R, and R has few columns
+        basis, factor = torch.linalg.qr((x - mean).T)
+        left, lengths, _ = torch.linalg.svd(factor)
+        return _Found(lengths, (basis @ left).T, lengths.double().square().sum())
+    factor = x[:0]
+    for part in x.split(2 * max(x.shape[1], 512)):
+        stacked = torch.cat([factor, part - mean])
+        factor = torch.linalg.qr(stacked, mode="r").R
     _, lengths, directions = torch.linalg.svd(factor, full_matrices=False)
     return _Found(lengths, directions, lengths.double().square().sum())
 

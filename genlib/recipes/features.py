@@ -11,14 +11,13 @@ invariance during feature extraction", ICML.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch import Tensor
 
 from genlib.core import EarlyStopping, Estimate, History, Watch
 from genlib.data import Dataset, mnist
@@ -51,7 +50,6 @@ class PretrainedClassifier:
     pretraining: Sequence[Stage]
     stages: Sequence[Stage]
     batch_size: int = 100
-    momentum: float | None = None
 
     def __call__(
         self,
@@ -90,7 +88,7 @@ class PretrainedClassifier:
                 valid=held_out,
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
-                optimizer=self._optimizer(stage.lr),
+                lr=stage.lr,
                 hooks=[Watch(partial(_errors_as_column, held_out=held_out)), stopping],
                 checkpoint=folder / f"tuning-{number}.safetensors",
                 resume=True,
@@ -100,11 +98,6 @@ class PretrainedClassifier:
                 place = len(history) - before + 1
                 history.append(**{**row, "epoch": place, "stage": f"labels {number}"})
             fewest = stopping.best
-
-    def _optimizer(self, lr: float) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
-        if self.momentum is None:
-            return partial(Adam, lr=lr)
-        return partial(SGD, lr=lr, momentum=self.momentum)
 
 
 def label_errors(model: StackedAutoencoder, data: Dataset) -> dict[str, Estimate]:
@@ -145,15 +138,14 @@ _classify = partial(
     Recipe, data=_rows, measure=label_errors, metric="test errors, %", group=FEATURES
 )
 _PRETRAINING = [Stage(1e-3, 25), Stage(3e-4, 10)]
-_LABELS = [Stage(0.1, 30), Stage(0.03, 15), Stage(0.01, 10)]
-_MOMENTUM = 0.9
+_LABELS = [Stage(3e-3, 15), Stage(1e-3, 10), Stage(3e-4, 10)]
 
 RECIPES = (
     _classify(
         name="mnist_contractive",
         title="contractive autoencoder, 1,000 units, then labels",
         model=partial(_classifier, ContractiveAutoencoder, weight=2.0),
-        train=PretrainedClassifier(_PRETRAINING, _LABELS, momentum=_MOMENTUM),
+        train=PretrainedClassifier(_PRETRAINING, _LABELS),
         published=1.14,
         source="rifai2011",
         remarks="weight of the penalty 2",
@@ -162,7 +154,7 @@ RECIPES = (
         name="mnist_denoising",
         title="denoising autoencoder, 1,000 units, then labels",
         model=partial(_classifier, DenoisingAutoencoder, noise="gaussian", level=0.5),
-        train=PretrainedClassifier(_PRETRAINING, _LABELS, momentum=_MOMENTUM),
+        train=PretrainedClassifier(_PRETRAINING, _LABELS),
         published=1.18,
         source="rifai2011",
         remarks="Gaussian noise of deviation 0.5",
@@ -171,6 +163,6 @@ RECIPES = (
         name="mnist_no_pretraining",
         title="the same network from random weights",
         model=partial(_classifier, Autoencoder),
-        train=PretrainedClassifier([], _LABELS, momentum=_MOMENTUM),
+        train=PretrainedClassifier([], _LABELS),
     ),
 )
