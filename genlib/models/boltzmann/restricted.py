@@ -243,11 +243,12 @@ class RestrictedMachine(EnergyModel, abstract=True):
 
     def _contrast(self, v: Tensor, field: Tensor, negatives: Tensor) -> Tensor:
         """Mean F of the data, whose hidden logits are known, less mean F of the negatives."""
-        visible = self._visible_energy(v, self.b).mean()
-        visible = visible - self._visible_energy(negatives, self.b).mean()
         with torch.no_grad():
-            rows = torch.cat([v, negatives]), torch.cat([field, self._field(negatives)])
-        return visible - _SoftplusDifference.apply(self.W, self.c, *rows, len(v))
+            fields = torch.cat([field, self._field(negatives)])
+            rows = torch.cat([v, negatives])
+            energies = self._free_energy(rows, fields)
+            value = energies[: len(v)].mean() - energies[len(v) :].mean()
+        return _Contrast.apply(self.W, self.b, self.c, value, rows, fields, len(v))
 
     @torch.no_grad()
     def _negatives(self, x: Tensor) -> Tensor:
@@ -379,28 +380,29 @@ class RestrictedMachine(EnergyModel, abstract=True):
         return Estimate((-energy - value).to(self.dtype), error.expand(len(x)).to(self.dtype))
 
 
-class _SoftplusDifference(torch.autograd.Function):
-    """Mean of Σ_j softplus(v W + c)_j over the first rows, less that over the others.
+class _Contrast(torch.autograd.Function):
+    """Mean F over the first rows, less that over the others: ``value``, with its gradient.
 
-    With the logits given, for the chain has computed them; and with one product in place of two for
-    the gradient of W, whose size is what costs in small batches.
+    The chain has computed the logits of the hidden units already, and one product in place of two
+    gives the gradient of W, whose size is what costs in small batches. That of b is the same for
+    binary units and for Gaussian ones.
     """
 
     @staticmethod
-    def forward(ctx, W, c, v, field, first):
+    def forward(ctx, W, b, c, value, v, field, first):
         ctx.save_for_backward(v, field)
         ctx.first = first
-        sums = F.softplus(field).sum(1)
-        return sums[:first].mean() - sums[first:].mean()
+        return value
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         v, field = ctx.saved_tensors
-        p = field.sigmoid()
-        p[: ctx.first] *= grad / ctx.first
-        p[ctx.first :] *= -grad / (len(v) - ctx.first)
-        return v.T @ p, p.sum(0), None, None, None
+        weights = v.new_full((len(v),), 1 / (len(v) - ctx.first))
+        weights[: ctx.first] = -1 / ctx.first
+        weights *= grad
+        p = field.sigmoid().mul_(weights[:, None])
+        return v.T @ p, weights @ v, p.sum(0), None, None, None, None
 
 
 class PathState(NamedTuple):
