@@ -21,7 +21,7 @@ from genlib.models import RBM
 from genlib.recipes.recipe import Recipe
 
 MACHINES = "restricted Boltzmann machines on binarised MNIST"
-_CHAINS, _STEPS = 100, 5000  # of annealing, and Gibbs steps before it goes down
+_CHAINS = 100
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,16 @@ class InPhases:
 
 
 @torch.no_grad()
-def annealed_nats(model: RBM, data: Dataset) -> dict[str, Estimate]:
+def annealed_nats(
+    model: RBM, data: Dataset, *, temperatures: int = 14_500, steps: int = 5000
+) -> dict[str, Estimate]:
     """Mean log-likelihood of the test rows and of the validation rows, in nats, by annealing from
-    the base rates up; and that of the test rows by annealing down from where chains end that began
-    at training rows. The error is that of the rows together with that of log Z.
+    the base rates up; and that of the test rows by annealing down from where chains end, after
+    so many ``steps`` from training rows. The error is that of the rows together with that of log Z.
     """
-    up = model.estimate_log_partition(_CHAINS).log_partition
-    x = model.gibbs(data.train[:_CHAINS], _STEPS)
-    down = model.bound_log_partition(x).log_partition
+    up = model.estimate_log_partition(_CHAINS, temperatures=temperatures).log_partition
+    x = model.gibbs(data.train[:_CHAINS], steps)
+    down = model.bound_log_partition(x, temperatures=temperatures).log_partition
     return {
         "nats": _log_likelihood(model, data.test, up),
         "validation nats": _log_likelihood(model, data.valid, up),
