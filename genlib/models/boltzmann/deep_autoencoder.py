@@ -103,7 +103,7 @@ class DeepAutoencoder(Autoencoder):
         return histories
 
 
-class _GaussianCodeRBM(RBM):
+class _GaussianCodeRBM(RBM, abstract=True):
     """Binary visible units under real hidden ones.
 
         E(v, h) = ½ ‖h − c‖² − b · v − v W h
