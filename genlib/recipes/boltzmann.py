@@ -44,7 +44,7 @@ class InPhases:
     those of the last phase. No held-out rows choose anything: log p costs annealing.
     """
 
-    phases: Sequence[Phase]
+    stages: Sequence[Phase]
     batch_size: int = 100
     momentum: float = 0.9
     decay: float = 0.999
@@ -54,9 +54,9 @@ class InPhases:
     ) -> History:
         """Train ``model``, or go on with what stands in ``folder``: each phase has a checkpoint."""
         history = History()
-        for number, phase in enumerate(self.phases, 1):
+        for number, phase in enumerate(self.stages, 1):
             model.k = phase.k
-            last = number == len(self.phases)
+            last = number == len(self.stages)
             epochs = model.fit(
                 data.train,
                 epochs=phase.epochs,

@@ -202,7 +202,7 @@ def _answers(model, name):
 def test_every_recipe_can_begin(name):
     recipe = recipes.RECIPES[name]
     model = recipe.model()
-    names = ("log_prob", "elbo", "reconstruction_error")
+    names = ("energy", "log_prob", "elbo", "reconstruction_error")
     ask = next(getattr(model, name) for name in names if _answers(model, name))
     with torch.no_grad():
         assert ask((torch.rand(2, *model.event_shape) < 0.2).float()).shape == (2,)
