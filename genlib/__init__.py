@@ -4,7 +4,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from genlib import data
+from genlib import data, sampling
 from genlib.core import *  # noqa: F403
 from genlib.core import __all__ as _core
 from genlib.models import *  # noqa: F403
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what `__getattr__` brings, for editors
 # Imported when first asked for: Matplotlib and scipy.stats take as long to import as all the rest.
 _LATE = ("plots", "recipes", "verify", "widgets")
 
-__all__ = [*_core, *_models, "data", *_LATE]
+__all__ = [*_core, *_models, "data", "sampling", *_LATE]
 
 
 def __getattr__(name: str) -> ModuleType:

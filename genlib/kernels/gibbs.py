@@ -267,13 +267,13 @@ def tile() -> dict[str, int]:
 
 
 def _step(x: Tensor, weight: Tensor, bias: Tensor, key: int, step: int, scale: float) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
-        if x.dtype == torch.float32 and runs_triton(x.device):
-            return _step_in_triton(x, weight, bias, key, step, scale)
-        out = x.new_empty(len(x), len(bias))
-        return _in_blocks(
-            out, lambda part: torch.addmm(bias, x[part], weight, alpha=scale), key, step
-        )
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return _step(x, weight, bias, key, step, scale)
+    if x.dtype == torch.float32 and runs_triton(x.device):
+        return _step_in_triton(x, weight, bias, key, step, scale)
+    out = x.new_empty(len(x), len(bias))
+    return _in_blocks(out, lambda part: torch.addmm(bias, x[part], weight, alpha=scale), key, step)
 
 
 def _bernoulli(logits: Tensor, key: int, step: int) -> Tensor:

@@ -21,6 +21,14 @@ from genlib.models.autoregressive import (
     PixelCNNPP,
     PixelRNN,
 )
+from genlib.models.boltzmann import (
+    DBN,
+    RBM,
+    BoltzmannMachine,
+    ClassificationRBM,
+    DeepAutoencoder,
+    GaussianRBM,
+)
 from genlib.models.density import Gaussian, Histogram, KNearest, Laplace, Parzen
 from genlib.models.flows import RealNVP
 from genlib.models.graphical import (
@@ -38,25 +46,31 @@ from genlib.models.sparse_coding import SparseCoding
 from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
+    "DBN",
     "FVSBN",
     "ICA",
     "LSTM",
     "MADE",
     "NADE",
     "PCA",
+    "RBM",
     "RNADE",
     "VAE",
     "Autoencoder",
     "BayesNet",
     "BernoulliMixture",
+    "BoltzmannMachine",
     "Categorical",
     "CausalTransformer",
+    "ClassificationRBM",
     "ConditionalVAE",
     "ContractiveAutoencoder",
+    "DeepAutoencoder",
     "DenoisingAutoencoder",
     "GatedPixelCNN",
     "Gaussian",
     "GaussianMixture",
+    "GaussianRBM",
     "HierarchicalVAE",
     "Histogram",
     "KMeans",

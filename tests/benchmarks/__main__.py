@@ -13,6 +13,7 @@ from tests.benchmarks import (
     bench_nade,
     bench_pca,
     bench_pixel_sampling,
+    bench_rbm,
     bench_transformer,
 )
 from tests.benchmarks.harness import record
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "transformer": bench_transformer.run,
     "logistic_mixture": bench_logistic_mixture.run,
     "pixel_sampling": bench_pixel_sampling.run,
+    "rbm": bench_rbm.run,
 }
 
 

@@ -14,6 +14,7 @@ from tests.benchmarks import (
     bench_logistic_mixture,
     bench_nade,
     bench_pixel_sampling,
+    bench_rbm,
     bench_transformer,
     harness,
 )
@@ -49,6 +50,12 @@ def test_contenders_fit_the_same_counts_and_find_the_same_log_mass():
     errors = [[row["error"] for row in result["contenders"].values()] for result in results]
     assert errors[0] == [0, 0, 0]
     assert len(errors[1]) == 2 and max(errors[1]) < 1e-5
+
+
+def test_machines_of_both_libraries_are_trained():
+    (result,) = bench_rbm.run("cpu", rounds=1, size=60, hidden=5, batch_sizes=(20,))["results"]
+    assert set(result["contenders"]) == {bench_rbm.GENLIB, bench_rbm.SINGLE, bench_rbm.DOUBLE}
+    assert all(row["process seconds"] > 0 for row in result["contenders"].values())
 
 
 def test_mixtures_from_one_start_come_to_one_likelihood():

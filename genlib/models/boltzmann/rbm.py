@@ -1,0 +1,164 @@
+"""Restricted Boltzmann machines of binary visible units, and of Gaussian ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.distributions import constraints
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from genlib.core import History
+from genlib.core.random import normal
+from genlib.core.validation import check_tensor
+from genlib.kernels import gibbs_step
+from genlib.models.boltzmann.restricted import RestrictedMachine
+
+
+class RBM(RestrictedMachine):
+    """Restricted Boltzmann machine of binary units.
+
+        E(x, h) = −b · x − c · h − x W h        p(x, h) = exp(−E(x, h)) / Z
+
+    with x and h of zeros and ones. ``log_prob`` is exact where a layer has at most 25 units, and
+    raises elsewhere; see `estimate_log_prob`. ``sample`` is exact with at most 12 hidden units;
+    elsewhere it gives the states of chains after 1,000 steps from hidden units that are tossed,
+    which are near the model's draws only where chains mix. ``encode`` gives p(h = 1 | x).
+
+    Parameters
+    ----------
+    visible, hidden : int
+        Numbers of units.
+    method : {"cd", "pcd", "exact"}
+        What stands for the model in the gradient: ends of chains of ``k`` Gibbs steps from the data
+        (contrastive divergence), or of persistent chains, ``k`` steps further at each update; or
+        the exact expectation, where a layer is small enough to be listed.
+    k : int
+    chains : int
+        Number of persistent chains.
+    weight_decay : float
+        λ of a penalty ½ λ ‖W‖².
+    sparsity : float
+        Weight of a penalty Σ_j of the cross-entropies of ``target`` and hidden unit j's mean
+        probability over a batch.
+    target : float
+        Mean probability, in (0, 1), that sparsity aims at.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A number is out of its range.
+
+    Notes
+    -----
+    ``fit`` uses Adam by default. Hinton's guide has stochastic gradient steps with momentum:
+    ``optimizer=functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)``.
+
+    Examples
+    --------
+    >>> model = RBM(784, 500, method="pcd", k=1)
+    >>> model.sample(2).shape
+    torch.Size([2, 784])
+    """
+
+    support = constraints.boolean
+
+    def __init__(self, visible: int, hidden: int, **settings: Any) -> None:
+        super().__init__(visible, hidden, **settings)
+        self.event_shape = torch.Size([visible])
+
+    def _visible_energy(self, v: Tensor, bias: Tensor) -> Tensor:
+        return -(v @ bias)
+
+    def _draw_visible(
+        self, h: Tensor, bias: Tensor, scale: float, key: int, generator: Generator | None
+    ) -> Tensor:
+        return gibbs_step(h, self.W.T, bias, key, 1, scale=scale)
+
+    def _log_visible_sum(self, field: Tensor, bias: Tensor) -> Tensor:
+        return F.softplus(field + bias).sum(1)
+
+    def _base_rates(self, v: Tensor) -> Tensor:
+        return ((v.sum(0) + 0.5) / (len(v) + 1)).logit()  # units never on have half a row
+
+    def _visible_states(self) -> int | None:
+        return len(self.b)
+
+
+class GaussianRBM(RestrictedMachine):
+    """Restricted Boltzmann machine whose visible units are real numbers.
+
+        E(x, h) = ½ ‖x − b‖² − c · h − x W h        p(x, h) = exp(−E(x, h)) / Z
+
+    Given h, x is Gaussian with mean b + W h and variance one in every dimension: p(x) is a mixture
+    of 2^hidden such Gaussians, whose means are sums of columns of W. Data must therefore come
+    standardised, or whitened. ``log_prob`` is exact with at most 25 hidden units.
+
+    (Document C has ½ ‖x‖² − b · x in place of ½ ‖x − b‖²: the same, up to a constant.)
+
+    Parameters
+    ----------
+    visible, hidden, **settings
+        As for `RBM`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `RBM`.
+
+    Notes
+    -----
+    Real visible units can be driven far by large weights, and training diverges at rates that
+    binary units take well (Hinton 2012, section 13.2): take a tenth of them.
+
+    Examples
+    --------
+    >>> GaussianRBM(64, 100).encode(torch.zeros(3, 64)).shape
+    torch.Size([3, 100])
+    """
+
+    _LEAST_SCALE, _LARGEST_SCALE = 0.5, 2.0
+
+    def __init__(self, visible: int, hidden: int, **settings: Any) -> None:
+        super().__init__(visible, hidden, **settings)
+        self.event_shape = torch.Size([visible])
+
+    def fit(self, x: Tensor | DataLoader, **settings: Any) -> History:
+        """Train by gradient steps; parameters and errors are those of `Model.fit`.
+
+        Raises
+        ------
+        ValueError
+            Further: the columns of ``x`` have not about unit variance.
+        """
+        if isinstance(x, Tensor):
+            check_tensor(x)
+            scale = x.var(0, correction=0).mean().sqrt().item()
+            if not self._LEAST_SCALE <= scale <= self._LARGEST_SCALE:
+                raise ValueError(
+                    f"x: expected columns of about unit variance, got a standard deviation of "
+                    f"{scale:.3g}; standardise them with (x - x.mean(0)) / x.std(0), or whiten."
+                )
+        return super().fit(x, **settings)
+
+    def _visible_energy(self, v: Tensor, bias: Tensor) -> Tensor:
+        return 0.5 * (v - bias).square().sum(1)
+
+    def _draw_visible(
+        self, h: Tensor, bias: Tensor, scale: float, key: int, generator: Generator | None
+    ) -> Tensor:
+        mean = torch.addmm(bias, h, self.W.T, alpha=scale)
+        return mean + normal(mean.shape, mean, generator)
+
+    def _log_visible_sum(self, field: Tensor, bias: Tensor) -> Tensor:
+        squares = (field * (bias + 0.5 * field)).sum(1)
+        return squares + 0.5 * len(self.b) * math.log(2 * math.pi)
+
+    def _base_rates(self, v: Tensor) -> Tensor:
+        return v.mean(0)
+
+    def _visible_states(self) -> int | None:
+        return None

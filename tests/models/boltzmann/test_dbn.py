@@ -1,0 +1,190 @@
+"""Deep belief networks against sums over all states."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+
+import genlib as gl
+from genlib.models.boltzmann import DBN, dbn
+from tests.models.boltzmann import truth
+from tests.models.boltzmann.test_rbm import arrays, filled, frequencies, rows, surely_equal
+
+
+def layer(weight, bias, given):
+    """Probabilities of all states of a layer, unit by unit."""
+    p = 1 / (1 + np.exp(-(weight @ given + bias)))
+    return np.array([np.prod(np.where(s == 1, p, 1 - p)) for s in truth.states(len(bias))])
+
+
+def parameters(linear):
+    return tuple(part.detach().double().numpy() for part in linear.parameters())
+
+
+def joint(network):
+    """p(x, h_1) of all pairs, (states of x, states of h_1), with h_2 summed out in loops."""
+    top = truth.joint(*arrays(network.top))[0].sum(1)
+    h = truth.states(network.up[0].out_features)
+    return np.array([layer(*parameters(network.down[0]), state) for state in h]).T * top
+
+
+def log_p_x(network):
+    return np.log(joint(network).sum(1))
+
+
+def exact_bounds(network):
+    """E_q[log p(x, h_1) − log q(h_1 | x)] of all x."""
+    q = np.array([layer(*parameters(network.up[0]), x) for x in truth.states(4)])
+    return (q * (np.log(joint(network)) - np.log(q))).sum(1)
+
+
+@pytest.fixture
+def network():
+    return filled(DBN([4, 3, 3]), 0.8)
+
+
+@pytest.mark.covers("B07")
+def test_the_density_is_that_of_directed_layers_under_a_machine(network):
+    expected = log_p_x(network)
+    np.testing.assert_allclose(np.exp(expected).sum(), 1)
+    value, error = network.estimate_log_prob(
+        rows(4), samples=4000, generator=torch.Generator().manual_seed(0)
+    )
+    z = (value.numpy() - expected) / error.numpy()
+    assert np.abs(z).max() < norm.isf(0.5e-6 / 16)
+
+
+@pytest.mark.covers("B07")
+def test_the_bound_is_the_sum_over_q_written_out(network):
+    expected = exact_bounds(network)
+    generator = torch.Generator().manual_seed(0)
+    found = network._log_weights(rows(4), 4000, generator).detach()
+    z = (found.mean(0).numpy() - expected) / (found.std(0) / 4000**0.5).numpy()
+    assert np.abs(z).max() < norm.isf(0.5e-6 / 16)
+    assert (expected < log_p_x(network)).all()
+
+
+def test_samples_come_from_the_network(network):
+    counts = frequencies(network.sample(40_000, generator=torch.Generator().manual_seed(0)))
+    surely_equal(counts, np.exp(log_p_x(network)))
+
+
+def put_under(network, machine, x):
+    """The network as greedy training leaves it after its first machine."""
+    with torch.no_grad():
+        for linear, weight, bias in (
+            (network.down[0], machine.W, machine.b),
+            (network.up[0], machine.W.T, machine.c),
+        ):
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
+    dbn._begin_transposed(network.top, machine, network._upwards(x)[-1])
+
+
+@pytest.mark.covers("B07")
+def test_with_transposed_weights_above_the_network_is_the_machine_and_training_raises_the_bound():
+    x = rows(4)[[3, 5, 9, 12]].repeat(100, 1)
+    machine = filled(gl.RBM(4, 3), 2.0)
+    network = DBN([4, 3, 4], method="exact").double()
+    put_under(network, machine, x)
+    expected = machine.log_prob(rows(4)).detach().numpy()
+    np.testing.assert_allclose(log_p_x(network), expected, atol=1e-9)
+    used = [3, 5, 9, 12]
+    before = exact_bounds(network)[used]
+    np.testing.assert_allclose(before, expected[used], atol=1e-9)  # q is the posterior itself
+    generator = torch.Generator().manual_seed(0)
+    h = network._upwards(x.repeat(20, 1), generator)[-1]
+    network.top.fit(h, epochs=300, batch_size=len(h), lr=0.03, progress=False)
+    after = exact_bounds(network)[used]
+    assert after.mean() > before.mean() + 0.05
+    assert log_p_x(network)[used].mean() >= after.mean()
+
+
+def test_pretraining_trains_every_machine_on_the_states_below():
+    x = rows(4).float()[[3, 12]].repeat(100, 1)
+    y = torch.arange(2).repeat(100)
+    gl.seed(0)
+    network = DBN([4, 3, 3], classes=2)
+    histories = network.pretrain(x, y, epochs=30, lr=0.05, progress=False)
+    assert len(histories) == 2
+    assert (network.predict(x) == y).double().mean() == 1
+    machine = gl.RBM(4, 3)
+    machine.W.data, machine.c.data = network.up[0].weight.T, network.up[0].bias
+    torch.testing.assert_close(machine.encode(x), network._means(x))
+
+
+@pytest.mark.covers("B08")
+def test_up_down_has_the_gradients_of_its_three_phases(network):
+    """Against autograd of each phase alone, at the states that were drawn."""
+    x = rows(4)[[3, 5, 5, 9]]
+    torch.manual_seed(0)
+    network.loss(x).backward()
+    found = {name: p.grad for name, p in network.named_parameters()}
+    torch.manual_seed(0)
+    with torch.no_grad():
+        _, h = network._upwards(x)
+        negatives = network.top.gibbs(h)
+        dream, above = network._downwards(negatives)
+    V, b = network.down[0].weight, network.down[0].bias
+    p = (h @ V.T + b).sigmoid()
+    torch.testing.assert_close(found["down.0.weight"], -(x - p).T @ h / 4)
+    torch.testing.assert_close(found["down.0.bias"], -(x - p).mean(0))
+    R, r = network.up[0].weight, network.up[0].bias
+    q = (dream @ R.T + r).sigmoid()
+    torch.testing.assert_close(found["up.0.weight"], -(above - q).T @ dream / 4)
+    torch.testing.assert_close(found["up.0.bias"], -(above - q).mean(0))
+    on, off = (network.top.hidden_probabilities(v) for v in (h, negatives))
+    torch.testing.assert_close(found["top.W"], -(h.T @ on - negatives.T @ off) / 4)
+    assert torch.equal(above, negatives)
+
+
+@pytest.mark.covers("B08")
+def test_up_down_raises_the_exact_log_p():
+    x = rows(4)[[3, 12]].repeat(50, 1)
+    gl.seed(0)
+    network = DBN([4, 3, 3], k=3).double()
+    network.pretrain(x, epochs=10, lr=0.02, progress=False)
+    before = log_p_x(network)[[3, 12]].mean()
+    network.fit(x, epochs=150, batch_size=20, lr=0.01, progress=False)
+    assert log_p_x(network)[[3, 12]].mean() > before + 0.1
+
+
+@pytest.mark.covers("B09")
+def test_labels_are_clamped_in_dreams_and_samples():
+    x = rows(4).float()[[3, 12]].repeat(100, 1)
+    y = torch.arange(2).repeat(100)
+    gl.seed(0)
+    network = DBN([4, 6, 6], classes=2, method="exact")
+    network.pretrain(x, y, epochs=60, batch_size=20, lr=0.05, progress=False)
+    pictures = network.dream(x[:50], torch.zeros(50, dtype=torch.int64), 50)
+    assert pictures.shape == (50, 4)
+    assert ((pictures > 0.5).float() == x[0]).double().mean() > 0.8
+    drawn = network.sample(200, torch.ones(200, dtype=torch.int64))
+    assert (drawn == x[1]).double().mean() > 0.8
+
+
+def test_a_bound_needs_log_z_and_says_so():
+    network = DBN([5, 20, 18])
+    with pytest.raises(gl.CannotAnswerError, match="call estimate_log_partition"):
+        network.elbo(torch.zeros(2, 5))
+    network.estimate_log_partition(20, temperatures=100)
+    assert network.elbo(torch.zeros(2, 5)).isfinite().all()
+    network.fit(torch.zeros(4, 5), epochs=1, progress=False)
+    with pytest.raises(gl.CannotAnswerError, match="call estimate_log_partition"):
+        network.elbo(torch.zeros(2, 5))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: DBN([784, 500]), "at least three layers"),
+        (lambda: DBN([784, 0, 3]), "sizes: expected at least 1"),
+        (lambda: DBN([4, 3, 3], k=0), "k: expected at least 1"),
+        (lambda: DBN([4, 3, 3]).predict(torch.zeros(1, 4)), "this network has no labels"),
+        (lambda: DBN([4, 3, 3], 2).fit(torch.zeros(2, 4)), "expected labels as well"),
+        (lambda: DBN([4, 3, 3], 2).pretrain(torch.zeros(2, 5)), r"x: expected .*\(N, 4\)"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
