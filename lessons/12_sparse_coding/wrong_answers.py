@@ -30,7 +30,10 @@ WRONG = {
         "the distance from the residual, not from x": ("(x - s * r)", "(r - s * r)"),
     },
     "pursuit": {
-        "as it was given": "pursuit = faulty_pursuit",
+        "as it was given": (
+            "    return z\n",
+            "    return faulty_pursuit(x, atoms, nonzeros)\n",
+        ),
         "the largest match, with its sign": (".abs() / lengths", " / lengths"),
         "the lengths are not divided out": (".abs() / lengths", ".abs()"),
         "only the new coefficient is fitted": (
@@ -39,6 +42,18 @@ WRONG = {
         ),
         "divided by the squares of the lengths": ("/ lengths", "/ lengths**2"),
         "the atoms that fit x best, all at once": ("x[n] - z[n] @ atoms)", "x[n])"),
+        "found where the row is reproduced": (
+            "((found != 0) == (z != 0)).all(1)",
+            "(((found - z) @ atoms).abs() < 1e-6).all(1)",
+        ),
+        "a row is found by one true atom": (
+            "((found != 0) == (z != 0)).all(1)",
+            "((found != 0) & (z != 0)).any(1)",
+        ),
+        "the fraction of atoms, not of rows": (
+            "((found != 0) == (z != 0)).all(1).double().mean()",
+            "((found != 0) & (z != 0)).double().sum() / (z != 0).sum()",
+        ),
     },
     "sweep": {
         "every atom is given length 1": (".clamp_min(1)", ""),
@@ -117,6 +132,12 @@ def pursuit(x, atoms, nonzeros):
         values = torch.linalg.solve(chosen @ chosen.mT, chosen @ x[:, :, None])[..., 0]
         z = torch.zeros_like(z).scatter(1, taken, values)
     return z / atoms.norm(dim=1)
+
+
+def fraction_found(z, atoms):
+    s = (z != 0).sum(1).max().item()
+    found = pursuit(z @ atoms, atoms, s)
+    return sum(torch.equal(a != 0, b != 0) for a, b in zip(found, z)) / len(z)
 """,
         "NumPy, by the error that is left": """
 def pursuit(x, atoms, nonzeros):
@@ -136,6 +157,14 @@ def pursuit(x, atoms, nonzeros):
             r = row - values @ atoms[taken]
         z[n, taken] = values
     return z.tolist()
+
+
+def fraction_found(z, atoms):
+    import numpy as np
+
+    z = np.asarray(z)
+    found = np.array(pursuit(z @ np.asarray(atoms), atoms, np.count_nonzero(z[0])))
+    return np.mean([set(np.flatnonzero(a)) == set(np.flatnonzero(b)) for a, b in zip(found, z)])
 """,
     },
     "sweep": {
