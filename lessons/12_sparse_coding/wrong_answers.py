@@ -40,6 +40,21 @@ WRONG = {
         "divided by the squares of the lengths": ("/ lengths", "/ lengths**2"),
         "the atoms that fit x best, all at once": ("x[n] - z[n] @ atoms)", "x[n])"),
     },
+    "found": {
+        "found where the row is reproduced": (
+            "((found != 0) == (z != 0)).all(1)",
+            "(((found - z) @ atoms).abs() < 1e-6).all(1)",
+        ),
+        "a row is found by one true atom": (
+            "((found != 0) == (z != 0)).all(1)",
+            "((found != 0) & (z != 0)).any(1)",
+        ),
+        "the fraction of atoms, not of rows": (
+            "((found != 0) == (z != 0)).all(1).double().mean()",
+            "((found != 0) & (z != 0)).double().sum() / (z != 0).sum()",
+        ),
+        "the fraction of zeros and others that agree": (".all(1).double()", ".double()"),
+    },
     "sweep": {
         "every atom is given length 1": (".clamp_min(1)", ""),
         "no atom is shortened": ("best / best.norm().clamp_min(1)", "best"),
@@ -136,6 +151,25 @@ def pursuit(x, atoms, nonzeros):
             r = row - values @ atoms[taken]
         z[n, taken] = values
     return z.tolist()
+""",
+    },
+    "found": {
+        "row by row, as sets": """
+def fraction_found(search, z, atoms):
+    hits = 0
+    for code in z:
+        s = int(code.count_nonzero())
+        found = search(code[None] @ atoms, atoms, s)[0]
+        hits += set(found.nonzero().flatten().tolist()) == set(code.nonzero().flatten().tolist())
+    return hits / len(z)
+""",
+        "NumPy, from the places": """
+def fraction_found(search, z, atoms):
+    import numpy as np
+
+    s = np.count_nonzero(np.asarray(z)[0])
+    found = np.asarray(search(z @ atoms, atoms, s))
+    return np.mean([np.array_equal(a != 0, b != 0) for a, b in zip(found, np.asarray(z))])
 """,
     },
     "sweep": {

@@ -229,18 +229,12 @@ def test_patches_are_centred(lesson):
     assert x.mean(1).abs().max() < 1e-6
 
 
-def test_a_sample_s_noise_has_its_size(lesson):
-    torch.manual_seed(0)
-    clean, rough = lesson["sample"]("camera", 300)
-    assert clean.shape == rough.shape == (300, 64)
-    assert (rough - clean).std().item() == pytest.approx(0.1, rel=0.05)
-
-
 def test_a_crop_is_the_middle(lesson):
     import genlib as gl
 
     whole = gl.data.photo("camera", grey=True)
     assert torch.equal(lesson["crop"]("camera"), whole[:, 224:288, 224:288])
+    assert torch.equal(lesson["crop"]("camera", 128), whole[:, 192:320, 192:320])
 
 
 def test_overlapping_patches_average_to_the_image_that_they_came_from(lesson):
@@ -249,13 +243,36 @@ def test_overlapping_patches_average_to_the_image_that_they_came_from(lesson):
     means = lesson["patchwise"](image, torch.zeros_like)
     corner = image[0, :8, :8].mean()
     assert means[0, 0, 0].item() == pytest.approx(corner.item())
+    wide = torch.rand(1, 20, 12)
+    torch.testing.assert_close(lesson["patchwise"](wide, lambda rows: rows), wide)
     inner = [image[0, i : i + 8, j : j + 8].mean() for i in range(13, 21) for j in range(23, 31)]
     assert means[0, 20, 30].item() == pytest.approx(torch.stack(inner).mean().item())
 
 
+def test_columns_are_shuffled_each_by_itself(lesson):
+    torch.manual_seed(0)
+    z = torch.arange(300.0).view(100, 3)
+    mixed = lesson["shuffle"](z)
+    assert torch.equal(mixed.sort(0).values, z)
+    assert not torch.equal(mixed[:, 1] - mixed[:, 0], torch.ones(100))
+
+
+@pytest.mark.covers("R03")
+def test_the_pursuit_with_a_stop_is_scikit_learns_and_stops_as_soon_as_it_may(lesson):
+    x, A, _ = problem(n=40, d=6, K=11)
+    A = A / A.norm(dim=1, keepdim=True)
+    x[:10] *= 0.05
+    expected = orthogonal_mp(A.T.numpy(), x.T.numpy(), n_nonzero_coefs=3).T
+    np.testing.assert_allclose(lesson["omp_until"](x, A, most=3), expected, atol=1e-4)
+    found = lesson["omp_until"](x, A, 4.0)
+    tolerance = 6 * 0.4**2
+    for row, z in zip(x.numpy(), found, strict=True):
+        expected = orthogonal_mp(A.T.numpy(), row, tol=tolerance) if row @ row > tolerance else 0
+        np.testing.assert_allclose(z, expected * np.ones(11), atol=1e-4)
+    assert not found[:10].any() and len(set((found != 0).sum(1).tolist())) > 2
+
+
 def test_small_measures(lesson):
-    z = torch.tensor([0.3, -0.5, 0.1, -0.2])
-    assert lesson["keep_large"](z, 0.25).tolist() == [0.3, -0.5, 0, 0]
     assert lesson["psnr"](torch.zeros(10), torch.full((10,), 0.1)) == pytest.approx(20)
     assert lesson["kurtosis"](torch.tensor([1.0, -1, 1, -1])) == 1
     assert lesson["kurtosis"](torch.tensor([0.0, 0, 0, 2])) == 4
@@ -287,11 +304,15 @@ def test_the_shape_of_gratings_and_points(lesson):
     point = torch.zeros(8, 8)
     point[3, 4] = 2.0
     atoms = torch.stack([*gratings, point]).flatten(1)
-    selectivity, angle, area = lesson["shape"](atoms)
+    selectivity, angle, radius = lesson["shape"](atoms)
     assert (selectivity[:3] > 0.7).all()
     assert selectivity[3] < 0.05
-    assert area[3].item() == pytest.approx(1)
-    assert (area[:3] > 20).all()
+    assert radius[3].item() == pytest.approx(0, abs=1e-3)
+    even, two = torch.ones(8, 8), torch.zeros(8, 8)
+    two[1, 1], two[4, 5] = 3.0, -3.0
+    radius = lesson["shape"](torch.stack([even, two]).flatten(1))[2]
+    assert radius[0].item() == pytest.approx((2 * 63 / 12) ** 0.5)
+    assert radius[1].item() == pytest.approx(2.5)  # half of the distance between them
     expected = torch.tensor([math.pi / 2, 0, math.pi / 4])
     difference = (angle[:3] - expected + math.pi / 2) % math.pi - math.pi / 2
     assert difference.abs().max() < 0.05

@@ -80,6 +80,18 @@ MUTATIONS = [
             OMP,
         ),
         (
+            "matching pursuit with a stop: the squares summed, not averaged",
+            "more = r.square().mean(1) > (0.1 * c) ** 2",
+            "more = r.square().sum(1) > (0.1 * c) ** 2",
+            "test_the_pursuit_with_a_stop_is_scikit_learns_and_stops_as_soon_as_it_may",
+        ),
+        (
+            "radius: the centre of mass forgotten",
+            "line @ place**2 - (line @ place) ** 2",
+            "line @ place**2",
+            "test_the_shape_of_gratings_and_points",
+        ),
+        (
             "ridge: divided by two",
             "S + eta * torch.eye(len(S)), B)",
             "S + eta / 2 * torch.eye(len(S)), B)",
@@ -99,8 +111,8 @@ MUTATIONS = [
         ),
         (
             "wavelets: no alternating sign",
-            "+= (-1) ** j * taps[3 - j]",
-            "+= taps[3 - j]",
+            "taps.flip(0) * torch.tensor([1, -1, 1, -1])",
+            "taps.flip(0)",
             WAVELETS,
         ),
         (
