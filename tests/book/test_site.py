@@ -611,7 +611,7 @@ def ask_for(browser, address, query):
         ("PixelCNN", "lessons/07_pixel_models/lesson.html"),
         ("EM", "lessons/08_mixtures_and_em/lesson.html"),
         ("VAE", "lessons/09_variational_autoencoders/lesson.html"),
-        ("RBM", "book/glossary.html"),
+        ("RBM", "lessons/14_restricted_boltzmann_machines/lesson.html"),
         ("teacher forcing", "book/glossary.html"),
         ("perplexity", "book/glossary.html"),
     ],
