@@ -19,7 +19,6 @@ from genlib.core.validation import check_counts
 from genlib.data.loaders import binarizing_loader
 from genlib.models.autoencoders import Autoencoder
 from genlib.models.boltzmann.rbm import RBM
-from genlib.models.boltzmann.restricted import new_key
 
 
 class DeepAutoencoder(Autoencoder):
@@ -36,8 +35,8 @@ class DeepAutoencoder(Autoencoder):
     ----------
     sizes : sequence of int
         Units of a row, of the hidden layers, and of the code; two at least.
-    **settings
-        As for `Autoencoder`, but for those that ``sizes`` and the machines decide.
+    activation : str
+        Of the layers between row and code, as for `Autoencoder`; the machines' own is the sigmoid.
 
     Raises
     ------
@@ -114,13 +113,8 @@ class _GaussianCodeRBM(RBM, abstract=True):
     def _free_energy(self, v: Tensor, field: Tensor) -> Tensor:
         return self._visible_energy(v, self.b) - 0.5 * (field**2 - self.c**2).sum(1)
 
-    def _chain(self, v: Tensor, field: Tensor, steps: int, generator: Generator | None) -> Tensor:
-        for step in range(steps):
-            h = field + normal(field.shape, field, generator)
-            v = self._draw_visible(h, self.b, 1.0, new_key(generator), generator)
-            if step + 1 < steps:
-                field = self._field(v)
-        return v
+    def _draw_hidden(self, field: Tensor, key: int, generator: Generator | None) -> Tensor:
+        return field + normal(field.shape, field, generator)
 
     def _contrast(self, v: Tensor, field: Tensor, negatives: Tensor) -> Tensor:
         data = self._free_energy(v, self._field(v)).mean()

@@ -66,10 +66,6 @@ class RBM(RestrictedMachine):
 
     support = constraints.boolean
 
-    def __init__(self, visible: int, hidden: int, **settings: Any) -> None:
-        super().__init__(visible, hidden, **settings)
-        self.event_shape = torch.Size([visible])
-
     def _visible_energy(self, v: Tensor, bias: Tensor) -> Tensor:
         return -(v @ bias)
 
@@ -121,10 +117,6 @@ class GaussianRBM(RestrictedMachine):
     """
 
     _LEAST_SCALE, _LARGEST_SCALE = 0.5, 2.0
-
-    def __init__(self, visible: int, hidden: int, **settings: Any) -> None:
-        super().__init__(visible, hidden, **settings)
-        self.event_shape = torch.Size([visible])
 
     def fit(self, x: Tensor | DataLoader, **settings: Any) -> History:
         """Train by gradient steps; parameters and errors are those of `Model.fit`.

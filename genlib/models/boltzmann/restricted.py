@@ -92,6 +92,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
         check_positive(weight_decay, "weight_decay", zero=True)
         check_positive(sparsity, "sparsity", zero=True)
         check_between(target, 0, 1, "target", ends=False)
+        self.event_shape = torch.Size([visible])
         self.method, self.k, self.number_of_chains = method, k, chains
         self.weight_decay, self.sparsity, self.target = weight_decay, sparsity, target
         self.W = nn.Parameter(0.01 * torch.randn(visible, hidden))
@@ -184,10 +185,15 @@ class RestrictedMachine(EnergyModel, abstract=True):
         """Chains at ``v``, where the hidden logits are ``field``, after ``steps``."""
         for step in range(steps):
             key = new_key(generator)
-            v = self._draw_visible(bernoulli(field, key, 0), self.b, 1.0, key, generator)
+            h = self._draw_hidden(field, key, generator)
+            v = self._draw_visible(h, self.b, 1.0, key, generator)
             if step + 1 < steps:
                 field = self._field(v)
         return v
+
+    def _draw_hidden(self, field: Tensor, key: int, generator: Generator | None) -> Tensor:
+        """Hidden units whose logits are ``field``."""
+        return bernoulli(field, key, 0)
 
     def _sample(self, n: int, generator: Generator | None) -> Tensor:
         if len(self.c) <= _MOST_DRAWN:
