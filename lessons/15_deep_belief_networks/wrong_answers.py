@@ -22,7 +22,10 @@ WRONG = {
             "log_joint.softmax(1)",
             "F.one_hot(log_joint.argmax(1), len(h)).to(x)",
         ),
-        "the sign of the total correlation": (_TIED, "torch.special.entr(p).sum(1) - single.sum(1)"),
+        "the sign of the total correlation": (
+            _TIED,
+            "torch.special.entr(p).sum(1) - single.sum(1)",
+        ),
         "bits": (_TIED, f"({_TIED}) / math.log(2)"),
         "the entropy of the posterior": (_TIED, "torch.special.entr(p).sum(1)"),
         "only the entropy of units that are on": (
@@ -118,7 +121,10 @@ WRONG = {
             "log_p.exp() * p",
         ),
         "frequencies divided by": ("log_p + p.log()", "log_p - p.log()"),
-        "the probability of being right": ("1 - new.max(1).values.mean()", "new.max(1).values.mean()"),
+        "the probability of being right": (
+            "1 - new.max(1).values.mean()",
+            "new.max(1).values.mean()",
+        ),
         "a sum over rows": ("1 - new.max(1).values.mean()", "(1 - new.max(1).values).sum()"),
     },
 }
