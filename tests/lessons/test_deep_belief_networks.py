@@ -162,6 +162,8 @@ def test_greedy_hands_samples_up(lesson, monkeypatch):
 @pytest.mark.covers("B07")
 def test_generated_rows_follow_the_belief_network_they_are_read_as(lesson):
     first, top = machine(3, 2), machine(2, 3, seed=5)
+    first.W.data *= 3
+    top.W.data, top.c.data = 2 * top.W, top.c + 1.5
     torch.manual_seed(0)
     like = torch.tensor(
         [[units(first.W @ h + first.b, x) for h in binary(2)] for x in binary(3)]
