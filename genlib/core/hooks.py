@@ -35,8 +35,6 @@ class EarlyStopping(Hook):
         At the end of the run, where the validation loss, or the column, was never finite.
     """
 
-    watches_validation = True
-
     def __init__(
         self,
         patience: int | None = None,
@@ -51,6 +49,7 @@ class EarlyStopping(Hook):
                 f"better_than: expected a number that a loss can be below, got {better_than!r}."
             )
         self.patience, self.better_than, self.column = patience, better_than, column
+        self.watches_validation = column == "valid"
 
     def begin(self, run: Run) -> None:
         """Take the first weights for the best ones."""

@@ -10,7 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 from genlib.core.validation import check_count, check_tensor, first_index
 
 
-def binarizing_loader(grey: Tensor, batch_size: int = 100) -> DataLoader:
+def binarizing_loader(
+    grey: Tensor, batch_size: int = 100, *, labels: Tensor | None = None
+) -> DataLoader:
     """Batches of rows in a new order, their bits drawn anew, in every pass.
 
     Each value is 1 with a probability equal to the grey value: the *dynamic* binarisation, in which
@@ -21,16 +23,19 @@ def binarizing_loader(grey: Tensor, batch_size: int = 100) -> DataLoader:
     grey : Tensor, shape (N, \\*event)
         Values in [0, 1].
     batch_size : int
+    labels : Tensor, optional
+        One a row, for models that learn from both.
 
     Returns
     -------
     DataLoader
-        For `Model.fit`; yields ``(x,)``, rows of 0 and 1.
+        For `Model.fit`; yields ``(x,)``, rows of 0 and 1, or ``(x, y)``.
 
     Raises
     ------
     TypeError, ValueError
-        The values are no probabilities, or ``batch_size`` is no positive integer.
+        The values are no probabilities, there is not one label a row, or ``batch_size`` is no
+        positive integer.
 
     Examples
     --------
@@ -46,14 +51,18 @@ def binarizing_loader(grey: Tensor, batch_size: int = 100) -> DataLoader:
             "values are read as probabilities here."
         )
     check_count(batch_size, "batch_size")
-    return DataLoader(_Binarized(grey), batch_size, shuffle=True, collate_fn=_as_drawn)
+    if labels is not None and len(labels) != len(grey):
+        raise ValueError(
+            f"labels: expected one for each of {len(grey)} rows, got {len(labels)} labels."
+        )
+    return DataLoader(_Binarized(grey, labels), batch_size, shuffle=True, collate_fn=_as_drawn)
 
 
 class _Binarized(Dataset):
     """Rows of 0 and 1, drawn anew every time that they are asked for."""
 
-    def __init__(self, grey: Tensor) -> None:
-        self.grey = grey
+    def __init__(self, grey: Tensor, labels: Tensor | None) -> None:
+        self.grey, self.labels = grey, labels
 
     def __len__(self) -> int:
         return len(self.grey)
@@ -61,9 +70,10 @@ class _Binarized(Dataset):
     def __getitem__(self, row: int) -> Tensor:
         return torch.bernoulli(self.grey[row])
 
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor]:
-        return (torch.bernoulli(self.grey[rows]),)
+    def __getitems__(self, rows: list[int]) -> tuple[Tensor, ...]:
+        x = torch.bernoulli(self.grey[rows])
+        return (x,) if self.labels is None else (x, self.labels[rows])
 
 
-def _as_drawn(batch: tuple[Tensor]) -> tuple[Tensor]:
+def _as_drawn(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return batch

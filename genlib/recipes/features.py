@@ -22,6 +22,7 @@ from torch import Tensor
 from genlib.core import EarlyStopping, Estimate, History, Watch
 from genlib.data import Dataset, mnist
 from genlib.models import (
+    DBN,
     Autoencoder,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
@@ -31,6 +32,8 @@ from genlib.recipes.recipe import InStages, Recipe, Stage
 
 FEATURES = "classifiers of MNIST, first trained as autoencoders"
 _ROWS_AT_ONCE = 1000
+
+Classifier = StackedAutoencoder | DBN
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class PretrainedClassifier:
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
                 lr=stage.lr,
-                hooks=[Watch(partial(_errors_as_column, held_out=held_out)), stopping],
+                hooks=[Watch(partial(errors_as_column, held_out=held_out)), stopping],
                 checkpoint=folder / f"tuning-{number}.safetensors",
                 resume=True,
                 progress=progress,
@@ -100,7 +103,7 @@ class PretrainedClassifier:
             fewest = stopping.best
 
 
-def label_errors(model: StackedAutoencoder, data: Dataset) -> dict[str, Estimate]:
+def label_errors(model: Classifier, data: Dataset) -> dict[str, Estimate]:
     """Percentage of wrong labels, of the test rows and of the validation rows, each with its
     binomial standard error.
     """
@@ -111,15 +114,14 @@ def label_errors(model: StackedAutoencoder, data: Dataset) -> dict[str, Estimate
 
 
 @torch.no_grad()
-def _error_rate(model: StackedAutoencoder, x: Tensor, y: Tensor) -> Estimate:
+def _error_rate(model: Classifier, x: Tensor, y: Tensor) -> Estimate:
     found = torch.cat([model.predict(part) for part in x.split(_ROWS_AT_ONCE)])
     rate = (found != y).double().mean()
     return Estimate(100 * rate, 100 * (rate * (1 - rate) / len(y)).sqrt())
 
 
-def _errors_as_column(
-    model: StackedAutoencoder, *, held_out: tuple[Tensor, Tensor]
-) -> dict[str, float]:
+def errors_as_column(model: Classifier, *, held_out: tuple[Tensor, Tensor]) -> dict[str, float]:
+    """Percentage of wrong labels of the held-out rows, as `Watch` wants it."""
     return {"errors": _error_rate(model, *held_out).value.item()}
 
 

@@ -28,6 +28,13 @@ def test_rows_come_once_each_in_a_new_order():
     assert not torch.equal(x, grey)
 
 
+def test_labels_stay_with_their_rows():
+    x, y = next(iter(binarizing_loader(torch.eye(50), 50, labels=torch.arange(50))))
+    assert torch.equal(x.argmax(1), y) and not torch.equal(y, torch.arange(50))
+    with pytest.raises(ValueError, match="one for each of 50 rows, got 49"):
+        binarizing_loader(torch.eye(50), 50, labels=torch.arange(49))
+
+
 def test_a_model_trains_on_it():
     gl.seed(0)
     grey = torch.rand(60, 8)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from genlib.core import CannotAnswerError, Estimate, History, LatentVariableModel
 from genlib.core.validation import check_counts
 from genlib.kernels import bernoulli
+from genlib.models.autoencoders import Autoencoder, StackedAutoencoder
 from genlib.models.boltzmann.classification import ClassificationRBM
 from genlib.models.boltzmann.rbm import RBM
 from genlib.models.boltzmann.restricted import MOST_QUICKLY, RestrictedMachine, new_key
@@ -139,6 +140,20 @@ class DBN(LatentVariableModel):
         """
         self.log_z.fill_(torch.nan)
         return super().fit(x, y, **settings)
+
+    def classifier(self, classes: int) -> StackedAutoencoder:
+        """A network to be fine-tuned with labels: the layers' way up, as they are now, under a new
+        linear layer for ``classes`` labels.
+
+        Each layer is an autoencoder, whose decoder is the layer's way down. ``fit(x, y)`` of the
+        stack trains the way up by backpropagation; this network keeps its own weights.
+        """
+        top = self.top.W[: self.up[-1].out_features]
+        ups = [(up.weight, up.bias) for up in self.up] + [(top.T, self.top.c)]
+        downs = [(down.weight, down.bias) for down in self.down]
+        downs += [(top, self.top.b[: len(top)])]
+        layers = [_as_autoencoder(*ways) for ways in zip(ups, downs, strict=True)]
+        return StackedAutoencoder(layers, classes).to(self.device, self.dtype)
 
     def check_batch(self, *batch: Tensor, name: str = "x") -> None:
         """Raise unless there are rows, and labels where the network has some."""
@@ -260,6 +275,18 @@ class DBN(LatentVariableModel):
     def predict(self, x: Tensor) -> Tensor:
         """The most probable label of each row, int64 of shape (N,)."""
         return self.predict_proba(x).argmax(1)
+
+
+@torch.no_grad()
+def _as_autoencoder(up: tuple[Tensor, Tensor], down: tuple[Tensor, Tensor]) -> Autoencoder:
+    """One layer of sigmoid units with these weights and biases, up and down."""
+    above, below = up[0].shape
+    layer = Autoencoder(below, above, (), code_activation="sigmoid", error="cross_entropy")
+    for part, (weight, bias) in ((layer.encoder, up), (layer.decoder, down)):
+        (linear,) = (module for module in part if isinstance(module, nn.Linear))
+        linear.weight.copy_(weight)
+        linear.bias.copy_(bias)
+    return layer
 
 
 def _log_mass(logits: Tensor, states: Tensor) -> Tensor:

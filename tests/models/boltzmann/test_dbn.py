@@ -188,3 +188,24 @@ def test_a_bound_needs_log_z_and_says_so():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@pytest.mark.covers("R11")
+@pytest.mark.parametrize("classes", [None, 2])
+def test_a_classifier_begins_with_the_way_up_and_leaves_the_network_alone(classes):
+    network = filled(DBN([4, 3, 5], classes=classes), 0.8)
+    before = [value.clone() for value in network.parameters()]
+    stack, x = network.classifier(3), rows(4)
+    way_up, top = network.up[0], network.top
+    h = (x @ way_up.weight.T + way_up.bias).sigmoid()
+    code = (h @ top.W[:3] + top.c).sigmoid()
+    torch.testing.assert_close(stack.encode(x), code)
+    expected = (code @ stack.head.weight.T + stack.head.bias).softmax(1)
+    torch.testing.assert_close(stack.predict_proba(x), expected)
+    down = network.down[0]
+    h = (code @ top.W[:3].T + top.b[:3]).sigmoid()
+    torch.testing.assert_close(stack.decode(code), (h @ down.weight.T + down.bias).sigmoid())
+    y = x[:, 0].long()
+    stack.fit(x, y, epochs=200, lr=0.05, progress=False)
+    assert torch.equal(stack.predict(x), y)
+    assert all(map(torch.equal, before, network.parameters()))

@@ -1,0 +1,213 @@
+"""Deep networks of MNIST that begin as stacks of restricted Boltzmann machines [1, 2], and the
+principal components that they are held against.
+
+[1] Hinton, Osindero and Teh (2006), "A fast learning algorithm for deep belief nets", Neural
+Computation 18. [2] Hinton and Salakhutdinov (2006), "Reducing the dimensionality of data with
+neural networks", Science 313.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import SGD
+
+from genlib.core import EarlyStopping, Estimate, History, Model, Watch, load
+from genlib.core.rows import row_chunks
+from genlib.data import Dataset, mnist
+from genlib.data.loaders import binarizing_loader
+from genlib.models import DBN, PCA, Autoencoder, DeepAutoencoder
+from genlib.recipes.boltzmann import Phase
+from genlib.recipes.features import errors_as_column, label_errors
+from genlib.recipes.recipe import InStages, Recipe, Stage
+
+CODES = "codes of MNIST, 30 values"
+DIGITS = "deep belief networks of MNIST"
+_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class UpDown:
+    """Train the layers one by one, then all together, up–down, in phases of one rate each.
+
+    The machines see bits drawn once from the grey values, up–down sees them drawn anew in every
+    epoch. Each phase of the latter begins with the weights that have made the fewest errors on the
+    validation rows so far, and the last leaves them in the model.
+
+    Attributes
+    ----------
+    pretraining : Phase
+        Of every machine.
+    stages : sequence of Phase
+        Of all together.
+    batch_size : int
+    """
+
+    pretraining: Phase
+    stages: Sequence[Phase]
+    batch_size: int = 100
+
+    def __call__(
+        self, model: DBN, data: Dataset, folder: Path, *, progress: bool | None = None
+    ) -> History:
+        """Train ``model``, or go on with what stands in ``folder``."""
+        history = History()
+        _once(model, folder, partial(self._pretrain, data=data, progress=progress))
+        rows = binarizing_loader(data.train, self.batch_size, labels=data.labels.train)
+        held_out, fewest = (data.valid, data.labels.valid), math.inf
+        for number, phase in enumerate(self.stages, 1):
+            model.top.k = phase.k
+            stopping = EarlyStopping(better_than=fewest, column="errors")
+            epochs = model.fit(
+                rows,
+                epochs=phase.epochs,
+                optimizer=partial(SGD, lr=phase.lr, momentum=_MOMENTUM),
+                hooks=[Watch(partial(errors_as_column, held_out=held_out)), stopping],
+                checkpoint=folder / f"phase-{number}.safetensors",
+                resume=True,
+                progress=progress,
+            )
+            for row in epochs:
+                history.append(**{**row, "epoch": len(history) + 1, "phase": number})
+            fewest = stopping.best
+        return history
+
+    def _pretrain(self, model: DBN, *, data: Dataset, progress: bool | None) -> None:
+        model.top.k = self.pretraining.k
+        model.pretrain(
+            torch.bernoulli(data.train),
+            data.labels.train,
+            epochs=self.pretraining.epochs,
+            batch_size=self.batch_size,
+            optimizer=partial(SGD, lr=self.pretraining.lr, momentum=_MOMENTUM),
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Train the machines of a deep autoencoder, unroll them, and train both halves in stages.
+
+    Attributes
+    ----------
+    pretraining : Stage
+        Of every machine.
+    stages : sequence of Stage
+        Of both halves; see `InStages`.
+    batch_size : int
+    """
+
+    pretraining: Stage
+    stages: Sequence[Stage]
+    batch_size: int = 100
+
+    def __call__(
+        self, model: DeepAutoencoder, data: Dataset, folder: Path, *, progress: bool | None = None
+    ) -> History:
+        """Train ``model``, or go on with what stands in ``folder``."""
+        _once(model, folder, partial(self._pretrain, data=data, progress=progress))
+        return InStages(self.stages, self.batch_size)(model, data, folder, progress=progress)
+
+    def _pretrain(self, model: DeepAutoencoder, *, data: Dataset, progress: bool | None) -> None:
+        model.pretrain(
+            data.train,
+            epochs=self.pretraining.epochs,
+            lr=self.pretraining.lr,
+            batch_size=self.batch_size,
+            progress=progress,
+        )
+
+
+def _once(model: Model, folder: Path, train: Callable[[Model], None]) -> None:
+    """Train ``model``, or take what an earlier run has left in ``folder``."""
+    path = folder / "pretrained.safetensors"
+    if path.exists():
+        model.load_state_dict(load(path).state_dict())
+    else:
+        train(model)
+        model.save(path)
+
+
+def fit(model: Model, data: Dataset, folder: Path, *, progress: bool | None = None) -> History:
+    """Fit a model that needs no settings."""
+    return model.fit(data.train)
+
+
+@torch.no_grad()
+def squared_errors(model: Model, data: Dataset) -> dict[str, Estimate]:
+    """Squared error of an image, summed over pixels: mean over the test rows and over the
+    validation rows, each with its standard error.
+    """
+    return {
+        "squared error": _squared_error(model, data.test),
+        "validation squared error": _squared_error(model, data.valid),
+    }
+
+
+def _squared_error(model: Model, x: Tensor) -> Estimate:
+    parts = [(model.reconstruct(part) - part).square().sum(1) for part in row_chunks(x)]
+    errors = torch.cat(parts).double()
+    return Estimate(errors.mean(), errors.std() / len(errors) ** 0.5)
+
+
+def _grey() -> Dataset:
+    return mnist().flat()
+
+
+def _held_out_bits() -> Dataset:
+    """Grey training rows, whose bits are drawn; held-out pixels that are 1 above one half."""
+    grey = _grey()
+    bits = grey.binarized()
+    return replace(grey, valid=bits.valid, test=bits.test)
+
+
+_code = partial(
+    Recipe,
+    data=_grey,
+    measure=squared_errors,
+    metric="mean squared test error of an image",
+    source="hinton2006reducing",
+    group=CODES,
+)
+
+RECIPES = (
+    Recipe(
+        name="mnist_dbn",
+        title="DBN, 500–500–2,000 hidden units and labels",
+        data=_held_out_bits,
+        model=partial(DBN, [784, 500, 500, 2000], classes=10, weight_decay=2e-4),
+        train=UpDown(Phase(1, 0.05, 10), [Phase(3, 0.005, 40), Phase(5, 0.001, 20)]),
+        measure=label_errors,
+        metric="test errors, %",
+        published=1.25,
+        source="hinton2006fast",
+        group=DIGITS,
+    ),
+    _code(
+        name="mnist_deep_autoencoder",
+        title="deep autoencoder, 784–1,000–500–250–30",
+        model=partial(DeepAutoencoder, [784, 1000, 500, 250, 30]),
+        train=Unrolled(Stage(1e-3, 10), [Stage(1e-3, 50), Stage(3e-4, 30), Stage(1e-4, 20)]),
+        published=3.00,
+    ),
+    _code(
+        name="mnist_logistic_pca",
+        title="logistic PCA: a linear code under one sigmoid layer",
+        model=partial(Autoencoder, 784, 30, (), error="cross_entropy"),
+        train=InStages([Stage(1e-3, 30), Stage(3e-4, 10), Stage(1e-4, 10)]),
+        published=8.01,
+    ),
+    _code(
+        name="mnist_pca",
+        title="PCA",
+        model=partial(PCA, 30),
+        train=fit,
+        published=13.87,
+    ),
+)
