@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from genlib.core.random import categorical, uniform
 from genlib.core.validation import check_count
 from genlib.kernels import bernoulli, gibbs_step
-from genlib.models.boltzmann.restricted import RestrictedMachine, new_key
+from genlib.models.boltzmann.restricted import RestrictedMachine, check_labelled, new_key
 
 
 class ClassificationRBM(RestrictedMachine):
@@ -68,10 +68,7 @@ class ClassificationRBM(RestrictedMachine):
     def check_batch(self, *batch: Tensor, name: str = "x") -> None:
         """Raise unless there are rows and labels."""
         super().check_batch(*batch, name=name)
-        if len(batch) == 1:
-            raise ValueError(
-                f"{name}: expected labels as well, which are units of this machine: fit(x, y)."
-            )
+        check_labelled(batch, name, "this machine")
 
     def _energies_by_label(self, x: Tensor) -> Tensor:
         """F(x, y) of each row and each label, (N, classes)."""

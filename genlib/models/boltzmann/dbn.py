@@ -23,7 +23,13 @@ from genlib.kernels import bernoulli
 from genlib.models.autoencoders import Autoencoder, StackedAutoencoder
 from genlib.models.boltzmann.classification import ClassificationRBM
 from genlib.models.boltzmann.rbm import RBM
-from genlib.models.boltzmann.restricted import MOST_QUICKLY, RestrictedMachine, new_key
+from genlib.models.boltzmann.restricted import (
+    MOST_QUICKLY,
+    RestrictedMachine,
+    check_labelled,
+    new_key,
+    unroll,
+)
 
 
 class DBN(LatentVariableModel):
@@ -121,11 +127,8 @@ class DBN(LatentVariableModel):
             if below is not None:
                 _begin_transposed(machine, below, x)
             histories.append(machine.fit(x, **settings))
+            unroll(machine, up, down)
             with torch.no_grad():
-                down.weight.copy_(machine.W)
-                down.bias.copy_(machine.b)
-                up.weight.copy_(machine.W.T)
-                up.bias.copy_(machine.c)
                 x = bernoulli(machine._field(x), new_key(None))
             below = machine
         if self.classes is None:
@@ -148,20 +151,18 @@ class DBN(LatentVariableModel):
         Each layer is an autoencoder, whose decoder is the layer's way down. ``fit(x, y)`` of the
         stack trains the way up by backpropagation; this network keeps its own weights.
         """
-        top = self.top.W[: self.up[-1].out_features]
-        ups = [(up.weight, up.bias) for up in self.up] + [(top.T, self.top.c)]
-        downs = [(down.weight, down.bias) for down in self.down]
-        downs += [(top, self.top.b[: len(top)])]
-        layers = [_as_autoencoder(*ways) for ways in zip(ups, downs, strict=True)]
+        penultimate, last = self.up[-1].out_features, self.top.W.shape[1]
+        up = [*self.up, nn.Linear(penultimate, last)]
+        down = [*self.down, nn.Linear(last, penultimate)]
+        unroll(self.top, up[-1], down[-1])
+        layers = [_as_autoencoder(*ways) for ways in zip(up, down, strict=True)]
         return StackedAutoencoder(layers, classes).to(self.device, self.dtype)
 
     def check_batch(self, *batch: Tensor, name: str = "x") -> None:
         """Raise unless there are rows, and labels where the network has some."""
         super().check_batch(*batch, name=name)
-        if self.classes is not None and len(batch) == 1:
-            raise ValueError(
-                f"{name}: expected labels as well, which are units of the top machine: fit(x, y)."
-            )
+        if self.classes is not None:
+            check_labelled(batch, name, "the top machine")
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The up–down algorithm: a quantity with the gradients of its three phases."""
@@ -277,15 +278,13 @@ class DBN(LatentVariableModel):
         return self.predict_proba(x).argmax(1)
 
 
-@torch.no_grad()
-def _as_autoencoder(up: tuple[Tensor, Tensor], down: tuple[Tensor, Tensor]) -> Autoencoder:
-    """One layer of sigmoid units with these weights and biases, up and down."""
-    above, below = up[0].shape
+def _as_autoencoder(up: nn.Linear, down: nn.Linear) -> Autoencoder:
+    """Sigmoid units with a copy of these layers' weights."""
+    below, above = up.in_features, up.out_features
     layer = Autoencoder(below, above, (), code_activation="sigmoid", error="cross_entropy")
-    for part, (weight, bias) in ((layer.encoder, up), (layer.decoder, down)):
-        (linear,) = (module for module in part if isinstance(module, nn.Linear))
-        linear.weight.copy_(weight)
-        linear.bias.copy_(bias)
+    for network, way in ((layer.encoder, up), (layer.decoder, down)):
+        (linear,) = (part for part in network if isinstance(part, nn.Linear))
+        linear.load_state_dict(way.state_dict())
     return layer
 
 

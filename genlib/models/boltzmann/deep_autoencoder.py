@@ -19,6 +19,7 @@ from genlib.core.validation import check_counts
 from genlib.data.loaders import binarizing_loader
 from genlib.models.autoencoders import Autoencoder
 from genlib.models.boltzmann.rbm import RBM
+from genlib.models.boltzmann.restricted import unroll
 
 
 class DeepAutoencoder(Autoencoder):
@@ -93,11 +94,8 @@ class DeepAutoencoder(Autoencoder):
             machine._begin_at_rates(x)
             bits = binarizing_loader(x, batch_size)
             histories.append(machine.fit(bits, epochs=epochs, **settings))
+            unroll(machine, up, down)
             with torch.no_grad():
-                up.weight.copy_(machine.W.T)
-                up.bias.copy_(machine.c)
-                down.weight.copy_(machine.W)
-                down.bias.copy_(machine.b)
                 x = machine._field(x).sigmoid()
         return histories
 

@@ -460,6 +460,25 @@ class MachinePath:
         return self.state(machine._draw_visible(h, bias, beta, key, generator))
 
 
+@torch.no_grad()
+def unroll(machine: RestrictedMachine, up: nn.Linear, down: nn.Linear) -> None:
+    """Copy a machine's weights into a layer that leads up, and transposed into one that leads down.
+
+    Units of labels, the last among the visible ones, are left out.
+    """
+    units = down.out_features
+    up.weight.copy_(machine.W[:units].T)
+    up.bias.copy_(machine.c)
+    down.weight.copy_(machine.W[:units])
+    down.bias.copy_(machine.b[:units])
+
+
+def check_labelled(batch: tuple[Tensor, ...], name: str, of: str) -> None:
+    """Raise unless labels, which are units ``of`` a machine, came with the rows."""
+    if len(batch) == 1:
+        raise ValueError(f"{name}: expected labels as well, which are units of {of}: fit(x, y).")
+
+
 def new_key(generator: Generator | None) -> int:
     """A key for draws of a step."""
     return int(integers(2**62, (), torch.empty(0), generator))
