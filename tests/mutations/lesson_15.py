@@ -42,8 +42,8 @@ MUTATIONS = [
         ),
         (
             "transposed machine: biases not swapped",
-            'parts = {"W": machine.W.T, "b": machine.c, "c": machine.b}',
-            'parts = {"W": machine.W.T, "b": 0 * machine.c, "c": machine.b}',
+            ": machine.c, ",
+            ": 0 * machine.c, ",
             "test_a_transposed_machine_on_top_leaves_the_first_as_it_was",
         ),
         (
