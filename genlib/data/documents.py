@@ -37,7 +37,7 @@ class Documents(Dataset):
 
 
 def docstrings() -> Documents:
-    """Return 3,797 doc strings of the standard library and of seven scientific packages, as counts.
+    """Return 3,795 doc strings of the standard library and of seven scientific packages, as counts.
 
     Documents are the doc strings of public modules, classes, functions and methods, at most 500 a
     package; labels are the packages. Columns count the 1,000 words that most training documents
@@ -60,7 +60,7 @@ def docstrings() -> Documents:
     >>> import genlib as gl
     >>> docs = gl.data.docstrings()
     >>> docs.train.shape, docs.packages[:3]
-    (torch.Size([3046, 1000]), ('standard library', 'scipy', 'scikit-learn'))
+    (torch.Size([3045, 1000]), ('standard library', 'scipy', 'scikit-learn'))
     """
     with np.load(_FILE, allow_pickle=False) as file:
         arrays = dict(file)
