@@ -26,8 +26,8 @@ MUTATIONS = changes(
     ),
     (
         "CD: Gaussian machines at the full rate",
-        "(0.1 if gaussian else 1)\\n        for part, slope, speed",
-        "1\\n        for part, slope, speed",
+        "now = rate * (1 - step / steps) * (0.1 if gaussian else 1)",
+        "now = rate * (1 - step / steps)",
         "test_a_machine_learns_the_gradient_of_cd_on_average",
     ),
     (
@@ -50,8 +50,8 @@ MUTATIONS = changes(
     ),
     (
         "cross-entropy: a mean over pixels",
-        'logits, x, reduction="none").sum(2).mean(1)\\n',
-        'logits, x, reduction="none").mean(2).mean(1)\\n',
+        'logits, x, reduction=\\"none\\").sum(2).mean(1)',
+        'logits, x, reduction=\\"none\\").mean(2).mean(1)',
         "test_the_error_is_a_sum_over_pixels_and_a_mean_over_rows",
     ),
     (
@@ -80,8 +80,8 @@ MUTATIONS = changes(
     ),
     (
         "He's weights with Glorot's scale",
-        '"He": math.sqrt(2 / n)}[kind]',
-        '"He": math.sqrt(2 / (n + m))}[kind]',
+        "math.sqrt(2 / n)}[kind]",
+        "math.sqrt(2 / (n + m))}[kind]",
         "test_random_weights_have_the_scales_they_are_named_after",
     ),
     (
