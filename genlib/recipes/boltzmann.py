@@ -13,11 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.optim import SGD
+from torch.utils.data import DataLoader
 
-from genlib.core import Estimate, History, WeightAverage
+from genlib.core import Estimate, History, Model, WeightAverage
+from genlib.core.fit import MakeOptimizer
 from genlib.core.validation import check_count, check_positive
 from genlib.data import Dataset, binarized_mnist
 from genlib.models import RBM
+from genlib.models.boltzmann.restricted import RestrictedMachine
 from genlib.recipes.recipe import Recipe
 
 MACHINES = "restricted Boltzmann machines on binarised MNIST"
@@ -53,15 +56,26 @@ class InPhases:
         self, model: RBM, data: Dataset, folder: Path, *, progress: bool | None = None
     ) -> History:
         """Train ``model``, or go on with what stands in ``folder``: each phase has a checkpoint."""
+        return self._train(model, model, data.train, folder, progress)
+
+    def _train(
+        self,
+        model: Model,
+        machine: RestrictedMachine,
+        rows: Tensor | DataLoader,
+        folder: Path,
+        progress: bool | None,
+    ) -> History:
+        """Train ``model``, in which ``machine`` has the chains."""
         history = History()
         for number, phase in enumerate(self.stages, 1):
-            model.k = phase.k
+            machine.k = phase.k
             last = number == len(self.stages)
             epochs = model.fit(
-                data.train,
+                rows,
                 epochs=phase.epochs,
                 batch_size=self.batch_size,
-                optimizer=partial(SGD, lr=phase.lr, momentum=self.momentum),
+                optimizer=self.optimizer(phase),
                 hooks=[WeightAverage(self.decay)] if last else [],
                 checkpoint=folder / f"phase-{number}.safetensors",
                 resume=True,
@@ -70,6 +84,10 @@ class InPhases:
             for row in epochs:
                 history.append(**{**row, "epoch": len(history) + 1, "phase": number})
         return history
+
+    def optimizer(self, phase: Phase) -> MakeOptimizer:
+        """Makes the optimiser of a phase."""
+        return partial(SGD, lr=phase.lr, momentum=self.momentum)
 
 
 @torch.no_grad()

@@ -8,84 +8,58 @@ neural networks", Science 313.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim import SGD
 
-from genlib.core import EarlyStopping, Estimate, History, Model, Watch, load
+from genlib.core import Estimate, History, Model, load
 from genlib.core.rows import row_chunks
 from genlib.data import Dataset, mnist
 from genlib.data.loaders import binarizing_loader
 from genlib.models import DBN, PCA, Autoencoder, DeepAutoencoder
-from genlib.recipes.boltzmann import Phase
-from genlib.recipes.features import errors_as_column, label_errors
+from genlib.recipes.boltzmann import InPhases, Phase
+from genlib.recipes.features import label_errors
 from genlib.recipes.recipe import InStages, Recipe, Stage
 
 CODES = "codes of MNIST, 30 values"
 DIGITS = "deep belief networks of MNIST"
-_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
-class UpDown:
-    """Train the layers one by one, then all together, up–down, in phases of one rate each.
+class UpDown(InPhases):
+    """Train the layers one by one, then all together, up–down, in phases.
 
     The machines see bits drawn once from the grey values, up–down sees them drawn anew in every
-    epoch. Each phase of the latter begins with the weights that have made the fewest errors on the
-    validation rows so far, and the last leaves them in the model.
+    epoch.
 
     Attributes
     ----------
     pretraining : Phase
         Of every machine.
-    stages : sequence of Phase
-        Of all together.
-    batch_size : int
     """
 
-    pretraining: Phase
-    stages: Sequence[Phase]
-    batch_size: int = 100
+    pretraining: Phase = field(kw_only=True)
 
     def __call__(
         self, model: DBN, data: Dataset, folder: Path, *, progress: bool | None = None
     ) -> History:
-        """Train ``model``, or go on with what stands in ``folder``."""
-        history = History()
+        """Train ``model``, or go on with what stands in ``folder``: each phase has a checkpoint."""
         _once(model, folder, partial(self._pretrain, data=data, progress=progress))
         rows = binarizing_loader(data.train, self.batch_size, labels=data.labels.train)
-        held_out, fewest = (data.valid, data.labels.valid), math.inf
-        for number, phase in enumerate(self.stages, 1):
-            model.top.k = phase.k
-            stopping = EarlyStopping(better_than=fewest, column="errors")
-            epochs = model.fit(
-                rows,
-                epochs=phase.epochs,
-                optimizer=partial(SGD, lr=phase.lr, momentum=_MOMENTUM),
-                hooks=[Watch(partial(errors_as_column, held_out=held_out)), stopping],
-                checkpoint=folder / f"phase-{number}.safetensors",
-                resume=True,
-                progress=progress,
-            )
-            for row in epochs:
-                history.append(**{**row, "epoch": len(history) + 1, "phase": number})
-            fewest = stopping.best
-        return history
+        return self._train(model, model.top, rows, folder, progress)
 
     def _pretrain(self, model: DBN, *, data: Dataset, progress: bool | None) -> None:
-        model.top.k = self.pretraining.k
+        model.settings["k"] = model.top.k = self.pretraining.k
         model.pretrain(
             torch.bernoulli(data.train),
             data.labels.train,
             epochs=self.pretraining.epochs,
             batch_size=self.batch_size,
-            optimizer=partial(SGD, lr=self.pretraining.lr, momentum=_MOMENTUM),
+            optimizer=self.optimizer(self.pretraining),
             progress=progress,
         )
 
@@ -182,7 +156,10 @@ RECIPES = (
         title="DBN, 500–500–2,000 hidden units and labels",
         data=_held_out_bits,
         model=partial(DBN, [784, 500, 500, 2000], classes=10, weight_decay=2e-4),
-        train=UpDown(Phase(1, 0.05, 10), [Phase(3, 0.005, 40), Phase(5, 0.001, 20)]),
+        train=UpDown(
+            [Phase(1, 0.1, 50), Phase(1, 0.03, 30), Phase(3, 0.01, 20), Phase(3, 0.002, 10)],
+            pretraining=Phase(1, 0.05, 10),
+        ),
         measure=label_errors,
         metric="test errors, %",
         published=1.25,

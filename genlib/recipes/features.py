@@ -92,7 +92,7 @@ class PretrainedClassifier:
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
                 lr=stage.lr,
-                hooks=[Watch(partial(errors_as_column, held_out=held_out)), stopping],
+                hooks=[Watch(partial(_errors_as_column, held_out=held_out)), stopping],
                 checkpoint=folder / f"tuning-{number}.safetensors",
                 resume=True,
                 progress=progress,
@@ -120,7 +120,7 @@ def _error_rate(model: Classifier, x: Tensor, y: Tensor) -> Estimate:
     return Estimate(100 * rate, 100 * (rate * (1 - rate) / len(y)).sqrt())
 
 
-def errors_as_column(model: Classifier, *, held_out: tuple[Tensor, Tensor]) -> dict[str, float]:
+def _errors_as_column(model: Classifier, *, held_out: tuple[Tensor, Tensor]) -> dict[str, float]:
     """Percentage of wrong labels of the held-out rows, as `Watch` wants it."""
     return {"errors": _error_rate(model, *held_out).value.item()}
 

@@ -2,6 +2,9 @@
 
 _JOINT = "x @ logits.T - F.softplus(logits).sum(1) + h @ a"
 _TIED = "single.sum(1) - torch.special.entr(p).sum(1)"
+_RISK = "1 - new.max(1).values.mean()"
+_SOFTMAX = "log_joint.softmax(1)"
+_LABELS = "minus_free_energy.log_softmax(1)"
 _SBN = "(log_likelihood + (middle + top).logsumexp(1)).logsumexp(1)"
 _DBM = "(x @ logits.T + above).logsumexp(1) - (below + above).logsumexp(0)"
 
@@ -17,6 +20,25 @@ WRONG = {
             "log_joint.softmax(1)",
             "log_joint.exp() / log_joint.exp().sum(1, keepdim=True)",
         ),
+        "one maximum for all rows": (
+            _SOFTMAX,
+            "(lambda e: e / e.sum(1, keepdim=True))((log_joint - log_joint.max()).exp())",
+        ),
+        "the first row's maximum for all rows": (
+            _SOFTMAX,
+            "(lambda e: e / e.sum(1, keepdim=True))((log_joint - log_joint[0].max()).exp())",
+        ),
+        "the logarithm of one minus a sigmoid": (
+            _JOINT,
+            "x @ logits.sigmoid().log().T + (1 - x) @ (1 - logits.sigmoid()).log().T + h @ a",
+        ),
+        "logarithms of nothing": [
+            ("on = (p @ h).clamp(0, 1)", "on = p @ h"),
+            (
+                "torch.special.entr(on) + torch.special.entr(1 - on)",
+                "-on * on.log() - (1 - on) * (1 - on).log()",
+            ),
+        ],
         "only pixels that are on": (_JOINT, "x @ F.logsigmoid(logits).T + h @ a"),
         "the most probable state": (
             "log_joint.softmax(1)",
@@ -69,6 +91,18 @@ WRONG = {
             "    dbm = dbm - (every @ logits.T + above).logsumexp((0, 1))",
         ),
         "the other order": ("return dbn, sbn, dbm", "return dbn, dbm, sbn"),
+        "probabilities returned": (
+            "return dbn, sbn, dbm",
+            "return dbn.exp(), sbn.exp(), dbm.exp()",
+        ),
+        "all in probabilities": (
+            "(log_likelihood + above.log_softmax(0)).logsumexp(1)",
+            "(log_likelihood.exp() @ above.softmax(0)).log()",
+        ),
+        "a DBM whose sums overflow": (
+            _DBM,
+            "((x @ logits.T + above).exp().sum(1) / (below + above).exp().sum()).log()",
+        ),
     },
     "sleep": {
         "as it was given": "sleep = faulty_sleep",
@@ -76,6 +110,11 @@ WRONG = {
             "(u < (h @ V.T + b).sigmoid()).to(h)",
             "(h @ V.T + b).sigmoid()",
         ),
+        "uniform numbers below logits": (
+            "(u < (h @ V.T + b).sigmoid())",
+            "(u < (h @ V.T + b))",
+        ),
+        "the recognition thresholded": ("(x @ R.T + r).sigmoid()", "(x @ R.T + r > 0).to(h)"),
         "pixels on above their probability": ("(u < (h", "(u > (h"),
         "generative weights upwards": ("(x @ R.T + r)", "(x @ V + r)"),
         "probability minus state": [
@@ -125,7 +164,23 @@ WRONG = {
             "1 - new.max(1).values.mean()",
             "new.max(1).values.mean()",
         ),
-        "a sum over rows": ("1 - new.max(1).values.mean()", "(1 - new.max(1).values).sum()"),
+        "a sum over rows": (_RISK, "(1 - new.max(1).values).sum()"),
+        "one label for all rows, the best on average": (_RISK, "1 - new.mean(0).max()"),
+        "one label for all rows, the most frequent": (
+            _RISK,
+            "1 - new[:, new.argmax(1).mode().values].mean()",
+        ),
+        "a mean weighted by the frequencies again": (
+            _RISK,
+            "(lambda w: ((1 - new.max(1).values) * w).sum() / w.sum())(p[new.argmax(1)])",
+        ),
+        "probabilities h thresholded": ("(h @ W + c)", "((h > 0.5).to(h) @ W + c)"),
+        "probabilities h cut to integers": ("(h @ W + c)", "(h.long().to(h) @ W + c)"),
+        "relative to the first label": (
+            _LABELS,
+            "(lambda e: e / e.sum(1, keepdim=True))(\n"
+            "        (minus_free_energy - minus_free_energy[:, :1]).exp()).log()",
+        ),
     },
 }
 
@@ -187,6 +242,31 @@ def readings(x, W1, W2, b0, b1, b2):
         (like[:, :, None] + own).logsumexp((1, 2)),
         (energy + pair.logsumexp(1)).logsumexp(1) - log_z,
     )
+""",
+        "loops over rows, h and g": """
+def readings(x, W1, W2, b0, b1, b2):
+    H, G = states(len(b1)), states(len(b2))
+    out, zd, zm = [[], [], []], [], []
+    for h in H:
+        for g in G:
+            e = h @ W2 @ g + h @ b1 + g @ b2
+            zd.append(e)
+            zm.append(e + F.softplus(W1 @ h + b0).sum())
+    for row in x:
+        D, S, M = [], [], []
+        for h in H:
+            v = W1 @ h + b0
+            like = (row * v - F.softplus(v)).sum()
+            for g in G:
+                e = h @ W2 @ g + h @ b1 + g @ b2
+                f = W2 @ g + b1
+                D.append(like + e)
+                S.append(like + (h * f - F.softplus(f)).sum() + (g * b2 - F.softplus(b2)).sum())
+                M.append(row @ v + e)
+        out[0].append(torch.stack(D).logsumexp(0) - torch.stack(zd).logsumexp(0))
+        out[1].append(torch.stack(S).logsumexp(0))
+        out[2].append(torch.stack(M).logsumexp(0) - torch.stack(zm).logsumexp(0))
+    return out
 """,
         "NumPy, row by row, as lists": """
 def readings(x, W1, W2, b0, b1, b2):

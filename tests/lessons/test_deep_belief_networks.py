@@ -160,7 +160,7 @@ def test_greedy_hands_samples_up(lesson, monkeypatch):
 
 
 @pytest.mark.covers("B07")
-def test_generated_rows_follow_the_belief_network_they_are_read_as(lesson):
+def test_generated_rows_follow_the_network_that_the_machines_make(lesson):
     first, top = machine(3, 2), machine(2, 3, seed=5)
     first.W.data *= 3
     top.W.data, top.c.data = 2 * top.W, top.c + 1.5
@@ -169,11 +169,30 @@ def test_generated_rows_follow_the_belief_network_they_are_read_as(lesson):
         [[units(first.W @ h + first.b, x) for h in binary(2)] for x in binary(3)]
     ).double()
     surely(lesson["generate"]([first, top], 20_000, steps=100), like @ boltzmann(top).sum(1))
-    prior = torch.zeros(4).double()
-    for g in binary(3):
-        mass = units(top.c, g)
-        prior += mass * torch.tensor([units(top.W @ g + top.b, h) for h in binary(2)]).double()
-    surely(lesson["as_sbn"]([first, top], 20_000), like @ prior)
+
+
+@pytest.mark.covers("B07")
+def test_log_p_of_the_belief_network_is_the_sum_over_both_hidden_layers(lesson):
+    first, top, c = machine(3, 2), machine(2, 2, seed=5), normals(2, seed=9)
+    lesson["H"] = states = binary(2)
+    found = lesson["sbn_log_p"](binary(3), [first, top], c)
+    for x, value in zip(binary(3), found, strict=True):
+        expected = sum(
+            units(c, g) * units(top.W @ g + top.b, h) * units(first.W @ h + first.b, x)
+            for g in states
+            for h in states
+        )
+        assert value.item() == pytest.approx(math.log(expected), rel=1e-6)
+
+
+@pytest.mark.covers("B07")
+def test_minimised_finds_a_minimum_and_leaves_its_start(lesson):
+    start = torch.zeros(2)
+    found = lesson["minimised"](
+        lambda v: (v - torch.tensor([1.0, 2])).square().sum(), start, 500, 0.1
+    )
+    torch.testing.assert_close(found, torch.tensor([1.0, 2]), rtol=1e-3, atol=1e-3)
+    assert not start.any() and not found.requires_grad
 
 
 # ------------------------------------------------------------------ up and down

@@ -42,8 +42,8 @@ MUTATIONS = [
         ),
         (
             "transposed machine: biases not swapped",
-            "top.b.copy_(machine.c)",
-            "top.b.copy_(0 * machine.c)",
+            ": machine.c, ",
+            ": 0 * machine.c, ",
             "test_a_transposed_machine_on_top_leaves_the_first_as_it_was",
         ),
         (
@@ -68,7 +68,13 @@ MUTATIONS = [
             "generation: the top's biases forgotten",
             "above = torch.bernoulli((h @ top.W + top.c).sigmoid())",
             "above = torch.bernoulli((h @ top.W).sigmoid())",
-            "test_generated_rows_follow_the_belief_network_they_are_read_as",
+            "test_generated_rows_follow_the_network_that_the_machines_make",
+        ),
+        (
+            "belief network of two layers: the top's biases forgotten",
+            "pairs = log_mass(H @ top.W.T + top.b, H).T + log_mass(c[None], H)",
+            "pairs = log_mass(H @ top.W.T + top.b, H).T + log_mass(0 * c[None], H)",
+            "test_log_p_of_the_belief_network_is_the_sum_over_both_hidden_layers",
         ),
         (
             "up–down: the sleep phase's sign",

@@ -84,7 +84,7 @@ def test_stages_have_their_settings_and_keep_the_fewest_errors_of_all(tmp_path, 
         calls.append([settings[name] for name in ("lr", "epochs", "batch_size")])
         return fit(self, *rows, **settings)
 
-    monkeypatch.setattr(features, "errors_as_column", told)
+    monkeypatch.setattr(features, "_errors_as_column", told)
     monkeypatch.setattr(gl.StackedAutoencoder, "fit", noted)
     gl.seed(0)
     model, stages = toy().model(), [recipes.Stage(0.05, 3), recipes.Stage(0.01, 1)]
