@@ -17,7 +17,7 @@ REQUIRED = {
     "inproceedings": {"author", "title", "booktitle", "year"},
     "phdthesis": {"author", "title", "school", "year"},
 }
-DOI = re.compile(r"10\.\d{4,9}/[-._;()/:A-Za-z0-9]+")
+DOI = re.compile(r"10\.\d{4,9}/[-._;()/:<>A-Za-z0-9]+")
 URL = re.compile(r"https://[a-z0-9.-]+/[-._~()/:?=A-Za-z0-9]+")
 
 
