@@ -57,6 +57,9 @@ class Trainable(Protocol):
     def check_batch(self, *batch: Tensor, name: str = "x") -> None:
         """Raise unless the model can be trained on a batch like this one."""
 
+    def begin(self, data: Data) -> None:
+        """Before the first step, and after all checks."""
+
 
 @dataclass(frozen=True)
 class Player:
@@ -247,6 +250,8 @@ class Run:
                 f"epochs: expected at least the {len(self.history)} that the checkpoint has seen, "
                 f"got {epochs}."
             )
+        if not self.history:
+            self.model.begin(data)
         label, show = type(self.model).__name__, progress if parallel.rank() == 0 else False
         try:
             with progress_bar(epochs, label, show) as bar:

@@ -367,6 +367,13 @@ class Model(nn.Module):
         """Mean loss on held-out rows; `loss` unless a model has something better to watch."""
         return self.loss(*batch)
 
+    def begin(self, data: Data) -> None:
+        """What a model takes from its data before the first step, by other means than steps.
+
+        ``data`` is a tuple of checked rows and perhaps labels, or a loader. Training that goes on
+        from a checkpoint has begun before.
+        """
+
     def players(self) -> Sequence[Player]:
         """Who moves in training: one player over all parameters that are not frozen, unless the
         model is a game.

@@ -3,6 +3,7 @@
 from genlib.data.bundled import colours, digits, faces, patches, photo, photos, text, textures
 from genlib.data.cartoon_faces import cartoon_faces, draw_faces
 from genlib.data.dataset import Dataset, Splits
+from genlib.data.documents import Documents, docstrings
 from genlib.data.download import Messages, binarized_mnist, mnist, sms_spam
 from genlib.data.loaders import binarizing_loader
 from genlib.data.mail import Mail, mail
@@ -14,6 +15,7 @@ from genlib.data.stroke_digits import strokes
 __all__ = [
     "DataUnavailableError",
     "Dataset",
+    "Documents",
     "Mail",
     "Messages",
     "Splits",
@@ -24,6 +26,7 @@ __all__ = [
     "checkerboard",
     "colours",
     "digits",
+    "docstrings",
     "draw_faces",
     "faces",
     "grid",

@@ -53,7 +53,7 @@ class UpDown(InPhases):
         return self._train(model, model.top, rows, folder, progress)
 
     def _pretrain(self, model: DBN, *, data: Dataset, progress: bool | None) -> None:
-        model.top.k = self.pretraining.k
+        model.settings["k"] = model.top.k = self.pretraining.k
         model.pretrain(
             torch.bernoulli(data.train),
             data.labels.train,

@@ -88,7 +88,7 @@ def ais(
     Warns
     -----
     RuntimeWarning
-        The effective sample size is below ten: more temperatures are needed.
+        The effective sample size is below ten: more temperatures, or chains, are needed.
 
     Raises
     ------
@@ -153,10 +153,10 @@ def reverse_ais(
 def _summary(log_partition: Tensor, log_w: Tensor, state: Any) -> Annealed:
     w = (log_w - log_mean(log_w)).exp()  # of mean 1
     size = (w.sum().square() / w.square().sum()).item()
-    if size < _FEW:
+    if not size >= _FEW:  # NaN is not
         warnings.warn(
             f"annealing ended with an effective sample of {size:.1f} of {len(w)} chains; take more "
-            "temperatures, or believe neither the estimate nor its error.",
+            "temperatures or chains, or believe neither the estimate nor its error.",
             RuntimeWarning,
             stacklevel=3,
         )

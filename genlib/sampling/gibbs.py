@@ -50,8 +50,8 @@ def gibbs(
     Raises
     ------
     TypeError, ValueError
-        ``x`` is no batch of zeros and ones, ``energy`` does not give one number a row, or
-        ``sweeps`` is no positive integer.
+        ``x`` is no batch of zeros and ones, ``energy`` does not give one number a row or gives NaN
+        at the start, or ``sweeps`` is no positive integer.
     """
     check_count(sweeps, "sweeps")
     check_event(x, x.shape[1:], constraints.boolean, dtype=x.dtype, device=x.device)
@@ -59,6 +59,8 @@ def gibbs(
         raise ValueError(f"x: expected states of shape (N, d), got {tuple(x.shape)}.")
     x, now, flips = x.clone(), energy(x), []
     check_one_a_row(now, x, "energy")
+    if now.isnan().any():
+        raise ValueError("energy: expected numbers, got NaN where a chain begins.")
     for _ in range(sweeps):
         u, before = uniform(x.shape, x, generator), x.clone()
         for i in range(x.shape[1]):

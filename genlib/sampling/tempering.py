@@ -57,12 +57,16 @@ def parallel_tempering(
     Raises
     ------
     TypeError, ValueError
-        ``betas`` do not rise from 0 to 1, or there is not one state for each.
+        ``betas`` do not rise from 0 to 1, or there is not one state, of equally many chains, for
+        each.
     """
     at = checked_betas(betas)
     check_count(steps, "steps")
     if len(states) != len(at):
         raise ValueError(f"states: expected one for each of {len(at)} betas, got {len(states)}.")
+    chains = [len(path.energy(state, beta)) for state, beta in zip(states, at, strict=True)]
+    if len(set(chains)) > 1:
+        raise ValueError(f"states: expected equally many chains in each, got {chains}.")
     states, accepted, tried = list(states), torch.zeros(len(at) - 1), torch.zeros(len(at) - 1)
     for step in range(steps):
         states = [path.step(state, b, generator) for state, b in zip(states, at, strict=True)]

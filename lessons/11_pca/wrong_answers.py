@@ -117,7 +117,10 @@ def angles(A, B):
             "    for k in counts:\n",
             "    while counts:\n        k = counts.pop(0)\n",
         ),
-        "eigenvalues overwritten between counts": ("variances = values.clone()", "variances = values"),
+        "eigenvalues overwritten between counts": (
+            "variances = values.clone()",
+            "variances = values",
+        ),
         "a small number added to the variances": (
             "variances[k:] = values[k:].mean()",
             "variances[k:] = values[k:].mean()\n        variances = variances + 1e-12",

@@ -1,7 +1,9 @@
 """Answers to the exercises of lesson 14, written as tools/coursework/answers.py says."""
 
 _LOG_TWO_COSH = "size + torch.log1p(torch.exp(-2 * size))"
-_LOG_Z = "log_z0 + log_w.max() + w.mean().log()"
+_RATIO = "log_w.max() + w.mean().log()"
+_TURN = "(ratio if betas[-1] > betas[0] else -ratio)"
+_TOP = "(log_w - log_w.max()).exp()"
 _DRAW_V = "        v = draw((h @ W.T + b).sigmoid())\n"
 
 WRONG = {
@@ -20,12 +22,16 @@ WRONG = {
         "the visible bias forgotten": ("F = -(x @ b) - log", "F = -log"),
         "the hidden bias forgotten": ("x @ W + c", "x @ W"),
         "a mean over hidden units": ("log_two_cosh.sum(1)", "log_two_cosh.mean(1)"),
+        "log 2 cosh replaced by the field above 5": (
+            _LOG_TWO_COSH,
+            "torch.where(size > 5, size, (2 * torch.cosh(a.clamp(-5, 5))).log())",
+        ),
         "large fields cut off": ("a = x @ W + c", "a = (x @ W + c).clamp(-50, 50)"),
         "sums for logarithms of large fields": (_LOG_TWO_COSH, "size"),
     },
     "annealed": {
         "as it was given": "annealed = faulty_annealed",
-        "the mean of the logarithms": (_LOG_Z, "log_z0 + log_w.mean()"),
+        "the mean of the logarithms": (_RATIO, "log_w.mean()"),
         "the weights of the way back": (
             "F(x[t], betas[t]) - F(x[t], betas[t + 1])",
             "F(x[t], betas[t + 1]) - F(x[t], betas[t])",
@@ -36,13 +42,13 @@ WRONG = {
         "visible units counted for hidden ones": ("len(c) * math", "len(b) * math"),
         "visible biases of the machine throughout": ("(1 - beta) * base + beta * b", "b"),
         "visible biases added, not mixed": ("(1 - beta) * base + beta * b", "base + beta * b"),
-        "log Z of the base forgotten": (_LOG_Z, "log_w.max() + w.mean().log()"),
+        "log Z of the base forgotten": ("log_z0 + (", "("),
         "the sum of the weights": ("w.mean().log()", "w.sum().log()"),
         "weights under- and overflow": (
             "w = (log_w - log_w.max()).exp()",
             "w = log_w.exp()",
         ),
-        "the shift not put back": (_LOG_Z, "log_z0 + w.mean().log()"),
+        "the shift not put back": (_RATIO, "w.mean().log()"),
         "the spread over all chains": ("w.std() /", "w.std(correction=0) /"),
         "the spread of one weight": (" * len(w) ** 0.5)", ")"),
         "the error of log w": (
@@ -53,6 +59,24 @@ WRONG = {
         "one over the sample size": ("w.sum() ** 2 / (w**2).sum()", "(w**2).sum() / w.sum() ** 2"),
         "the sum over the sum of squares": ("w.sum() ** 2 / (w**2)", "w.sum() / (w**2)"),
         "only the last temperature": ("log_w = log_w + F", "log_w = F"),
+        "the way back as the way up": (_TURN, "ratio"),
+        "log Z of the base taken off on the way back": (
+            f"log_z0 + {_TURN}",
+            "(log_z0 + ratio if betas[-1] > betas[0] else -log_z0 - ratio)",
+        ),
+        "weights shifted by their mean": [
+            (_TOP, "(log_w - log_w.mean()).exp()"),
+            (_RATIO, "log_w.mean() + w.mean().log()"),
+        ],
+        "weights shifted by the smallest": [
+            (_TOP, "(log_w - log_w.min()).exp()"),
+            (_RATIO, "log_w.min() + w.mean().log()"),
+        ],
+        "small weights cut off": (_TOP, "(log_w - log_w.max()).clamp(min=-3).exp()"),
+        "softplus that overflows": (
+            "softplus(beta * (rows @ W + c))",
+            "(1 + (beta * (rows @ W + c)).exp()).log()",
+        ),
     },
     "phase": {
         "the sign of the gradient": ("-(v.T @", "(v.T @"),
@@ -77,6 +101,36 @@ WRONG = {
         ),
         "visible biases forgotten": ("h @ W.T + b", "h @ W.T"),
         "one seed for all": ("generator=generator", "generator=draws(0)"),
+        "hidden samples in the statistic": (
+            "-(v.T @ (v @ W + c).sigmoid())",
+            "-(v.T @ (draw((v @ W + c).sigmoid()) if k else (v @ W + c).sigmoid()))",
+        ),
+        "the global source, seeded as the generator was": [
+            ("v = x\n", "v = x\n    torch.manual_seed(generator.initial_seed())\n"),
+            ("torch.rand(p.shape, generator=generator)", "torch.rand(p.shape)"),
+        ],
+        "the generator set back to its seed": (
+            "v = x\n",
+            "v = x\n    generator.manual_seed(generator.initial_seed())\n",
+        ),
+        "a copy of the generator": [
+            (
+                "v = x\n",
+                "v = x\n    g = torch.Generator()\n    g.set_state(generator.get_state())\n",
+            ),
+            ("generator=generator) < p", "generator=g) < p"),
+        ],
+        "NumPy from the generator's seed": """
+def negative_phase(x, W, b, c, k, generator):
+    import numpy as np
+
+    rng = np.random.default_rng(generator.initial_seed())
+    v, W, b, c = (each.numpy() for each in (x, W, b, c))
+    for _ in range(k):
+        h = rng.random((len(v), len(c))) < 1 / (1 + np.exp(-(v @ W + c)))
+        v = (rng.random(v.shape) < 1 / (1 + np.exp(-(h @ W.T + b)))) * 1.0
+    return -(v.T @ (1 / (1 + np.exp(-(v @ W + c))))) / len(v)
+""",
     },
 }
 
@@ -125,7 +179,27 @@ def annealed(x, betas, W, b, c, base):
     log_mean = logsumexp(log_w) - np.log(M)
     w = np.exp(log_w - log_mean)
     log_z0 = np.logaddexp(0, base).sum() + len(c) * np.log(2)
-    return log_z0 + log_mean, w.std(ddof=1) / np.sqrt(M), M**2 / (w**2).sum()
+    sign = np.sign(betas[-1] - betas[0])
+    return log_z0 + sign * log_mean, w.std(ddof=1) / np.sqrt(M), M**2 / (w**2).sum()
+""",
+        "a chain at a time, kept in single precision": """
+def annealed(x, betas, W, b, c, base):
+    def F(v, beta):
+        own = v @ ((1 - beta) * base + beta * b)
+        return -own - softplus(beta * (v @ W + c)).sum()
+
+    log_w = []
+    for m in range(x.shape[1]):
+        steps = range(len(x))
+        each = [F(x[t, m], betas[t]) - F(x[t, m], betas[t + 1]) for t in steps]
+        log_w.append(sum(each).item())
+    log_w = torch.tensor(log_w)  # float32, as by default
+    M = len(log_w)
+    w = log_w.softmax(0)
+    ratio = log_w.logsumexp(0) - math.log(M)
+    log_z0 = softplus(base).sum() + len(c) * math.log(2)
+    turned = log_z0 - ratio if betas[0] > betas[-1] else log_z0 + ratio
+    return turned, w.std() / w.mean() / M**0.5, 1 / (w**2).sum()
 """,
         "weights that add up to one": """
 def annealed(x, betas, W, b, c, base):
@@ -138,11 +212,37 @@ def annealed(x, betas, W, b, c, base):
     share = log_w.softmax(0)
     size = 1 / share.square().sum()
     M = len(share)
-    log_z = log_w.logsumexp(0) - math.log(M) + softplus(base).sum() + len(c) * math.log(2)
+    ratio = log_w.logsumexp(0) - math.log(M)
+    if betas[0] > betas[-1]:
+        ratio = -ratio
+    log_z = ratio + softplus(base).sum() + len(c) * math.log(2)
     return [float(log_z), float(((M / size - 1) / (M - 1)).sqrt()), float(size)]
 """,
     },
     "phase": {
+        "a row and a unit at a time": """
+def negative_phase(x, W, b, c, k, generator):
+    x, W, b, c = x.tolist(), W.tolist(), b.tolist(), c.tolist()
+    D, H = len(b), len(c)
+
+    def logistic(t):
+        return 1 / (1 + math.exp(-t))
+
+    def hidden(v):
+        return [logistic(c[j] + sum(v[i] * W[i][j] for i in range(D))) for j in range(H)]
+
+    total = [[0.0] * H for _ in range(D)]
+    for v in x:
+        for _ in range(k):
+            u = torch.rand(H + D, generator=generator).tolist()
+            h = [u[j] < p for j, p in enumerate(hidden(v))]
+            on = [logistic(b[i] + sum(h[j] * W[i][j] for j in range(H))) for i in range(D)]
+            v = [float(u[H + i] < p) for i, p in enumerate(on)]
+        for j, p in enumerate(hidden(v)):
+            for i in range(D):
+                total[i][j] -= v[i] * p / len(x)
+    return total
+""",
         "torch.bernoulli and einsum": """
 def negative_phase(x, W, b, c, k, generator):
     v = x

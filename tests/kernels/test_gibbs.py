@@ -200,3 +200,10 @@ def test_triton_compiles_for_a_gpu_that_need_not_be_there(tmp_path, monkeypatch)
     tile = {"BLOCK_N": gibbs._ROWS, "BLOCK_H": gibbs._UNITS}
     types.pop("scale")
     compiled(gibbs._bernoulli_kernel, tile, monkeypatch, tmp_path, types=types)
+
+
+def test_a_late_step_keeps_all_of_its_bits():
+    logits = torch.zeros(3, 9)
+    late = bernoulli(logits, KEY, 2**40)
+    assert torch.equal(late, bernoulli_reference(logits, KEY, 2**40))
+    assert not torch.equal(late, bernoulli(logits, KEY, 0))

@@ -146,10 +146,10 @@ def test_cd_is_unbiased_for_the_end_of_the_chain(lesson, k):
 
 
 @pytest.mark.covers("B04")
-def test_a_relative_error_and_a_cosine(lesson):
+def test_norms_a_relative_error_and_a_cosine(lesson):
     a, b = torch.tensor([[3.0, 0.0]]), torch.tensor([[3.0, 4.0]])
-    assert lesson["compare"](a, b) == pytest.approx((0.8, 0.6))
-    assert lesson["compare"](2 * b, b) == pytest.approx((1.0, 1.0))
+    assert lesson["compare"](a, b) == pytest.approx([5, 4, 0.8, 0.6])
+    assert lesson["compare"](2 * b, b) == pytest.approx([5, 5, 1, 1])
 
 
 @pytest.mark.covers("B04")
@@ -283,13 +283,32 @@ def test_one_temperature_is_importance_sampling_with_its_error_and_size(lesson):
 
 
 @pytest.mark.covers("B05")
-@pytest.mark.parametrize(("temperatures", "once_in"), [(30, 16_000), (300, 2_300)])
-def test_how_seldom_a_chain_of_the_trap_gets_across(temperatures, once_in):
+@pytest.mark.parametrize(
+    ("temperatures", "base", "c"), [(1, -2.0, -58.0), (30, -2.0, -58.0), (300, 0.9, -61.0)]
+)
+def test_how_seldom_a_chain_of_the_trap_gets_across(lesson, temperatures, base, c):
     """The pixels are exchangeable: the chain of their number is exact, 17 states at each β."""
     k = np.arange(17)
-    p = binom.pmf(k, 16, expit(-2.0))
-    for beta in np.linspace(0, 1, temperatures + 1)[1:-1]:
-        across = p @ expit(beta * (6 * k - 58))
-        p = across * binom.pmf(k, 16, expit(-2 + 6 * beta))
-        p += (1 - across) * binom.pmf(k, 16, expit(-2.0))
-    assert 1 / across == pytest.approx(once_in, rel=0.02)
+    p = binom.pmf(k, 16, expit(base))
+    for beta in np.linspace(0, 1, temperatures + 1)[1:]:
+        bias = (1 - beta) * base - 2 * beta
+        across = p @ expit(beta * (6 * k + c))
+        p = across * binom.pmf(k, 16, expit(bias + 6 * beta))
+        p += (1 - across) * binom.pmf(k, 16, expit(bias))
+    assert lesson["crossing"](temperatures, base, c) == pytest.approx(across, rel=1e-6)
+
+
+@pytest.mark.covers("B05")
+@pytest.mark.parametrize("c", [-58.0, -61.0])
+def test_the_machine_of_two_modes_has_these_two_terms(lesson, c):
+    (W, b, c_), off, on, log_z = lesson["two_modes"](c)
+    k = np.arange(17)
+    ways = np.log([math.comb(16, j) for j in k])
+    assert (W == 6).all() and (b == -2).all() and c_.item() == c
+    assert off == pytest.approx(logsumexp(ways - 2 * k))
+    assert on == pytest.approx(c + logsumexp(ways + 4 * k))
+    assert log_z == pytest.approx(np.logaddexp(off, on))
+    torch.manual_seed(0)
+    lit = lesson["exact_samples"](20_000, [W, b, c_], off, on, log_z).mean(1) > 0.5
+    p = math.exp(on - log_z)
+    assert abs(lit.double().mean() - p) < 5.5 * (p * (1 - p) / 20_000) ** 0.5 + 1e-3

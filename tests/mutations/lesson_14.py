@@ -1,4 +1,4 @@
-"""Lesson 14: energies, conditionals, phases, chains, likelihoods by listing, annealing."""
+"""Lesson 14: energies, conditionals, phases, chains, likelihoods by enumeration, annealing."""
 
 from tests.mutations.changes import changes
 
@@ -96,6 +96,24 @@ MUTATIONS = changes(
         "part += rate * (1 - update / updates) * (plus - minus)",
         "part -= rate * (1 - update / updates) * (plus - minus)",
         "test_training_raises_the_likelihood",
+    ),
+    (
+        "error: of the estimate, not of the exact gradient",
+        "size, error = exact.norm(), (found - exact).norm()",
+        "size, error = found.norm(), (found - exact).norm()",
+        "test_norms_a_relative_error_and_a_cosine",
+    ),
+    (
+        "crossing: the base throughout",
+        "bias = (1 - beta) * base - 2 * beta",
+        "bias = base",
+        "test_how_seldom_a_chain_of_the_trap_gets_across",
+    ),
+    (
+        "two modes: one term of Z alone",
+        "log_z = math.log(math.exp(off) + math.exp(on + c))",
+        "log_z = on + c",
+        "test_the_machine_of_two_modes_has_these_two_terms",
     ),
     (
         "path: hidden biases at full size",

@@ -76,3 +76,32 @@ def test_phases_have_their_settings_and_go_on_where_they_stopped(tmp_path, monke
 def test_a_phase_is_checked(settings):
     with pytest.raises(ValueError, match="expected"):
         boltzmann.Phase(*settings)
+
+
+def test_each_figure_has_rows_and_a_log_z_of_its_own(monkeypatch):
+    data, model = toy_data(), gl.RBM(6, 4)
+    model.b.data.copy_(torch.linspace(-1, 1, 6))
+    data = gl.data.Dataset(data.train, 1 - data.valid[:50], data.test, name="toy")
+    found, starts = gl.sampling.Annealed, []
+
+    def up(model, chains, *, temperatures):
+        return found(gl.Estimate(torch.tensor(3.0), torch.tensor(4.0)), None, 9.0, None)
+
+    def down(model, x, *, temperatures):
+        starts.append(x)
+        return found(gl.Estimate(torch.tensor(5.0), torch.tensor(0.0)), None, 9.0, None)
+
+    monkeypatch.setattr(gl.RBM, "estimate_log_partition", up)
+    monkeypatch.setattr(gl.RBM, "bound_log_partition", down)
+    estimates = boltzmann.annealed_nats(model, data, temperatures=7, steps=50)
+    test, valid = (model.energy(rows).detach().double() for rows in (data.test, data.valid))
+    rows = (test.std() / 10).item()
+    for name, value, error in (
+        ("nats", -test.mean() - 3, (rows**2 + 16) ** 0.5),
+        ("validation nats", -valid.mean() - 3, (valid.std() ** 2 / 50 + 16) ** 0.5),
+        ("nats by annealing down", -test.mean() - 5, rows),
+    ):
+        assert estimates[name].value.item() == pytest.approx(float(value))
+        assert estimates[name].error.item() == pytest.approx(float(error))
+    (x,) = starts
+    assert len(x) == 100 and not torch.equal(x, data.train[:100])

@@ -8,7 +8,9 @@ import pytest
 import torch
 from scipy.stats import norm
 
+import genlib as gl
 from genlib.core.random import normal
+from genlib.models.boltzmann.restricted import MachinePath
 from genlib.sampling import ais, gibbs, parallel_tempering, reverse_ais
 
 STATES = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
@@ -198,3 +200,41 @@ def test_tempering_finds_the_wells_masses_and_a_chain_does_not():
 def test_one_state_a_temperature():
     with pytest.raises(ValueError, match="states: expected one for each of 2 betas, got 1"):
         parallel_tempering(Wells(), torch.tensor([0.0, 1.0]), [torch.zeros(3)], 5)
+
+
+def test_flips_are_the_part_that_changed():
+    assert gibbs(lambda s: 1e4 * s.sum(1), torch.ones(3, 2)).flips == 1
+
+
+def test_energies_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="got NaN where a chain begins"):
+        gibbs(lambda s: s.sum(1) * torch.nan, torch.ones(3, 2))
+
+
+class Still(MachinePath):
+    """A path on which nothing moves by itself."""
+
+    def step(self, state, beta, generator):
+        return state
+
+
+def still():
+    machine = gl.RBM(3, 2)
+    machine.W.data.zero_()
+    return Still(machine)
+
+
+def test_all_parts_of_a_state_are_exchanged():
+    path = still()  # without weights every exchange is accepted
+    zeros, ones = path.state(torch.zeros(4, 3)), path.state(torch.ones(4, 3))
+    after = parallel_tempering(path, torch.tensor([0.0, 1.0]), [zeros, ones], 1)
+    assert after.exchanged == 1
+    for found, expected in zip(after.states, (ones, zeros), strict=True):
+        assert all(map(torch.equal, found, expected))
+
+
+def test_replicas_of_other_numbers_of_chains_are_refused():
+    path = still()
+    states = [path.state(torch.zeros(n, 3)) for n in (3, 1)]
+    with pytest.raises(ValueError, match=r"equally many chains in each, got \[3, 1\]"):
+        parallel_tempering(path, torch.tensor([0.0, 1.0]), states, 1)

@@ -70,6 +70,22 @@ class ClassificationRBM(RestrictedMachine):
         super().check_batch(*batch, name=name)
         check_labelled(batch, name, "this machine")
 
+    def energy(self, x: Tensor, h: Tensor | None = None, y: Tensor | None = None) -> Tensor:
+        """Energy E(x, y, h) of each row, label and hidden state; without ``h`` the free energy
+        F(x, y), without labels F(x). Shape (N,), in nats.
+        """
+        labels = self._condition(y, len(x)) if isinstance(x, Tensor) else None
+        if h is None:
+            energies = super().energy(x)
+            if labels is None:
+                return energies
+            return self._energies_by_label(x).gather(1, labels[:, None])[:, 0]
+        self.check(x)
+        self._check_hidden(h, len(x))
+        check_labelled((x, labels), "x", "this machine")
+        v = self._joined(x, labels)
+        return self._visible_energy(v, self.b) - (self._field(v) * h).sum(1)
+
     def _energies_by_label(self, x: Tensor) -> Tensor:
         """F(x, y) of each row and each label, (N, classes)."""
         size = x.shape[1]
@@ -111,7 +127,7 @@ class ClassificationRBM(RestrictedMachine):
 
     # ------------------------------------------------------------------ both kinds of units
 
-    def _joined(self, x: Tensor, y: Tensor | None) -> Tensor:
+    def _joined(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return torch.cat([x, F.one_hot(y, self.classes).to(x.dtype)], 1)
 
     def _visible_energy(self, v: Tensor, bias: Tensor) -> Tensor:

@@ -15,15 +15,16 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import constraints
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from genlib.core import CannotAnswerError, Estimate, History, LatentVariableModel
+from genlib.core.fit import Data
 from genlib.core.validation import check_counts
 from genlib.kernels import bernoulli
 from genlib.models.autoencoders import Autoencoder, StackedAutoencoder
 from genlib.models.boltzmann.classification import ClassificationRBM
 from genlib.models.boltzmann.rbm import RBM
 from genlib.models.boltzmann.restricted import (
+    MOST_LISTED,
     MOST_QUICKLY,
     RestrictedMachine,
     check_labelled,
@@ -59,7 +60,8 @@ class DBN(LatentVariableModel):
         Number of labels, which are units of the top machine: then ``fit(x, y)``, `predict`,
         ``sample(n, y)``.
     **settings
-        Of the machines, as for `RBM`: ``method``, ``k``, ….
+        Of the machines, as for `RBM`: ``k``, …. Weight decay and sparsity are for `pretrain`: the
+        up–down algorithm has no penalties.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class DBN(LatentVariableModel):
 
     lesson = "15_deep_belief_networks"
     support = constraints.boolean
+    full_precision = "draws and logits of its layers."
 
     def __init__(self, sizes: Sequence[int], classes: int | None = None, **settings: Any) -> None:
         super().__init__()
@@ -95,6 +98,7 @@ class DBN(LatentVariableModel):
         else:
             self.top = ClassificationRBM(penultimate, last, classes, **settings)
         self.register_buffer("log_z", torch.tensor(torch.nan, dtype=torch.float64))
+        self.register_buffer("log_z_of", torch.full((3,), torch.nan, dtype=torch.float64))
 
     # ------------------------------------------------------------------ training
 
@@ -119,7 +123,9 @@ class DBN(LatentVariableModel):
             One a machine.
         """
         self.check_batch(*((x,) if y is None else (x, y)))
-        self.log_z.fill_(torch.nan)
+        for name in ("valid", "checkpoint"):
+            if settings.get(name) is not None:
+                raise ValueError(f"{name}: expected none; it is for fit.")
         histories, below = [], None
         for down, up in zip(self.down, self.up, strict=True):
             machine = RBM(down.out_features, down.in_features, **self.settings)
@@ -135,14 +141,6 @@ class DBN(LatentVariableModel):
             _begin_transposed(self.top, below, x)
         histories.append(self.top.fit(x, y, **settings))
         return histories
-
-    def fit(self, x: Tensor | DataLoader, y: Tensor | None = None, **settings: Any) -> History:
-        """Train all layers together, up–down; parameters and errors are those of `Model.fit`.
-
-        The loss is a sum of the three phases' and has no meaning of its own.
-        """
-        self.log_z.fill_(torch.nan)
-        return super().fit(x, y, **settings)
 
     def classifier(self, classes: int) -> StackedAutoencoder:
         """A network to be fine-tuned with labels: the layers' way up, as they are now, under a new
@@ -164,8 +162,18 @@ class DBN(LatentVariableModel):
         if self.classes is not None:
             check_labelled(batch, name, "the top machine")
 
+    def begin(self, data: Data) -> None:
+        """Raise where the top machine has no chains."""
+        if self.top.method == "exact":
+            raise ValueError(
+                'method: expected "cd" or "pcd" for up–down, whose negatives are ends of chains, '
+                'got "exact", which is for pretrain.'
+            )
+
     def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The up–down algorithm: a quantity with the gradients of its three phases."""
+        """The up–down algorithm: a quantity with the gradients of its three phases, and without a
+        meaning of its own.
+        """
         with torch.no_grad():
             awake = self._upwards(x)
             v = self.top._joined(awake[-1], y)
@@ -204,17 +212,24 @@ class DBN(LatentVariableModel):
         """
         found = self.top.estimate_log_partition(chains, **settings).log_partition
         self.log_z.copy_(found.value)
+        self.log_z_of.copy_(self._sizes_of_top())
         return found
 
     def _top_log_partition(self) -> Tensor:
         if self.top._least_listed() <= MOST_QUICKLY:
             return self.top.log_partition()
-        if self.log_z.isnan():
+        if not torch.allclose(self.log_z_of, self._sizes_of_top(), rtol=1e-6):
             raise CannotAnswerError(
-                "the bound on log p(x) needs log Z of the top machine, which is too large to be "
-                "listed: call estimate_log_partition() first."
+                "the bound on log p(x) needs log Z of the top machine as it is now, which is too "
+                "large to be listed: call estimate_log_partition() first."
             )
         return self.log_z.to(self.dtype)
+
+    @torch.no_grad()
+    def _sizes_of_top(self) -> Tensor:
+        """Sums of squares of the top machine's parameters, which tell it from what it was."""
+        sizes = [part.double().square().sum() for part in self.top.parameters()]
+        return torch.stack(sizes).to(self.log_z_of)
 
     def _require_validation(self) -> None:
         self._top_log_partition()  # raises where it is not known
@@ -224,6 +239,11 @@ class DBN(LatentVariableModel):
     ) -> Tensor:
         states = self._upwards(x.repeat(samples, 1), generator)
         if y:
+            if self.top._least_listed() > MOST_LISTED:
+                raise CannotAnswerError(
+                    "log p(x | y) needs log Z of the top machine for each label, by listing at "
+                    f"most {MOST_LISTED} units of its top layer; leave y out."
+                )
             log_w = self.top._log_prob(states[-1], y[0].repeat(samples))
         else:
             log_w = -self.top._energy(states[-1]) - self._top_log_partition()

@@ -10,10 +10,10 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import constraints
 
-from genlib.core import EnergyModel
+from genlib.core import CannotAnswerError, EnergyModel
 from genlib.core.discrete import binary_events
 from genlib.core.random import categorical, uniform
-from genlib.core.validation import check_count
+from genlib.core.validation import check_count, check_event
 
 MOST_UNITS = 20  # whose states are listed
 
@@ -73,11 +73,15 @@ class BoltzmannMachine(EnergyModel):
 
     def joint_energy(self, s: Tensor) -> Tensor:
         """E(s) of states of all units, visible first, (N, units) to (N,), in nats."""
+        check_event(s, self.b.shape, self.support, dtype=self.dtype, device=self.device, name="s")
+        return self._joint_energy(s)
+
+    def _joint_energy(self, s: Tensor) -> Tensor:
         return -0.5 * (s @ self.W * s).sum(1) - s @ self.b
 
     def _energy(self, x: Tensor) -> Tensor:
         if not self.hidden:
-            return self.joint_energy(x)
+            return self._joint_energy(x)
         h = binary_events(self.hidden, dtype=x.dtype, device=x.device)
         size = x.shape[1]
         W, b = self.W, self.b
@@ -92,6 +96,8 @@ class BoltzmannMachine(EnergyModel):
 
     def _encode(self, x: Tensor) -> Tensor:
         """p(h_j = 1 | x)."""
+        if not self.hidden:
+            raise CannotAnswerError("this machine has no hidden units to encode with.")
         h = binary_events(self.hidden, dtype=x.dtype, device=x.device)
         rows = torch.cat([x.repeat_interleave(len(h), 0), h.repeat(len(x), 1)], 1)
-        return (-self.joint_energy(rows)).view(len(x), -1).softmax(1) @ h
+        return (-self._joint_energy(rows)).view(len(x), -1).softmax(1) @ h

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
-from genlib.core import History
 from genlib.core.random import normal
-from genlib.core.validation import check_tensor
 from genlib.kernels import gibbs_step
 from genlib.models.boltzmann.restricted import RestrictedMachine
 
@@ -116,25 +112,24 @@ class GaussianRBM(RestrictedMachine):
     torch.Size([3, 100])
     """
 
-    _LEAST_SCALE, _LARGEST_SCALE = 0.5, 2.0
+    _SCALES = (0.5, 2.0)  # of all columns together
+    _LARGEST_SCALE = 5.0  # of one column
+    _LEAST_ROWS = 20  # that say something of a scale
 
-    def fit(self, x: Tensor | DataLoader, **settings: Any) -> History:
-        """Train by gradient steps; parameters and errors are those of `Model.fit`.
-
-        Raises
-        ------
-        ValueError
-            Further: the columns of ``x`` have not about unit variance.
-        """
-        if isinstance(x, Tensor):
-            check_tensor(x)
-            scale = x.var(0, correction=0).mean().sqrt().item()
-            if not self._LEAST_SCALE <= scale <= self._LARGEST_SCALE:
-                raise ValueError(
-                    f"x: expected columns of about unit variance, got a standard deviation of "
-                    f"{scale:.3g}; standardise them with (x - x.mean(0)) / x.std(0), or whiten."
-                )
-        return super().fit(x, **settings)
+    def check_batch(self, *batch: Tensor, name: str = "x") -> None:
+        """Raise unless the columns have about unit variance, as far as the rows tell."""
+        super().check_batch(*batch, name=name)
+        if len(batch[0]) < self._LEAST_ROWS:
+            return
+        variances = batch[0].var(0, correction=0)
+        scale, largest = variances.mean().sqrt().item(), variances.max().sqrt().item()
+        least, most = self._SCALES
+        if not least <= scale <= most or largest > self._LARGEST_SCALE:
+            raise ValueError(
+                f"{name}: expected columns of about unit variance, got a standard deviation of "
+                f"{scale:.3g}, and of {largest:.3g} in column {int(variances.argmax())}; "
+                f"standardise with ({name} - {name}.mean(0)) / {name}.std(0), or whiten."
+            )
 
     def _visible_energy(self, v: Tensor, bias: Tensor) -> Tensor:
         return 0.5 * (v - bias).square().sum(1)

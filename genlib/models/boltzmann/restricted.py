@@ -22,20 +22,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.distributions import constraints
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from genlib.core import CannotAnswerError, EnergyModel, Estimate, History
+from genlib.core import CannotAnswerError, EnergyModel, Estimate
 from genlib.core.discrete import discrete_events
+from genlib.core.fit import Data
 from genlib.core.random import categorical, integers, uniform
 from genlib.core.validation import (
     check_between,
     check_choice,
     check_count,
+    check_event,
     check_positive,
 )
 from genlib.kernels import bernoulli
@@ -169,6 +172,8 @@ class RestrictedMachine(EnergyModel, abstract=True):
         if not isinstance(h, Tensor) or h.shape != (rows, len(self.c)):
             came = tuple(h.shape) if isinstance(h, Tensor) else repr(h)
             raise ValueError(f"h: expected shape ({rows}, {len(self.c)}), got {came}.")
+        shape, kind = self.c.shape, constraints.boolean
+        check_event(h, shape, kind, dtype=self.dtype, device=self.device, name="h")
 
     # ------------------------------------------------------------------ sampling
 
@@ -179,6 +184,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
         """
         self.check(x)
         check_count(steps, "steps")
+        self._require_finite_parameters()
         return self._chain(x, self._field(x), steps, generator)
 
     def _chain(self, v: Tensor, field: Tensor, steps: int, generator: Generator | None) -> Tensor:
@@ -208,16 +214,12 @@ class RestrictedMachine(EnergyModel, abstract=True):
 
     # ------------------------------------------------------------------ training
 
-    def fit(self, x: Tensor | DataLoader, y: Tensor | None = None, **settings: Any) -> History:
-        """Train by gradient steps; parameters and errors are those of `Model.fit`.
-
-        The first call sets the visible biases, and those of the base-rate machine, to what the
-        rows have on average (Hinton 2012, section 8), where rows are given as a tensor.
+    def begin(self, data: Data) -> None:
+        """Set the visible biases, and those of the base-rate machine, to what the rows have on
+        average (Hinton 2012, section 8): at the first ``fit`` to rows that are given as a tensor.
         """
-        if not isinstance(x, DataLoader):
-            self.check_batch(*((x,) if y is None else (x, y)))
-            self._begin_at_rates(self._joined(x, y))
-        return super().fit(x, y, **settings)
+        if not isinstance(data, DataLoader):
+            self._begin_at_rates(self._joined(*data))
 
     @torch.no_grad()
     def _begin_at_rates(self, v: Tensor) -> None:
@@ -270,7 +272,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
         self.chains = self._chain(self.chains, self._field(self.chains), self.k, None)
         return self.chains
 
-    def _joined(self, x: Tensor, y: Tensor | None) -> Tensor:
+    def _joined(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Visible units of rows, and of their labels where there are some."""
         return x
 
@@ -354,15 +356,18 @@ class RestrictedMachine(EnergyModel, abstract=True):
     def bound_log_partition(
         self,
         x: Tensor,
+        y: Tensor | None = None,
         *,
         temperatures: int | Tensor = 14_500,
         generator: Generator | None = None,
     ) -> Annealed:
-        """Estimate log Z from above, by annealing from draws ``x`` of the machine back to the
-        base: the other side of `estimate_log_partition`. See `genlib.sampling.reverse_ais`.
+        """Estimate log Z from above, by annealing from draws ``x`` of the machine, with labels
+        where it has some, back to the base: the other side of `estimate_log_partition`. See
+        `genlib.sampling.reverse_ais`.
         """
-        self.check(x)
-        return reverse_ais(MachinePath(self), _betas(temperatures, self), x, generator=generator)
+        self.check_batch(*((x,) if y is None else (x, y)))
+        path, v = MachinePath(self), self._joined(x, y)
+        return reverse_ais(path, _betas(temperatures, self), v, generator=generator)
 
     @torch.no_grad()
     def estimate_log_prob(
@@ -475,8 +480,8 @@ def unroll(machine: RestrictedMachine, up: nn.Linear, down: nn.Linear) -> None:
 
 def check_labelled(batch: tuple[Tensor, ...], name: str, of: str) -> None:
     """Raise unless labels, which are units ``of`` a machine, came with the rows."""
-    if len(batch) == 1:
-        raise ValueError(f"{name}: expected labels as well, which are units of {of}: fit(x, y).")
+    if len(batch) == 1 or batch[1] is None:
+        raise ValueError(f"{name}: expected labels y as well, which are units of {of}.")
 
 
 def new_key(generator: Generator | None) -> int:

@@ -1,11 +1,14 @@
 """Deep belief networks against sums over all states."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
 
 import genlib as gl
+from genlib.core import CannotAnswerError
 from genlib.models.boltzmann import DBN, dbn
 from tests.models.boltzmann import truth
 from tests.models.boltzmann.test_rbm import arrays, filled, frequencies, rows, surely_equal
@@ -181,7 +184,8 @@ def test_a_bound_needs_log_z_and_says_so():
         (lambda: DBN([784, 0, 3]), "sizes: expected at least 1"),
         (lambda: DBN([4, 3, 3], k=0), "k: expected at least 1"),
         (lambda: DBN([4, 3, 3]).predict(torch.zeros(1, 4)), "this network has no labels"),
-        (lambda: DBN([4, 3, 3], 2).fit(torch.zeros(2, 4)), "expected labels as well"),
+        (lambda: DBN([4, 3, 3], 2).fit(torch.zeros(2, 4)), "expected labels y as well"),
+        (lambda: DBN([4, 3, 3], 2).dream(torch.zeros(2, 4), None), "expected labels y as well"),
         (lambda: DBN([4, 3, 3], 2).pretrain(torch.zeros(2, 5)), r"x: expected .*\(N, 4\)"),
     ],
 )
@@ -209,3 +213,160 @@ def test_a_classifier_begins_with_the_way_up_and_leaves_the_network_alone(classe
     stack.fit(x, y, epochs=200, lr=0.05, progress=False)
     assert torch.equal(stack.predict(x), y)
     assert all(map(torch.equal, before, network.parameters()))
+
+
+# --------------------------------------------------------------------- two directed layers
+
+
+def log_mass(linear, given, state):
+    logits = given @ linear.weight.T + linear.bias
+    return torch.distributions.Bernoulli(logits=logits).log_prob(state).sum(-1)
+
+
+def log_p_of_two_layers(network):
+    """log p(x) of all x, with both hidden layers listed."""
+    x, h = rows(4), rows(3)
+    top = -network.top.free_energy(h) - network.top.log_partition()
+    first = torch.stack([log_mass(network.down[1], h, a) + top for a in h]).logsumexp(1)
+    return torch.stack([log_mass(network.down[0], h, v) + first for v in x]).logsumexp(1)
+
+
+@pytest.mark.covers("B07")
+def test_two_directed_layers_are_estimated_and_sampled():
+    """False alarm: 1e-6 each."""
+    network = filled(DBN([4, 3, 3, 2]), 0.8)
+    log_p = log_p_of_two_layers(network).detach()
+    torch.testing.assert_close(log_p.logsumexp(0).item(), 0.0)
+    generator = torch.Generator().manual_seed(0)
+    value, error = network.estimate_log_prob(rows(4), samples=4000, generator=generator)
+    limit = norm.isf(0.5e-6 / 16)
+    assert ((value - log_p) / error).abs().max() < limit
+    x = network.sample(40_000, generator=generator)
+    counts = torch.bincount((x @ torch.tensor([8.0, 4, 2, 1]).double()).long(), minlength=16)
+    expected = 40_000 * log_p.exp()
+    assert ((counts - expected) / (expected * (1 - log_p.exp())).sqrt()).abs().max() < limit
+
+
+@pytest.mark.covers("B08")
+def test_the_phases_of_two_directed_layers_are_paired_layer_by_layer():
+    network, x = filled(DBN([4, 3, 3, 2]), 0.8), rows(4)
+    torch.manual_seed(0)
+    loss = network.loss(x)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        awake = network._upwards(x)
+        negatives = network.top.gibbs(awake[-1])
+        asleep = network._downwards(negatives)
+    expected = network.top.free_energy(awake[-1]).mean() - network.top.free_energy(negatives).mean()
+    for layer in range(2):
+        expected = expected - log_mass(network.down[layer], awake[layer + 1], awake[layer]).mean()
+        expected = expected - log_mass(network.up[layer], asleep[layer], asleep[layer + 1]).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+# --------------------------------------------------------------------- labels, log Z, beginnings
+
+
+def test_up_down_hands_labels_to_the_top_machine(monkeypatch):
+    network, seen = filled(DBN([4, 3, 3], classes=2)), []
+    joined = network.top._joined
+    monkeypatch.setattr(network.top, "_joined", lambda v, y: seen.append(y) or joined(v, y))
+    y = torch.arange(16) % 2
+    network.loss(rows(4), y)
+    assert torch.equal(seen[0], y)
+
+
+def test_the_bound_given_labels_is_the_sum_over_q():
+    network, x, y = filled(DBN([4, 3, 3], classes=2), 2.0), rows(4)[[3, 9]], torch.tensor([0, 1])
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.stack([network.elbo(x, y, samples=100, generator=generator) for _ in range(40)])
+    h = rows(3)
+    for i in range(2):
+        log_q = log_mass(network.up[0], x[i], h)
+        log_w = network.top.log_prob(h, y[i].expand(8)) + log_mass(network.down[0], h, x[i]) - log_q
+        z = (draws[:, i].mean() - (log_q.exp() * log_w).sum()) / (draws[:, i].std() / 40**0.5)
+        assert abs(z) < 6  # false alarm: 1e-6, by Student's t
+
+
+def test_labels_given_to_a_large_network_are_refused_with_the_reason():
+    with pytest.raises(CannotAnswerError, match=r"for each label.* leave y out"):
+        DBN([30, 30, 28], classes=3).elbo(torch.zeros(2, 30), torch.tensor([0, 1]))
+
+
+def test_a_kept_log_z_is_that_of_the_machine_as_it_is():
+    network, x = DBN([5, 20, 18]), (torch.rand(20, 5) < 0.5).float()
+    settings = {"epochs": 1, "progress": False}
+    changes = (
+        lambda: network.pretrain(x, **settings),
+        lambda: network.fit(x, **settings),
+        lambda: network.top.fit((torch.rand(20, 20) < 0.5).float(), **settings),
+        lambda: network.top.c.data.add_(0.1),
+    )
+    for change in changes:
+        found = network.estimate_log_partition(50, temperatures=100)
+        assert network.log_z == found.value and network.elbo(x).isfinite().all()
+        change()
+        with pytest.raises(CannotAnswerError, match="estimate_log_partition"):
+            network.elbo(x)
+
+
+def test_a_kept_log_z_is_saved(tmp_path):
+    network, x = DBN([5, 20, 18]), torch.zeros(2, 5)
+    network.estimate_log_partition(50, temperatures=100)
+    network.save(tmp_path / "network")
+    for loaded in (gl.load(tmp_path / "network"), gl.load(tmp_path / "network").double()):
+        assert loaded.elbo(x.to(loaded.dtype)).isfinite().all()
+
+
+def test_machines_of_pretraining_begin_transposed(monkeypatch):
+    weights, fit = [], gl.RBM.fit
+
+    def noted(machine, *args, **settings):
+        before = machine.W.detach().clone()
+        history = fit(machine, *args, **settings)
+        weights.append((before, machine.W.detach().clone()))
+        return history
+
+    monkeypatch.setattr(gl.RBM, "fit", noted)
+    x = (torch.rand(20, 4) < 0.5).float()
+    DBN([4, 3, 4, 3]).pretrain(x, epochs=1, progress=False)
+    for (_, below), (above, _) in pairwise(weights):
+        assert torch.equal(above, below.T)
+
+
+def test_biases_of_a_transposed_machine_are_those_below():
+    low, top = filled(gl.RBM(4, 3)), filled(gl.RBM(3, 4), seed=1)
+    x = rows(3)
+    dbn._begin_transposed(top, low, x)
+    top.fit(x, epochs=1, lr=1e-9, progress=False)
+    torch.testing.assert_close(top.b, low.c, atol=1e-6, rtol=0)
+
+
+def test_labels_are_those_of_the_top_machine_at_means():
+    network, x = filled(DBN([4, 3, 3], classes=2)), rows(4)
+    means = (x @ network.up[0].weight.T + network.up[0].bias).sigmoid()
+    torch.testing.assert_close(
+        network.predict_proba(x), (-network.top._energies_by_label(means)).softmax(1)
+    )
+
+
+@pytest.mark.parametrize("name", ["valid", "checkpoint"])
+def test_pretraining_refuses_what_is_for_fit_before_it_begins(name, tmp_path):
+    network, x = DBN([4, 3, 3]), rows(4).float()
+    before = [part.clone() for part in network.parameters()]
+    value = {"valid": x, "checkpoint": tmp_path / "c"}[name]
+    with pytest.raises(ValueError, match=f"{name}: expected none"):
+        network.pretrain(x, epochs=1, **{name: value})
+    assert all(map(torch.equal, before, network.parameters()))
+
+
+def test_up_down_needs_chains():
+    network, x = DBN([4, 3, 3], method="exact"), rows(4).float()
+    network.pretrain(x, epochs=1, progress=False)
+    with pytest.raises(ValueError, match="for up–down"):
+        network.fit(x, epochs=1, progress=False)
+
+
+def test_a_network_computes_in_its_own_precision():
+    with pytest.raises(ValueError, match="DBN computes in its own"):
+        DBN([4, 3, 3]).fit(rows(4).float(), epochs=1, precision=torch.bfloat16)

@@ -116,3 +116,30 @@ def test_it_is_saved_whole(tmp_path):
     model.save(tmp_path / "model")
     x = images(5)
     torch.testing.assert_close(gl.load(tmp_path / "model").encode(x), model.encode(x))
+
+
+def test_machines_see_bits_drawn_anew_and_begin_at_rates(monkeypatch):
+    """Means over 200 passes; false alarm: 1e-6 a value."""
+    seen, fit = [], gl.RBM.fit
+
+    def noted(machine, bits, **settings):
+        drawn = torch.stack([torch.cat([x for (x,) in bits]).mean(0) for _ in range(200)])
+        seen.append((machine, drawn.mean(0), machine.base.clone()))
+        return fit(machine, bits, **settings)
+
+    monkeypatch.setattr(gl.RBM, "fit", noted)
+    torch.manual_seed(0)
+    x = torch.rand(60, 6, generator=torch.Generator().manual_seed(0))
+    DeepAutoencoder([6, 4, 2]).pretrain(x, epochs=1, lr=1e-9, progress=False)
+    first, code = seen
+    above = first[0]._field(x).sigmoid().detach()
+    for probabilities, (machine, mean, base) in zip((x, above), (first, code), strict=True):
+        limit = norm.isf(0.5e-6) * 0.5 / (60 * 200) ** 0.5
+        torch.testing.assert_close(mean, probabilities.mean(0), atol=limit, rtol=0)
+        torch.testing.assert_close(base, machine._base_rates(probabilities))
+
+
+def test_the_code_s_units_are_real():
+    machine = deep_autoencoder._GaussianCodeRBM(4, 3)
+    field = torch.zeros(50, 3)
+    assert len(machine._draw_hidden(field, 0, None).unique()) == 150

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
+from torch.utils.data import DataLoader, TensorDataset
 
 import genlib as gl
 from genlib.models.boltzmann import RBM, BoltzmannMachine, ClassificationRBM, GaussianRBM
+from genlib.models.boltzmann.restricted import MachinePath
 from tests.models.boltzmann import truth
 
 DOUBLE = torch.float64
@@ -323,8 +325,10 @@ def test_labelled_training_follows_the_joint(labelled):
 
 
 def test_a_labelled_machine_asks_for_labels(labelled):
-    with pytest.raises(ValueError, match="expected labels as well"):
+    with pytest.raises(ValueError, match="expected labels y as well"):
         labelled.fit(rows(4), epochs=1)
+    with pytest.raises(ValueError, match="expected labels y as well"):
+        labelled.gibbs(rows(4), None)
     with pytest.raises(ValueError, match="labels in 0 … 1, got 0 … 2"):
         labelled.fit(rows(4)[:2], torch.tensor([0, 2]), epochs=1)
 
@@ -447,3 +451,197 @@ def test_a_general_machine_is_its_sum(hidden):
 def test_a_general_machine_has_few_units():
     with pytest.raises(ValueError, match="at most 20 units in all"):
         BoltzmannMachine(15, 6)
+
+
+# --------------------------------------------------------------------- what training follows
+
+SOME = rows(4)[[3, 5, 9, 12, 7]]
+
+
+@pytest.mark.parametrize("settings", [{"weight_decay": 0.2}, {"sparsity": 3.0, "target": 0.2}])
+@pytest.mark.parametrize("method", ["cd", "pcd", "exact"])
+def test_penalties_add_their_gradients(method, settings):
+    slopes = []
+    for extra in ({}, settings):
+        torch.manual_seed(0)
+        model = filled(RBM(4, 3, method=method, **extra))
+        model.loss(SOME).backward()
+        slopes.append(model.W.grad)
+    if "weight_decay" in settings:
+        penalty = 0.1 * (model.W**2).sum()
+    else:
+        rho = (SOME @ model.W + model.c).sigmoid().mean(0)
+        penalty = -3.0 * (0.2 * rho.log() + 0.8 * (1 - rho).log()).sum()
+    (expected,) = torch.autograd.grad(penalty, model.W)
+    torch.testing.assert_close(slopes[1] - slopes[0], expected)
+
+
+@pytest.mark.parametrize("kind", [RBM, GaussianRBM])
+@pytest.mark.parametrize("method", ["cd", "pcd"])
+def test_the_loss_is_the_difference_of_free_energies_and_has_its_gradient(kind, method):
+    model = filled(kind(4, 3, method=method, chains=13), 0.5)
+    torch.manual_seed(0)
+    loss = model.loss(SOME)
+    (2 * loss).backward()
+    torch.manual_seed(0)
+    if method == "pcd":
+        model.chains = model.chains[:0]
+    negatives = model._negatives(SOME)
+    expected = model.free_energy(SOME).mean() - model.free_energy(negatives).mean()
+    torch.testing.assert_close(loss, expected)
+    parts = (model.W, model.b, model.c)
+    for part, slope in zip(parts, torch.autograd.grad(2 * expected, parts), strict=True):
+        torch.testing.assert_close(part.grad, slope)
+
+
+def test_persistent_chains_take_k_steps():
+    one, three = (filled(RBM(4, 3, method="pcd", k=k, chains=9)) for k in (1, 3))
+    torch.manual_seed(0)
+    three.loss(SOME)
+    torch.manual_seed(0)
+    for _ in range(3):
+        one.loss(SOME)
+    assert torch.equal(one.chains, three.chains)
+
+
+def test_a_refused_fit_leaves_the_rates_to_the_next():
+    model, x = RBM(6, 4), (torch.rand(40, 6) < 0.5).float()
+    for settings in ({"lr": -1.0}, {"batch_size": 0}, {"epochs": 0}):
+        with pytest.raises(ValueError, match="expected"):
+            model.fit(torch.ones(40, 6), progress=False, **{"epochs": 1, **settings})
+    model.fit(x, epochs=1, lr=1e-9, progress=False)
+    rates = ((x.sum(0) + 0.5) / 41).logit()
+    torch.testing.assert_close(model.b.detach(), rates, atol=1e-6, rtol=0)
+
+
+# --------------------------------------------------------------------- from other base rates
+
+
+def leaves_invariant(path, states, beta, index):
+    """Whether a step from p_β has the frequencies of p_β. False alarm: 1e-6 a path."""
+    p = (-path.energy(path.state(states), beta)).softmax(0)
+    generator = torch.Generator().manual_seed(0)
+    start = states[torch.multinomial(p, 60_000, True, generator=generator)]
+    after = path.step(path.state(start), beta, generator).v
+    counts = torch.bincount((after @ index).long(), minlength=len(states))
+    z = (counts - 60_000 * p) / (60_000 * p * (1 - p)).sqrt()
+    assert z.abs().max() < norm.isf(0.5e-6 / len(states))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
+def test_a_step_of_annealing_leaves_its_distribution(beta):
+    model = filled(RBM(3, 2))
+    model.base.copy_(torch.tensor([2.0, -2, 1]))
+    leaves_invariant(MachinePath(model), rows(3), beta, torch.tensor([4.0, 2, 1]).double())
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
+def test_a_step_of_annealing_a_labelled_machine_leaves_its_distribution(beta):
+    model = filled(ClassificationRBM(2, 3, 2), 1.5)
+    model.base.copy_(torch.tensor([2.0, -2, 1, -1]))
+    labels = torch.eye(2).double().repeat_interleave(4, 0)
+    states = torch.cat([rows(2).repeat(2, 1), labels], 1)
+    leaves_invariant(MachinePath(model), states, beta, torch.tensor([2.0, 1, 0, 4]).double())
+
+
+def test_annealing_begins_at_the_base_rates():
+    """False alarm: 1e-6."""
+    model = filled(RBM(8, 6), 0.5)
+    model.base.copy_(torch.linspace(-2, 2, 8))
+    generator = torch.Generator().manual_seed(0)
+    found = model.estimate_log_partition(2000, temperatures=60, generator=generator)
+    value, error = found.log_partition
+    assert abs(value - model.log_partition()) < norm.isf(0.5e-6) * error
+
+
+def test_a_labelled_machine_is_annealed_down_from_rows_and_labels():
+    """False alarm: 1e-6."""
+    model = filled(ClassificationRBM(4, 3, 2), 0.5)
+    x, y = model._parted(model._chain(*_begun(model, 2000), 50, None))
+    value, error = model.bound_log_partition(x, y, temperatures=60).log_partition
+    exact = model._log_partitions_by_label().logsumexp(0)
+    assert abs(value - exact) < norm.isf(0.5e-6) * error
+    with pytest.raises(ValueError, match="labels y as well"):
+        model.bound_log_partition(x)
+
+
+def _begun(model, n):
+    torch.manual_seed(0)
+    y = torch.arange(n) % model.classes
+    v = model._joined((torch.rand(n, *model.event_shape) < 0.5).double(), y)
+    return v, model._field(v)
+
+
+# --------------------------------------------------------------------- rates, codes, joint energies
+
+
+def test_base_rates_are_a_column_s_own():
+    x = torch.randn(50, 3) + torch.tensor([1.0, 2, 3])
+    torch.testing.assert_close(GaussianRBM(3, 2)._base_rates(x), x.mean(0))
+    v = torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 1], [1, 1, 1, 0]])
+    b = ClassificationRBM(2, 2, 2)._base_rates(v)
+    torch.testing.assert_close(b[2:].softmax(0), torch.tensor([2.5, 1.5]) / 4)
+
+
+def test_codes_of_rows_and_labels():
+    model, x = filled(ClassificationRBM(4, 3, 2)), rows(4)
+    p = model.predict_proba(x)
+    given = [(x @ model.W[:4] + model.W[4 + y] + model.c).sigmoid() for y in range(2)]
+    torch.testing.assert_close(model.encode(x), p[:, :1] * given[0] + p[:, 1:] * given[1])
+    for y in range(2):
+        labels = torch.full((16,), y)
+        torch.testing.assert_close(model.hidden_probabilities(x, labels), given[y])
+
+
+def test_energies_with_labels_are_the_sums_written_out():
+    model, x = filled(ClassificationRBM(4, 3, 2)), SOME
+    h, y = rows(3)[:5], torch.tensor([0, 1, 1, 0, 1])
+    W, U, d = model.W[:4], model.W[4:], model.b[4:]
+    expected = -(x @ model.b[:4]) - d[y] - h @ model.c - ((x @ W + U[y]) * h).sum(1)
+    torch.testing.assert_close(model.energy(x, h, y), expected)
+    by_state = [model.energy(x, s.expand(5, 3), y) for s in rows(3)]
+    torch.testing.assert_close(model.energy(x, y=y), -(-torch.stack(by_state)).logsumexp(0))
+    with pytest.raises(ValueError, match="labels y as well"):
+        model.energy(x, h)
+
+
+def test_the_joint_energy_of_real_rows():
+    model, h = filled(GaussianRBM(4, 3)), rows(3)[:5]
+    expected = 0.5 * (SOME - model.b).square().sum(1) - h @ model.c - (SOME @ model.W * h).sum(1)
+    torch.testing.assert_close(model.energy(SOME, h), expected)
+
+
+@pytest.mark.parametrize(
+    ("h", "message"),
+    [
+        (torch.zeros(1, 3).double(), r"h: expected shape \(5, 3\)"),
+        (torch.full((5, 3), 0.5).double(), "h: expected values"),
+        (torch.full((5, 3), torch.nan).double(), "h: expected"),
+        (torch.zeros(5, 3), "h: the model computes in"),
+    ],
+)
+def test_hidden_states_are_checked(h, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        filled(RBM(4, 3)).energy(SOME, h)
+
+
+def test_columns_of_other_means_are_scaled_and_others_are_not():
+    x = torch.randn(500, 3, generator=torch.Generator().manual_seed(0))
+    GaussianRBM(3, 2).fit(x + torch.tensor([-50.0, 0, 50]), epochs=1, progress=False)
+    one = torch.cat([torch.randn(500, 783), 20 * torch.randn(500, 1)], 1)
+    loader = DataLoader(TensorDataset(25 * x), 100)
+    for fit in (
+        lambda: GaussianRBM(784, 2).fit(one, epochs=1),
+        lambda: GaussianRBM(3, 2).fit(loader, epochs=1),
+        lambda: GaussianRBM(3, 2).fit(x, valid=25 * x, epochs=1),
+        lambda: GaussianRBM(3, 2).fit(3 * x, epochs=1),
+    ):
+        with pytest.raises(ValueError, match="about unit variance"):
+            fit()
+
+
+def test_weights_that_are_not_finite_draw_nothing():
+    model = RBM(4, 3)
+    model.W.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="finite parameters"):
+        model.gibbs(SOME.float())
