@@ -81,8 +81,10 @@ MUTATIONS = changes(
     ),
     (
         "samples: probabilities for samples",
-        "return bernoulli(visible_given(h, *machine))",
-        "return visible_given(h, *machine).round()",
+        'h = listed[torch.multinomial(p, BATCH, replacement=True)]\\n",\n'
+        '    "    return bernoulli(visible_given(h, *machine))',
+        'h = listed[torch.multinomial(p, BATCH, replacement=True)]\\n",\n'
+        '    "    return visible_given(h, *machine).round()',
         "test_likelihoods_phases_and_samples_of_many_machines",
     ),
     (
