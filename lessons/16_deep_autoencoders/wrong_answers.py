@@ -72,6 +72,16 @@ WRONG = {
 
 RIGHT = {
     "gaussian": {
+        "with names that the checks might take": """
+from torch.nn import functional as F
+
+mean = 2  # of the denominator
+
+
+def gaussian_machine(v, W, b, c, s):
+    a = F.linear(v, W.T)
+    return -(v @ b) - (a * c + (s * a) ** 2 / mean).sum(1), c + s**2 * a
+""",
         "NumPy, weights changed in place, lists": """
 def gaussian_machine(v, W, b, c, s):
     import numpy as np
