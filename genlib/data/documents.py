@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from genlib.data.dataset import SPLITS, Dataset, Splits
 
@@ -68,12 +67,10 @@ def docstrings() -> Documents:
         name: tuple(arrays[name].tobytes().decode().split("\n"))
         for name in ("words", "titles", "packages", "versions")
     }
-    row_ends = np.concatenate([[0], arrays["row_ends"]])
-    counts = sparse.csr_matrix(
-        (arrays["values"], arrays["columns"], row_ends),
-        shape=(len(lines["titles"]), len(lines["words"])),
-    )
-    rows = torch.as_tensor(counts.toarray(), dtype=torch.float32)
+    counts = np.zeros((len(lines["titles"]), len(lines["words"])), np.float32)
+    row = np.repeat(np.arange(len(counts)), np.diff(arrays["row_ends"], prepend=0))
+    counts[row, arrays["columns"]] = arrays["values"]
+    rows = torch.from_numpy(counts)
     sizes = np.bincount(arrays["splits"]).tolist()
 
     def cut(values: torch.Tensor) -> Splits:

@@ -18,10 +18,11 @@ from torch.utils.data import DataLoader
 from genlib.core import Estimate, History, Model, WeightAverage
 from genlib.core.fit import MakeOptimizer
 from genlib.core.validation import check_count, check_positive
-from genlib.data import Dataset, binarized_mnist
+from genlib.data import Dataset
 from genlib.models import RBM
 from genlib.models.boltzmann.restricted import RestrictedMachine
-from genlib.recipes.recipe import Recipe
+from genlib.recipes.mnist import binary_rows
+from genlib.recipes.recipe import Recipe, mean_of_rows
 
 MACHINES = "restricted Boltzmann machines on binarised MNIST"
 _CHAINS = 100
@@ -110,17 +111,13 @@ def annealed_nats(
 
 def _log_likelihood(model: RBM, x: Tensor, log_z: Estimate) -> Estimate:
     energies = torch.cat([model.energy(part) for part in x.split(1000)]).double()
-    error = energies.std() / len(x) ** 0.5
-    return Estimate(-energies.mean() - log_z.value, torch.hypot(error, log_z.error))
-
-
-def _rows() -> Dataset:
-    return binarized_mnist().flat()
+    value, error = mean_of_rows(-energies)
+    return Estimate(value - log_z.value, torch.hypot(error, log_z.error))
 
 
 _machine = partial(
     Recipe,
-    data=_rows,
+    data=binary_rows,
     model=lambda: RBM(784, 500),
     measure=annealed_nats,
     metric="mean test log-likelihood by annealed importance sampling, nats",

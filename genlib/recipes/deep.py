@@ -18,12 +18,12 @@ from torch import Tensor
 
 from genlib.core import Estimate, History, Model, load
 from genlib.core.rows import row_chunks
-from genlib.data import Dataset, mnist
+from genlib.data import Dataset
 from genlib.data.loaders import binarizing_loader
 from genlib.models import DBN, PCA, Autoencoder, DeepAutoencoder
 from genlib.recipes.boltzmann import InPhases, Phase
-from genlib.recipes.features import label_errors
-from genlib.recipes.recipe import InStages, Recipe, Stage
+from genlib.recipes.features import grey_rows, label_errors
+from genlib.recipes.recipe import InStages, Recipe, Stage, mean_of_rows
 
 CODES = "codes of MNIST, 30 values"
 DIGITS = "deep belief networks of MNIST"
@@ -126,24 +126,19 @@ def squared_errors(model: Model, data: Dataset) -> dict[str, Estimate]:
 
 def _squared_error(model: Model, x: Tensor) -> Estimate:
     parts = [(model.reconstruct(part) - part).square().sum(1) for part in row_chunks(x)]
-    errors = torch.cat(parts).double()
-    return Estimate(errors.mean(), errors.std() / len(errors) ** 0.5)
-
-
-def _grey() -> Dataset:
-    return mnist().flat()
+    return mean_of_rows(torch.cat(parts).double())
 
 
 def _held_out_bits() -> Dataset:
     """Grey training rows, whose bits are drawn; held-out pixels that are 1 above one half."""
-    grey = _grey()
+    grey = grey_rows()
     bits = grey.binarized()
     return replace(grey, valid=bits.valid, test=bits.test)
 
 
 _code = partial(
     Recipe,
-    data=_grey,
+    data=grey_rows,
     measure=squared_errors,
     metric="mean squared test error of an image",
     source="hinton2006reducing",

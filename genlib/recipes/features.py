@@ -125,7 +125,8 @@ def _errors_as_column(model: Classifier, *, held_out: tuple[Tensor, Tensor]) -> 
     return {"errors": _error_rate(model, *held_out).value.item()}
 
 
-def _rows() -> Dataset:
+def grey_rows() -> Dataset:
+    """MNIST, an image a row."""
     return mnist().flat()
 
 
@@ -137,7 +138,7 @@ def _classifier(kind: type[Autoencoder], **settings: object) -> StackedAutoencod
 
 
 _classify = partial(
-    Recipe, data=_rows, measure=label_errors, metric="test errors, %", group=FEATURES
+    Recipe, data=grey_rows, measure=label_errors, metric="test errors, %", group=FEATURES
 )
 _PRETRAINING = [Stage(1e-3, 25), Stage(3e-4, 10)]
 _LABELS = [Stage(3e-3, 15), Stage(1e-3, 10), Stage(3e-4, 10)]

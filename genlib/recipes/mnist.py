@@ -9,7 +9,8 @@ from genlib.models import FVSBN, MADE, NADE, GatedPixelCNN, PixelCNN, PixelCNNPP
 from genlib.recipes.recipe import InStages, Recipe, Stage
 
 
-def _rows() -> Dataset:
+def binary_rows() -> Dataset:
+    """The fixed binarisation of MNIST, an image a row."""
     return binarized_mnist().flat()
 
 
@@ -23,7 +24,7 @@ RECIPES = (
     Recipe(
         name="fvsbn",
         title="FVSBN",
-        data=_rows,
+        data=binary_rows,
         model=lambda: FVSBN(784, order=_random_order()),
         train=InStages(
             [Stage(1e-2, 12), Stage(3e-3, 10), Stage(1e-3, 8), Stage(3e-4, 6), Stage(1e-4, 4)],
@@ -36,7 +37,7 @@ RECIPES = (
     Recipe(
         name="nade",
         title="NADE, 500 hidden units",
-        data=_rows,
+        data=binary_rows,
         model=lambda: NADE(784, hidden=500),
         train=InStages(
             [Stage(1e-3, 12), Stage(5e-4, 10), Stage(2e-4, 10), Stage(1e-4, 8), Stage(3e-5, 5)]
@@ -48,7 +49,7 @@ RECIPES = (
     Recipe(
         name="made",
         title="MADE, two layers of 500 units, one mask",
-        data=_rows,
+        data=binary_rows,
         model=lambda: MADE(784, hidden=[500, 500], direct=True),
         train=InStages([Stage(1e-3, 20), Stage(3e-4, 8), Stage(1e-4, 6)]),
         published=-89.59,

@@ -137,7 +137,7 @@ def nats(model: Model, data: Dataset) -> dict[str, Estimate]:
     The error is that of the rows: they are a sample.
     """
     return {
-        name: _mean(_log_likelihoods(model, rows))
+        name: mean_of_rows(_log_likelihoods(model, rows))
         for name, rows in {"nats": data.test, "validation nats": data.valid}.items()
     }
 
@@ -148,11 +148,11 @@ def estimated_nats(model: Model, data: Dataset, *, samples: int = 5000) -> dict[
     The error of the first is that of the rows together with that of the draws.
     """
     value, error = model.estimate_log_prob(data.test, samples=samples)
-    mean, rows = _mean(value.double())
+    mean, rows = mean_of_rows(value.double())
     draws = error.double().square().sum().sqrt() / len(error)
     return {
         "nats": Estimate(mean, torch.hypot(rows, draws)),
-        "ELBO": _mean(_bounds(model, data.test)),
+        "ELBO": mean_of_rows(_bounds(model, data.test)),
     }
 
 
@@ -165,9 +165,9 @@ def bounded_nats(model: Model, data: Dataset) -> dict[str, Estimate]:
     with torch.no_grad():
         kl = torch.cat([model.kl(part).sum(1) for part in data.test.split(_ROWS_AT_ONCE)])
     return {
-        "ELBO": _mean(_bounds(model, data.test)),
-        "validation ELBO": _mean(_bounds(model, data.valid)),
-        "KL": _mean(kl.double()),
+        "ELBO": mean_of_rows(_bounds(model, data.test)),
+        "validation ELBO": mean_of_rows(_bounds(model, data.valid)),
+        "KL": mean_of_rows(kl.double()),
     }
 
 
@@ -358,7 +358,8 @@ def _record(
     }
 
 
-def _mean(values: Tensor) -> Estimate:
+def mean_of_rows(values: Tensor) -> Estimate:
+    """Mean of one value a row, with its standard error: the rows are a sample."""
     return Estimate(values.mean(), values.std() / len(values) ** 0.5)
 
 

@@ -110,7 +110,7 @@ def test_held_out_digits_are_bits_and_training_digits_are_grey(monkeypatch):
     rows = torch.tensor([[0.2, 0.8], [1.0, 0.0]])
     labels = gl.data.Splits(*[torch.tensor([0, 1])] * 3)
     grey_rows = gl.data.Dataset(rows, rows, rows, labels=labels, name="two")
-    monkeypatch.setattr(deep, "_grey", lambda: grey_rows)
+    monkeypatch.setattr(deep, "grey_rows", lambda: grey_rows)
     data = deep._held_out_bits()
     assert torch.equal(data.train, rows)
     assert torch.equal(data.valid, rows.round()) and torch.equal(data.test, rows.round())

@@ -82,9 +82,7 @@ class ClassificationRBM(RestrictedMachine):
             return self._energies_by_label(x).gather(1, labels[:, None])[:, 0]
         self.check(x)
         self._check_hidden(h, len(x))
-        check_labelled((x, labels), "x", "this machine")
-        v = self._joined(x, labels)
-        return self._visible_energy(v, self.b) - (self._field(v) * h).sum(1)
+        return self._joint_energy(self._joined(x, labels), h)
 
     def _energies_by_label(self, x: Tensor) -> Tensor:
         """F(x, y) of each row and each label, (N, classes)."""
@@ -128,6 +126,7 @@ class ClassificationRBM(RestrictedMachine):
     # ------------------------------------------------------------------ both kinds of units
 
     def _joined(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        check_labelled((x, y), "x", "this machine")
         return torch.cat([x, F.one_hot(y, self.classes).to(x.dtype)], 1)
 
     def _visible_energy(self, v: Tensor, bias: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from genlib.models.boltzmann.restricted import (
     MOST_QUICKLY,
     RestrictedMachine,
     check_labelled,
+    linear_layers,
     new_key,
     unroll,
 )
@@ -303,7 +304,7 @@ def _as_autoencoder(up: nn.Linear, down: nn.Linear) -> Autoencoder:
     below, above = up.in_features, up.out_features
     layer = Autoencoder(below, above, (), code_activation="sigmoid", error="cross_entropy")
     for network, way in ((layer.encoder, up), (layer.decoder, down)):
-        (linear,) = (part for part in network if isinstance(part, nn.Linear))
+        (linear,) = linear_layers(network)
         linear.load_state_dict(way.state_dict())
     return layer
 

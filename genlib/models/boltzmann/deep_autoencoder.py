@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from genlib.core import History
 from genlib.core.random import normal
@@ -19,7 +19,7 @@ from genlib.core.validation import check_counts
 from genlib.data.loaders import binarizing_loader
 from genlib.models.autoencoders import Autoencoder
 from genlib.models.boltzmann.rbm import RBM
-from genlib.models.boltzmann.restricted import unroll
+from genlib.models.boltzmann.restricted import linear_layers, unroll
 
 
 class DeepAutoencoder(Autoencoder):
@@ -85,7 +85,7 @@ class DeepAutoencoder(Autoencoder):
         self.check(x)
         if settings.get("checkpoint") is not None:
             raise ValueError("checkpoint: expected none; keep one of fit.")
-        encoder, decoder = (_linear(part) for part in (self.encoder, self.decoder))
+        encoder, decoder = (linear_layers(part) for part in (self.encoder, self.decoder))
         histories = []
         layers = zip(pairwise(self.sizes), encoder, reversed(decoder), strict=True)
         for number, ((below, above), up, down) in enumerate(layers, 1):
@@ -117,7 +117,3 @@ class _GaussianCodeRBM(RBM, abstract=True):
     def _contrast(self, v: Tensor, field: Tensor, negatives: Tensor) -> Tensor:
         data = self._free_energy(v, self._field(v)).mean()
         return data - self._free_energy(negatives, self._field(negatives)).mean()
-
-
-def _linear(network: nn.Module) -> list[nn.Linear]:
-    return [part for part in network.modules() if isinstance(part, nn.Linear)]

@@ -144,7 +144,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
             return super().energy(x)
         self.check(x)
         self._check_hidden(h, len(x))
-        return self._visible_energy(x, self.b) - ((x @ self.W + self.c) * h).sum(1)
+        return self._joint_energy(x, h)
 
     def free_energy(self, x: Tensor) -> Tensor:
         """F(x) = −log Σ_h exp(−E(x, h)) of each row, shape (N,), in nats."""
@@ -160,6 +160,9 @@ class RestrictedMachine(EnergyModel, abstract=True):
 
     def _energy(self, x: Tensor) -> Tensor:
         return self._free_energy(x, self._field(x))
+
+    def _joint_energy(self, v: Tensor, h: Tensor) -> Tensor:
+        return self._visible_energy(v, self.b) - (self._field(v) * h).sum(1)
 
     def _field(self, v: Tensor) -> Tensor:
         """v W + c: the logits of the hidden units."""
@@ -365,9 +368,9 @@ class RestrictedMachine(EnergyModel, abstract=True):
         where it has some, back to the base: the other side of `estimate_log_partition`. See
         `genlib.sampling.reverse_ais`.
         """
-        self.check_batch(*((x,) if y is None else (x, y)))
-        path, v = MachinePath(self), self._joined(x, y)
-        return reverse_ais(path, _betas(temperatures, self), v, generator=generator)
+        self.check(x)
+        v = self._joined(x, self._condition(y, len(x)))
+        return reverse_ais(MachinePath(self), _betas(temperatures, self), v, generator=generator)
 
     @torch.no_grad()
     def estimate_log_prob(
@@ -476,6 +479,11 @@ def unroll(machine: RestrictedMachine, up: nn.Linear, down: nn.Linear) -> None:
     up.bias.copy_(machine.c)
     down.weight.copy_(machine.W[:units])
     down.bias.copy_(machine.b[:units])
+
+
+def linear_layers(network: nn.Module) -> list[nn.Linear]:
+    """The layers with weights, in their order."""
+    return [part for part in network.modules() if isinstance(part, nn.Linear)]
 
 
 def check_labelled(batch: tuple[Tensor, ...], name: str, of: str) -> None:
