@@ -1,8 +1,11 @@
 """What lesson 16 writes by hand, against quadrature, loops and torch's own optimisers."""
 
+import ast
 import itertools
 import math
+import re
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from scipy.special import expit
 from torch.nn import functional as F
 
 from tests.lessons.definitions import definitions
+from tools import ROOT
 
 
 @pytest.fixture
@@ -204,3 +208,39 @@ def test_average_precision_is_a_mean_over_relevant_ranks(lesson):
         hits = [rank for rank, hit in enumerate(row, 1) if hit]
         wanted = sum(number / rank for number, rank in enumerate(hits, 1)) / len(hits)
         assert abs(value.item() - wanted) < 1e-6
+
+
+def defined_in(cell):
+    """The functions and variables of a cell's top."""
+    found = set()
+    for statement in ast.parse(cell.source).body:
+        if isinstance(statement, ast.FunctionDef):
+            found.add(statement.name)
+        elif isinstance(statement, ast.Assign):
+            parts = [part for target in statement.targets for part in ast.walk(target)]
+            found |= {part.id for part in parts if isinstance(part, ast.Name)}
+    return found
+
+
+def test_the_cells_that_the_last_exercise_names_are_enough_for_it():
+    """They define what its text says, and train a scaled network and a pretrained one."""
+    folder = ROOT / "lessons" / "16_deep_autoencoders"
+    exercise = nbformat.read(folder / "exercises.ipynb", as_version=4)
+    text = next(
+        cell.source for cell in exercise.cells if "· What pretraining gains ·" in cell.source
+    )
+    names = set(re.findall(r"`(\w+)`", text))
+    assert {"train_stack", "fine_tune", "fresh"} < names
+    namespace = {}
+    for cell in nbformat.read(folder / "lesson.ipynb", as_version=4).cells:
+        if cell.cell_type == "code" and (cell.id == "set-up" or names & defined_in(cell)):
+            exec(cell.source, namespace)
+            names -= defined_in(cell)
+    assert not names
+    n = namespace
+    seeds = torch.full((2, 1, 1), 0.01)
+    scaled = n["fresh"]("Glorot", n["SIZES"], 2)
+    machines = n["train_stack"](n["train"].expand(2, -1, -1), (*n["WIDTHS"], n["CODE"]), 0.2, 1)
+    for net in (scaled, n["unroll"](machines)):
+        n["fine_tune"](net, seeds, 1)
+        assert n["held_out"](net).isfinite().all()

@@ -128,11 +128,16 @@ def test_answers_may_be_lists_and_lose_no_digits(lesson):
         np.array([1 / 3, 0.1], dtype=np.longdouble),
         [np.array([1 / 3]), np.array([0.1])],
         [torch.tensor(1 / 3, dtype=torch.float64), 0.1],
+        [1 / 3, np.array([0.1])],
+        [np.array([1 / 3]), 0.1],
+        [torch.tensor([1 / 3], dtype=torch.float64), np.float64(0.1)],
     ):
         assert checked(answer, (2,)).tolist() == [1 / 3, 0.1]
     rows = [torch.tensor([1 / 3, 0.1]).double(), [torch.tensor(0.5), 2]]
     assert checked(rows, (2, 2)).tolist() == [rows[0].tolist(), [0.5, 2.0]]
     assert checked([torch.ones(1), torch.zeros(1)], (2, 1)).tolist() == [[1.0], [0.0]]
+    assert checked([0, np.array([0.5]), 1], (3,)).tolist() == [0.0, 0.5, 1.0]
+    assert checked([[0, np.array([0.5])]], (1, 2)).tolist() == [[0.0, 0.5]]
     assert checked([0.5], ()).item() == checked(np.full((1, 1), 0.5), ()).item() == 0.5
     for wrong, shape in (([0.5, 0.5], ()), ([[0.5, 0.5]], (2,)), ([[0.5], [0.5]], (1,))):
         with pytest.raises(AssertionError, match="expected shape"):
