@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from sklearn.decomposition import PCA, TruncatedSVD
 from torch.nn import functional as F
 
 from tests.lessons.definitions import definitions
@@ -194,9 +195,35 @@ def test_scores_are_those_of_a_network_without_a_last_sigmoid(lesson):
 def test_random_weights_have_the_scales_they_are_named_after(lesson):
     """Standard deviations of 200,000 weights, within 2 %: 12 standard errors."""
     torch.manual_seed(2)
-    for kind, scale in (("small", 0.1), ("Glorot", math.sqrt(2 / 60)), ("He", math.sqrt(2 / 40))):
+    glorot = math.sqrt(2 / 60)
+    scales = {"small": 0.1, "Glorot": glorot, "4 Glorot": 4 * glorot, "He": math.sqrt(2 / 40)}
+    for kind, scale in scales.items():
         W, bias = lesson["fresh"](kind, (40, 20), 250)
         assert abs(W.std().item() / scale - 1) < 0.02 and not bias.any()
+
+
+@pytest.mark.covers("R09")
+def test_shuffling_keeps_the_entries_of_each_matrix_and_moves_them(lesson):
+    torch.manual_seed(3)
+    net = [drawn(2, 5, 4), drawn(2, 1, 4, seed=1)]
+    mixed = lesson["shuffled"](net)
+    assert not torch.equal(mixed[0], net[0]) and torch.equal(mixed[1], net[1])
+    for one, other in zip(net[0], mixed[0], strict=True):
+        assert torch.equal(one.flatten().sort().values, other.detach().flatten().sort().values)
+
+
+@pytest.mark.covers("R10")
+def test_linear_codes_are_those_of_scikit_learn(lesson):
+    """LSA is a truncated SVD of the rows as they are, PCA one of the centred rows."""
+    rows = drawn(40, 6, seed=3) + 1
+    lesson["table"] = {"train": rows}
+    for middle, peer in (
+        (torch.zeros(6).double(), TruncatedSVD(2, algorithm="arpack")),
+        (rows.mean(0), PCA(2)),
+    ):
+        found = lesson["linear_code"](2, middle)(rows)
+        wanted = torch.as_tensor(peer.fit_transform(rows.numpy()))
+        assert torch.allclose(found.abs(), wanted.abs(), atol=1e-8)
 
 
 @pytest.mark.covers("R10")

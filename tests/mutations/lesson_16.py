@@ -56,8 +56,8 @@ MUTATIONS = changes(
     ),
     (
         "momentum of a half",
-        "flat -= now * m.mul_(0.9).add_(slope)",
-        "flat -= now * m.mul_(0.5).add_(slope)",
+        "flat -= now * m.mul_(0.9).add_(grad)",
+        "flat -= now * m.mul_(0.5).add_(grad)",
         "test_steps_are_those_of_torch_each_network_at_its_own_rate",
     ),
     (
@@ -67,9 +67,9 @@ MUTATIONS = changes(
         "test_steps_are_those_of_torch_each_network_at_its_own_rate",
     ),
     (
-        "Adam: slopes not squared",
-        "s.lerp_(slope.square(), 0.01)",
-        "s.lerp_(slope.abs(), 0.01)",
+        "Adam: gradients not squared",
+        "s.lerp_(grad.square(), 0.01)",
+        "s.lerp_(grad.abs(), 0.01)",
         "test_steps_are_those_of_torch_each_network_at_its_own_rate",
     ),
     (
@@ -80,8 +80,8 @@ MUTATIONS = changes(
     ),
     (
         "He's weights with Glorot's scale",
-        "math.sqrt(2 / n)}[kind]",
-        "math.sqrt(2 / (n + m))}[kind]",
+        '\\"He\\": math.sqrt(2 / n)}[kind]',
+        '\\"He\\": glorot}[kind]',
         "test_random_weights_have_the_scales_they_are_named_after",
     ),
     (
@@ -95,5 +95,17 @@ MUTATIONS = changes(
         "return (precision * relevant).sum(1) / relevant.sum(1)",
         "return (precision * relevant).mean(1)",
         "test_average_precision_is_a_mean_over_relevant_ranks",
+    ),
+    (
+        "PCA of documents: not centred",
+        "return lambda x: (x - middle) @ vectors[:, :size]",
+        "return lambda x: x @ vectors[:, :size]",
+        "test_linear_codes_are_those_of_scikit_learn",
+    ),
+    (
+        "shuffled: only a copy",
+        "order = torch.randperm(len(order))",
+        "order = order.clone()",
+        "test_shuffling_keeps_the_entries_of_each_matrix_and_moves_them",
     ),
 )
