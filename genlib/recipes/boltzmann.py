@@ -118,7 +118,7 @@ def _log_likelihood(model: RBM, x: Tensor, log_z: Estimate) -> Estimate:
 _machine = partial(
     Recipe,
     data=binary_rows,
-    model=lambda: RBM(784, 500),
+    model=partial(RBM, 784, 500, weight_decay=1e-3),
     measure=annealed_nats,
     metric="mean test log-likelihood by annealed importance sampling, nats",
     source="salakhutdinov2008",
@@ -129,14 +129,14 @@ RECIPES = (
     _machine(
         name="rbm_cd1",
         title="RBM, 500 hidden units, CD-1",
-        train=InPhases([Phase(1, 0.05, 60), Phase(1, 0.01, 30)]),
+        train=InPhases([Phase(1, 0.05, 100), Phase(1, 0.01, 30)]),
         published=-125.53,
     ),
     _machine(
         name="rbm_cd25",
         title="RBM, 500 hidden units, CD-25",
         train=InPhases(
-            [Phase(1, 0.05, 20), Phase(5, 0.05, 30), Phase(25, 0.02, 40), Phase(25, 0.005, 20)]
+            [Phase(1, 0.05, 10), Phase(5, 0.03, 15), Phase(25, 0.02, 30), Phase(25, 0.005, 15)]
         ),
         published=-86.34,
         remarks="k rises from 1 to 25",

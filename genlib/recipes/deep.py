@@ -152,7 +152,7 @@ RECIPES = (
         data=_held_out_bits,
         model=partial(DBN, [784, 500, 500, 2000], classes=10, weight_decay=2e-4),
         train=UpDown(
-            [Phase(1, 0.1, 50), Phase(1, 0.03, 30), Phase(3, 0.01, 20), Phase(3, 0.002, 10)],
+            [Phase(1, 0.1, 150), Phase(1, 0.03, 50), Phase(3, 0.01, 30), Phase(3, 0.002, 20)],
             pretraining=Phase(1, 0.05, 10),
         ),
         measure=label_errors,
