@@ -50,6 +50,12 @@ class RBM(RestrictedMachine):
 
     Notes
     -----
+    The first ``fit`` sets the base-rate machine, from which annealing starts, to the rates of its
+    rows, and begins with them as visible biases unless ``b`` was given other values than zeros. A
+    loader's rows are read for it where they are a tensor of a ``TensorDataset``, or grey values of
+    `binarizing_loader`; for others call ``set_base_rates(x)``, or annealing starts at the uniform
+    distribution.
+
     ``fit`` uses Adam by default. Hinton's guide has stochastic gradient steps with momentum:
     ``optimizer=functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)``.
 
@@ -115,6 +121,9 @@ class GaussianRBM(RestrictedMachine):
     _SCALES = (0.5, 2.0)  # of all columns together
     _LARGEST_SCALE = 5.0  # of one column
     _LEAST_ROWS = 20  # that say something of a scale
+
+    def _check_rates(self, x: Tensor) -> None:
+        self.check_batch(x)
 
     def check_batch(self, *batch: Tensor, name: str = "x") -> None:
         """Raise unless the columns have about unit variance, as far as the rows tell."""

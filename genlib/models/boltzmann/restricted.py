@@ -41,6 +41,7 @@ from genlib.core.validation import (
     check_event,
     check_positive,
 )
+from genlib.data.loaders import rows_of
 from genlib.kernels import bernoulli
 from genlib.sampling import Annealed, ais, reverse_ais
 
@@ -65,7 +66,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
     c : Parameter, shape (hidden,)
         Hidden biases.
     base : buffer, shape (visible,)
-        Visible biases of the base-rate machine from which annealing starts; ``fit`` sets them.
+        Visible biases of the base-rate machine from which annealing starts: see `set_base_rates`.
     chains : buffer, shape (chains, visible)
         Persistent chains; only training has them.
     """
@@ -218,19 +219,41 @@ class RestrictedMachine(EnergyModel, abstract=True):
     # ------------------------------------------------------------------ training
 
     def begin(self, data: Data) -> None:
-        """Set the visible biases, and those of the base-rate machine, to what the rows have on
-        average (Hinton 2012, section 8): at the first ``fit`` to rows that are given as a tensor.
+        """`set_base_rates` at the first ``fit``, to rows that are given as a tensor or by a loader
+        in whose data set they lie as one.
         """
-        if not isinstance(data, DataLoader):
-            self._begin_at_rates(self._joined(*data))
+        rows = rows_of(data) if isinstance(data, DataLoader) else data
+        if rows is not None and not self.rated:
+            self.set_base_rates(*(part.to(self.device) for part in rows))
 
     @torch.no_grad()
-    def _begin_at_rates(self, v: Tensor) -> None:
-        """Visible biases for what rows have on average, or their probabilities; once."""
-        if not self.rated:
-            self.base.copy_(self._base_rates(v))
+    def set_base_rates(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Set the base-rate machine, from which annealing starts, to what rows have on average; and
+        the visible biases too, where they are all zero, as at first (Hinton 2012, section 8).
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, visible)
+            Rows like those of training; of binary units their probabilities will do.
+        y : Tensor, optional
+            Labels, for machines that have some.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for ``fit``.
+        """
+        self._check_rates(x)
+        self.base.copy_(self._base_rates(self._joined(x, self._condition(y, len(x)))))
+        if not self.b.any():
             self.b.copy_(self.base)
-            self.rated.fill_(True)
+        self.rated.fill_(True)
+
+    def _check_rates(self, x: Tensor) -> None:
+        """Raise unless ``x`` is a batch of events, or of probabilities of binary ones."""
+        check_event(
+            x, self.event_shape, constraints.unit_interval, dtype=self.dtype, device=self.device
+        )
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """A quantity with the gradient that training follows: mean F of the data less mean F of the

@@ -219,6 +219,79 @@ def test_the_first_fit_sets_biases_to_base_rates_and_no_other_does():
     torch.testing.assert_close(model.base, expected)
 
 
+def test_biases_that_were_given_are_trained_from_and_not_replaced():
+    """A machine of known parameters, as from another library, is as good after a still fit."""
+    model, x = filled(RBM(4, 3)), rows(4)[[3, 5, 5, 9]]
+    before = model.log_prob(x).mean()
+    model.fit(x, epochs=1, lr=1e-9, progress=False)
+    torch.testing.assert_close(model.log_prob(x).mean(), before, atol=1e-6, rtol=0)
+    torch.testing.assert_close(model.base, ((x.sum(0) + 0.5) / 5).logit())
+
+
+@pytest.mark.parametrize("bits", [True, False])
+def test_a_loader_whose_rows_can_be_read_gives_the_base_rates(bits):
+    x = torch.tensor([[1.0, 0, 1], [1, 0, 0], [1, 0, 0]]) if bits else torch.rand(3, 3)
+    expected = ((x.sum(0) + 0.5) / 4).logit()
+    loader = DataLoader(TensorDataset(x), 2) if bits else gl.data.binarizing_loader(x, 2)
+    model = RBM(3, 2)
+    model.fit(loader, epochs=1, lr=1e-9, progress=False)
+    torch.testing.assert_close(model.base, expected)
+    torch.testing.assert_close(model.b.detach(), expected, atol=1e-6, rtol=0)
+
+
+def test_a_loader_of_rows_and_labels_gives_the_base_rates():
+    x, y = torch.tensor([[1.0, 0], [1, 1], [1, 0]]), torch.tensor([0, 0, 1])
+    model = ClassificationRBM(2, 2, 2)
+    model.fit(DataLoader(TensorDataset(x, y), 3), epochs=1, lr=1e-9, progress=False)
+    rates = torch.tensor([3.5, 1.5, 2.5, 1.5]) / 4
+    torch.testing.assert_close(model.base, torch.cat([rates[:2].logit(), rates[2:].log()]))
+
+
+def test_rows_that_a_loader_makes_itself_leave_the_base_to_the_caller():
+    class Rows(TensorDataset):
+        def __getitem__(self, row):
+            return (super().__getitem__(row)[0].float() / 255,)
+
+    loader = DataLoader(Rows(torch.tensor([[0, 255], [255, 255]], dtype=torch.uint8)), 2)
+    model = RBM(2, 2)
+    model.fit(loader, epochs=1, lr=1e-9, progress=False)
+    assert (model.base == 0).all()
+    model.set_base_rates(torch.tensor([[0.5, 1.0], [0.0, 1.0]]))
+    torch.testing.assert_close(model.base, torch.tensor([1 / 3, 2.5 / 3]).logit())
+
+
+def test_annealing_from_rates_that_were_given_meets_log_z():
+    """Rows are far from uniform, where 30 temperatures lead nowhere. False alarm: 1e-6."""
+    torch.manual_seed(0)
+    x = (torch.rand(200, 200) < 0.05).double()
+    model = RBM(200, 6).double()
+    with torch.no_grad():
+        model.W.normal_(0, 0.2)
+        model.b.fill_(-3)
+    with pytest.warns(RuntimeWarning, match="an effective sample of"):
+        model.estimate_log_partition(1000, temperatures=30)
+    model.set_base_rates(x)
+    found = model.estimate_log_partition(1000, temperatures=30)
+    assert found.effective_sample_size > 300
+    value, error = found.log_partition
+    assert abs(value - model.log_partition()) < norm.isf(0.5e-6) * error
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "message"),
+    [
+        (RBM(3, 2), torch.full((2, 3), 1.5), r"expected values in \[0, 1\]"),
+        (RBM(3, 2), torch.zeros(2, 4), r"expected shape \(N, 3\)"),
+        (GaussianRBM(3, 2), 25 * torch.randn(100, 3), "about unit variance"),
+        (ClassificationRBM(3, 2, 2), torch.zeros(2, 3), "labels y as well"),
+    ],
+)
+def test_rows_of_no_rates_are_refused(model, x, message):
+    with pytest.raises(ValueError, match=message):
+        model.set_base_rates(x)
+    assert not model.rated
+
+
 # --------------------------------------------------------------------- Gaussian units
 
 
