@@ -280,9 +280,10 @@ class RestrictedMachine(EnergyModel, abstract=True):
         with torch.no_grad():
             fields = torch.cat([field, self._field(negatives)])
             rows = torch.cat([v, negatives])
-            energies = self._free_energy(rows, fields)
-            value = energies[: len(v)].mean() - energies[len(v) :].mean()
-        return _Contrast.apply(self.W, self.b, self.c, value, rows, fields, len(v))
+            weights = v.new_full((len(rows),), -1 / len(negatives))
+            weights[: len(v)] = 1 / len(v)
+            value = weights @ self._free_energy(rows, fields)
+        return _Contrast.apply(self.W, self.b, self.c, value, rows, fields, weights)
 
     @torch.no_grad()
     def _negatives(self, x: Tensor) -> Tensor:
@@ -418,28 +419,25 @@ class RestrictedMachine(EnergyModel, abstract=True):
 
 
 class _Contrast(torch.autograd.Function):
-    """Mean F over the first rows, less that over the others: ``value``, with its gradient.
+    """A weighted sum of free energies: ``value``, with its gradient.
 
     The chain has computed the logits of the hidden units already, and one product in place of two
     gives the gradient of W, whose size is what costs in small batches. That of b is the same for
-    binary units and for Gaussian ones.
+    binary units and for Gaussian ones, where the weights sum to zero.
     """
 
     @staticmethod
-    def forward(ctx, W, b, c, value, v, field, first):
-        ctx.save_for_backward(v, field)
-        ctx.first = first
+    def forward(ctx, W, b, c, value, v, field, weights):
+        ctx.save_for_backward(v, field, weights)
         return value
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        v, field = ctx.saved_tensors
-        weights = v.new_full((len(v),), 1 / (len(v) - ctx.first))
-        weights[: ctx.first] = -1 / ctx.first
-        weights *= grad
-        p = field.sigmoid().mul_(weights[:, None])
-        return v.T @ p, weights @ v, p.sum(0), None, None, None, None
+        v, field, weights = ctx.saved_tensors
+        slopes = weights * -grad
+        p = field.sigmoid().mul_(slopes[:, None])
+        return v.T @ p, slopes @ v, p.sum(0), None, None, None, None
 
 
 class PathState(NamedTuple):
