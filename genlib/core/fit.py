@@ -13,6 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ from genlib.core import parallel
 from genlib.core.checkpoint import Checkpoint
 from genlib.core.history import History
 from genlib.core.progress import progress_bar
-from genlib.core.validation import check_count, check_flag, check_positive
+from genlib.core.validation import check_count, check_flag, check_positive, is_finite
 
 Batch = tuple[Tensor, ...]
 Data = Batch | DataLoader
@@ -320,8 +321,7 @@ class Run:
         player, optimizer = self.players[i], self.optimizers[i]
         self.mover = i
         self._call("before_step")
-        optimizer.zero_grad()
-        with torch.autocast(self.model.device.type, self.precision, self.precision is not None):
+        with self._autocast():
             loss = self.objectives[i](*batch)
         if not isinstance(loss, Tensor) or loss.shape:
             came = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
@@ -329,20 +329,30 @@ class Run:
                 f"the loss of player {player.name!r}: expected a tensor of one number, got {came}; "
                 "average it over the rows."
             )
+        for parameter in player.parameters:  # now, so that new gradients lie where the old ones did
+            parameter.grad = None
         # Only this player's parameters receive a gradient, although the loss may run through the
         # other's.
         loss.backward(inputs=list(player.parameters))
-        norm = nn.utils.get_total_norm([p.grad for p in player.parameters if p.grad is not None])
+        gradients = [p.grad for p in player.parameters if p.grad is not None]
+        if not _all_finite(loss.detach(), gradients):
+            raise self._diverged(player, loss, gradients)
         if math.isfinite(self.clip_norm):
-            nn.utils.clip_grads_with_norm_(player.parameters, self.clip_norm, norm)
-        if not parallel.everywhere(torch.isfinite(loss.detach() + norm)):
-            raise self._diverged(player, loss, norm)
+            nn.utils.clip_grad_norm_(player.parameters, self.clip_norm)
         optimizer.step()
         self.steps += 1
         self._call("after_step")
         return loss.detach()
 
-    def _diverged(self, player: Player, loss: Tensor, norm: Tensor) -> TrainingDivergedError:
+    def _autocast(self) -> AbstractContextManager:
+        if self.precision is None:
+            return nullcontext()
+        return torch.autocast(self.model.device.type, self.precision)
+
+    def _diverged(
+        self, player: Player, loss: Tensor, gradients: list[Tensor]
+    ) -> TrainingDivergedError:
+        norm = nn.utils.get_total_norm(gradients)
         what, value = ("loss", loss) if not torch.isfinite(loss) else ("gradient norm", norm)
         return TrainingDivergedError(
             f"the {what} of player {player.name!r} became {value.item()} in epoch "
@@ -427,6 +437,13 @@ def loaded(loader: DataLoader, model: Trainable, name: str = "x") -> Iterator[Ba
         yield batch
     if empty:
         raise ValueError(f"{name}: expected a loader of at least one batch, got none.")
+
+
+def _all_finite(loss: Tensor, gradients: list[Tensor]) -> bool:
+    """Whether a step's numbers are finite, in every process."""
+    if parallel.world() == 1 and loss.device.type == "cpu":  # where sums cost least
+        return all(map(is_finite, (loss, *gradients)))
+    return parallel.everywhere(torch.isfinite(loss + nn.utils.get_total_norm(gradients)))
 
 
 def _check_hooks(hooks: Sequence[Hook], validated: bool) -> None:

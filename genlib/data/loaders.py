@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.distributions.constraints import unit_interval
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
 from genlib.core.validation import check_count, check_tensor, first_index
 
@@ -56,6 +56,17 @@ def binarizing_loader(
             f"labels: expected one for each of {len(grey)} rows, got {len(labels)} labels."
         )
     return DataLoader(_Binarized(grey, labels), batch_size, shuffle=True, collate_fn=_as_drawn)
+
+
+def rows_of(loader: DataLoader) -> tuple[Tensor, ...] | None:
+    """All that a loader passes over, as tensors of rows (and labels), where they lie in its data
+    set so; grey values stand for the bits that are drawn from them.
+    """
+    dataset = loader.dataset
+    if isinstance(dataset, _Binarized):
+        return (dataset.grey,) if dataset.labels is None else (dataset.grey, dataset.labels)
+    as_they_lie = type(dataset) is TensorDataset and loader.collate_fn is default_collate
+    return dataset.tensors if as_they_lie else None
 
 
 class _Binarized(Dataset):

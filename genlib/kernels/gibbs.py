@@ -112,8 +112,8 @@ def _draw(logits: Tensor, key: int, step: int, first: int) -> Tensor:
     """Samples of rows ``first`` and on; ``logits`` become probabilities on the way."""
     rows, columns = logits.shape
     width = _blocks_in_a_row(columns) * _LANES
-    u = torch.from_numpy(_numbers(rows * width, key, step, first * width // _LANES))
-    u = u.view(rows, width)[:, :columns]
+    numbers = _numbers(rows * width, key, step, first * width // _LANES)
+    u = torch.from_numpy(numbers.reshape(rows, width)[:, :columns])
     p = logits.sigmoid_()
     return torch.lt(u, p, out=p)
 
@@ -132,21 +132,21 @@ def _numbers(count: int, key: int, step: int, block: int) -> np.ndarray:
     return _local.generator.random(count, dtype=np.float32)
 
 
-def _in_blocks(out: Tensor, logits_of, key: int, step: int) -> Tensor:
-    """Fill ``out`` with samples; ``logits_of(part)`` gives a new array of logits for rows."""
-    if out.device.type != "cpu":  # a GPU without Triton: the numbers come from the CPU
-        u = uniform_reference(*out.shape, key, step).to(out.device)
-        return torch.lt(u, logits_of(slice(None)).sigmoid_(), out=out)
-    size = max(16, _IN_CACHE // out.shape[1])
-    starts = range(0, len(out), size)
+def _in_blocks(x: Tensor, columns: int, logits_of, key: int, step: int) -> Tensor:
+    """Samples for the rows of ``x``; ``logits_of(part)`` gives a new array of logits for some."""
+    rows, size = len(x), max(16, _IN_CACHE // columns)
+    if x.device.type != "cpu":  # a GPU without Triton: the numbers come from the CPU
+        u, p = uniform_reference(rows, columns, key, step), logits_of(x).sigmoid_()
+        return torch.lt(u.to(x.device), p, out=p)
+    if rows <= size:
+        return _draw(logits_of(x), key, step, 0)
+    out = x.new_empty(rows, columns)
 
     def fill(first: int) -> None:
-        part = slice(first, min(first + size, len(out)))
-        out[part] = _draw(logits_of(part), key, step, first)
+        part = slice(first, min(first + size, rows))
+        out[part] = _draw(logits_of(x[part]), key, step, first)
 
-    if len(starts) == 1:
-        return _draw(logits_of(slice(None)), key, step, 0)
-    parallel_map(fill, starts)
+    parallel_map(fill, range(0, rows, size))
     return out
 
 
@@ -272,15 +272,17 @@ def _step(x: Tensor, weight: Tensor, bias: Tensor, key: int, step: int, scale: f
             return _step(x, weight, bias, key, step, scale)
     if x.dtype == torch.float32 and runs_triton(x.device):
         return _step_in_triton(x, weight, bias, key, step, scale)
-    out = x.new_empty(len(x), len(bias))
-    return _in_blocks(out, lambda part: torch.addmm(bias, x[part], weight, alpha=scale), key, step)
+
+    def logits_of(part: Tensor) -> Tensor:
+        return torch.addmm(bias, part, weight, alpha=scale)
+
+    return _in_blocks(x, len(bias), logits_of, key, step)
 
 
 def _bernoulli(logits: Tensor, key: int, step: int) -> Tensor:
     if logits.dtype == torch.float32 and runs_triton(logits.device):
         return _bernoulli_in_triton(logits, key, step)
-    out = logits.new_empty(logits.shape)
-    return _in_blocks(out, lambda part: logits[part].clone(), key, step)
+    return _in_blocks(logits, logits.shape[1], Tensor.clone, key, step)
 
 
 def _traced(x: Tensor) -> bool:

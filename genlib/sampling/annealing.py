@@ -19,8 +19,9 @@ log-likelihood using reverse annealing", AISTATS.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -31,8 +32,10 @@ from genlib.core.validation import check_count, check_tensor
 _FEW = 10  # effective samples below which neither value nor error is to be believed
 
 
+@runtime_checkable
 class AnnealingPath(Protocol):
-    """Distributions p_β ∝ exp(−E(x, β)) from a base, β = 0, to a target, β = 1.
+    """Distributions p_β ∝ exp(−E(x, β)) from a base, β = 0, to a target, β = 1. A machine gives its
+    own: ``machine.annealing_path()``.
 
     A state is whatever the path passes on: rows x, with what was computed of them.
     """
@@ -93,8 +96,9 @@ def ais(
     Raises
     ------
     TypeError, ValueError
-        ``betas`` do not rise from 0 to 1, or there are fewer than two chains.
+        ``path`` is none, ``betas`` do not rise from 0 to 1, or there are fewer than two chains.
     """
+    check_path(path)
     check_count(chains, "chains", minimum=2)
     steps = checked_betas(betas)
     state = path.sample(chains, generator)
@@ -137,6 +141,7 @@ def reverse_ais(
     -------------
     As `ais`.
     """
+    check_path(path)
     steps = checked_betas(betas)
     check_tensor(x)
     check_count(len(x), "rows of x", minimum=2)
@@ -158,10 +163,26 @@ def _summary(log_partition: Tensor, log_w: Tensor, state: Any) -> Annealed:
             f"annealing ended with an effective sample of {size:.1f} of {len(w)} chains; take more "
             "temperatures or chains, or believe neither the estimate nor its error.",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=_level_of_caller(),
         )
     error = w.std() / math.sqrt(len(w))
     return Annealed(Estimate(log_partition, error), log_w, size, state)
+
+
+def _level_of_caller() -> int:
+    """The ``stacklevel``, in the function that asks, of the first one outside genlib and torch."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in ("genlib", "torch"):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def check_path(path: object) -> None:
+    """Raise unless ``path`` is an `AnnealingPath`."""
+    if not isinstance(path, AnnealingPath):
+        own = hasattr(path, "annealing_path")
+        mend = "pass its annealing_path()" if own else "see genlib.sampling.AnnealingPath"
+        raise TypeError(f"path: expected an annealing path, got {type(path).__name__}; {mend}.")
 
 
 def checked_betas(betas: Tensor) -> list[float]:

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from genlib.core.random import uniform
 from genlib.core.validation import check_count
-from genlib.sampling.annealing import AnnealingPath, checked_betas
+from genlib.sampling.annealing import AnnealingPath, check_path, checked_betas
 
 
 class Tempered(NamedTuple):
@@ -42,7 +42,8 @@ def parallel_tempering(
     Parameters
     ----------
     path : AnnealingPath
-        Its states are tensors, or named tuples of tensors, with a row for each chain.
+        Of a machine ``machine.annealing_path()``. Its states are tensors, or named tuples of
+        tensors, with a row for each chain.
     betas : Tensor, shape (R,)
         Inverse temperatures, rising from 0 to 1.
     states : list of states
@@ -60,6 +61,7 @@ def parallel_tempering(
         ``betas`` do not rise from 0 to 1, or there is not one state, of equally many chains, for
         each.
     """
+    check_path(path)
     at = checked_betas(betas)
     check_count(steps, "steps")
     if len(states) != len(at):

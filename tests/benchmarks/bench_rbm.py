@@ -1,8 +1,9 @@
-"""An epoch of CD-1: genlib's RBM against scikit-learn's `BernoulliRBM`.
+"""An epoch of CD-1: genlib's RBM against scikit-learn's `BernoulliRBM`, and a plain loop in torch.
 
 Rows are binarised stroke digits of 28 × 28. Scikit-learn calls its method persistent; an epoch of
 it makes the same products: two for the data's hidden units and the gradient, three for one Gibbs
-step and the gradient there. Both take plain stochastic gradient steps.
+step and the gradient there. The loop is the algorithm alone: no loss is recorded, nothing is
+checked. All take plain stochastic gradient steps.
 """
 
 import time
@@ -18,6 +19,7 @@ import genlib as gl
 from tests.benchmarks.harness import compare, median
 
 GENLIB, SINGLE, DOUBLE = "genlib", "scikit-learn, float32", "scikit-learn, float64"
+PLAIN = "plain torch"
 _RATE = 0.05
 
 
@@ -58,7 +60,10 @@ def _measure(
 
         return call
 
-    contenders = {GENLIB: partial(_ours, x.to(device), hidden, batch_size)}
+    contenders = {
+        GENLIB: partial(_ours, x.to(device), hidden, batch_size),
+        PLAIN: partial(_plain, x.to(device), hidden, batch_size),
+    }
     if device == "cpu":
         for name, dtype in ((SINGLE, np.float32), (DOUBLE, np.float64)):
             contenders[name] = partial(_theirs, x.numpy().astype(dtype), hidden, batch_size)
@@ -79,3 +84,19 @@ def _ours(x: Tensor, hidden: int, batch_size: int) -> gl.RBM:
 def _theirs(x: np.ndarray, hidden: int, batch_size: int) -> BernoulliRBM:
     model = BernoulliRBM(hidden, learning_rate=_RATE, batch_size=batch_size, n_iter=1)
     return model.set_params(random_state=0).fit(x)
+
+
+@torch.no_grad()
+def _plain(x: Tensor, hidden: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    gl.seed(0)
+    W = 0.01 * torch.randn(x.shape[1], hidden, device=x.device)
+    b, c = x.new_zeros(x.shape[1]), x.new_zeros(hidden)
+    for rows in torch.randperm(len(x)).to(x.device).split(batch_size):
+        v = x[rows]
+        p = (v @ W + c).sigmoid()
+        negatives = (p.bernoulli() @ W.T + b).sigmoid().bernoulli()
+        q = (negatives @ W + c).sigmoid()
+        W += _RATE / len(v) * (v.T @ p - negatives.T @ q)
+        b += _RATE * (v - negatives).mean(0)
+        c += _RATE * (p - q).mean(0)
+    return W, b, c

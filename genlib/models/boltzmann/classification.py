@@ -16,7 +16,12 @@ from torch.nn import functional as F
 from genlib.core.random import categorical, uniform
 from genlib.core.validation import check_count
 from genlib.kernels import bernoulli, gibbs_step
-from genlib.models.boltzmann.restricted import RestrictedMachine, check_labelled, new_key
+from genlib.models.boltzmann.restricted import (
+    RestrictedMachine,
+    check_labelled,
+    new_key,
+    softplus,
+)
 
 
 class ClassificationRBM(RestrictedMachine):
@@ -27,6 +32,7 @@ class ClassificationRBM(RestrictedMachine):
     ``fit(x, y)`` trains the joint density of rows and labels. ``predict_proba`` gives p(y | x), by
     free energies, exactly; ``log_prob(x)`` is the marginal and ``log_prob(x, y)`` the density given
     the label, exact where at most 25 hidden units are to be listed. ``encode`` gives p(h = 1 | x).
+    ``sample`` gives rows alone; `gibbs` moves rows and labels.
 
     Parameters
     ----------
@@ -74,6 +80,8 @@ class ClassificationRBM(RestrictedMachine):
         """Energy E(x, y, h) of each row, label and hidden state; without ``h`` the free energy
         F(x, y), without labels F(x). Shape (N,), in nats.
         """
+        if isinstance(h, Tensor) and h.dtype == torch.int64:
+            raise TypeError("h: expected hidden states, got integers; pass labels as y=.")
         labels = self._condition(y, len(x)) if isinstance(x, Tensor) else None
         if h is None:
             energies = super().energy(x)
@@ -84,11 +92,15 @@ class ClassificationRBM(RestrictedMachine):
         self._check_hidden(h, len(x))
         return self._joint_energy(self._joined(x, labels), h)
 
+    def free_energy(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """F(x, y) of each row and label; without labels F(x). Shape (N,), in nats."""
+        return self.energy(x, y=y)
+
     def _energies_by_label(self, x: Tensor) -> Tensor:
         """F(x, y) of each row and each label, (N, classes)."""
         size = x.shape[1]
         field = torch.addmm(self.c, x, self.W[:size])
-        sums = torch.stack([F.softplus(field + weight).sum(1) for weight in self.W[size:]], 1)
+        sums = torch.stack([softplus(field + weight).sum(1) for weight in self.W[size:]], 1)
         return -(x @ self.b[:size])[:, None] - self.b[size:] - sums
 
     def _energy(self, x: Tensor) -> Tensor:
@@ -119,7 +131,7 @@ class ClassificationRBM(RestrictedMachine):
         size = self.event_shape.numel()
         parts = []
         for h in self._hidden_states():
-            rows = h @ self.c + F.softplus(h @ self.W[:size].T + self.b[:size]).sum(1)
+            rows = h @ self.c + softplus(h @ self.W[:size].T + self.b[:size]).sum(1)
             parts.append(rows[:, None] + h @ self.W[size:].T)
         return torch.logsumexp(torch.cat(parts), 0) + self.b[size:]
 
@@ -144,7 +156,7 @@ class ClassificationRBM(RestrictedMachine):
     def _log_visible_sum(self, field: Tensor, bias: Tensor) -> Tensor:
         size = self.event_shape.numel()
         own = field + bias
-        return F.softplus(own[:, :size]).sum(1) + own[:, size:].logsumexp(1)
+        return softplus(own[:, :size]).sum(1) + own[:, size:].logsumexp(1)
 
     def _base_rates(self, v: Tensor) -> Tensor:
         size = self.event_shape.numel()

@@ -318,7 +318,7 @@ def _log_mass(logits: Tensor, states: Tensor) -> Tensor:
 def _begin_transposed(machine: RestrictedMachine, below: RestrictedMachine, x: Tensor) -> None:
     """Begin where the machine below ended, if the sizes allow it."""
     if machine.W.shape == below.W.T.shape:
-        machine._begin_at_rates(x)
+        machine.set_base_rates(x)
         machine.W.copy_(below.W.T)
         machine.b.copy_(below.c)
         machine.c.copy_(below.b)

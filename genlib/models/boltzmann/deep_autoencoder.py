@@ -91,7 +91,6 @@ class DeepAutoencoder(Autoencoder):
         for number, ((below, above), up, down) in enumerate(layers, 1):
             kind = RBM if number < len(encoder) else _GaussianCodeRBM
             machine = kind(below, above).to(self.device, self.dtype)
-            machine._begin_at_rates(x)
             bits = binarizing_loader(x, batch_size)
             histories.append(machine.fit(bits, epochs=epochs, **settings))
             unroll(machine, up, down)

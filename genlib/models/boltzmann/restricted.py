@@ -21,9 +21,11 @@ Sources: the chapter on Boltzmann machines of document C (whose b and c are our 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.distributions import constraints
@@ -41,14 +43,22 @@ from genlib.core.validation import (
     check_event,
     check_positive,
 )
+from genlib.data.loaders import rows_of
 from genlib.kernels import bernoulli
 from genlib.sampling import Annealed, ais, reverse_ais
+
+Temperatures = Tensor | np.ndarray | Sequence[float]
 
 METHODS = ("cd", "pcd", "exact")
 MOST_LISTED = 25  # units of a layer whose states are listed for log Z
 _MOST_DRAWN = 12  # units of a layer whose states are listed to be drawn from
 MOST_QUICKLY = 16  # units of a layer that are listed rather than annealed
+_CHAINS, _TARGET = 100, 0.1  # of training, unless said otherwise
 _STATES_AT_ONCE = 2**22  # values of both layers, of a part of a list
+
+
+# Torch leaves e⁻ˣ out above 20, where float64 still sees it.
+softplus = partial(F.softplus, threshold=40)
 
 
 class RestrictedMachine(EnergyModel, abstract=True):
@@ -65,7 +75,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
     c : Parameter, shape (hidden,)
         Hidden biases.
     base : buffer, shape (visible,)
-        Visible biases of the base-rate machine from which annealing starts; ``fit`` sets them.
+        Visible biases of the base-rate machine from which annealing starts: see `set_base_rates`.
     chains : buffer, shape (chains, visible)
         Persistent chains; only training has them.
     """
@@ -81,10 +91,10 @@ class RestrictedMachine(EnergyModel, abstract=True):
         *,
         method: str = "cd",
         k: int = 1,
-        chains: int = 100,
+        chains: int = _CHAINS,
         weight_decay: float = 0.0,
         sparsity: float = 0.0,
-        target: float = 0.1,
+        target: float = _TARGET,
     ) -> None:
         super().__init__()
         check_count(visible, "visible")
@@ -95,6 +105,10 @@ class RestrictedMachine(EnergyModel, abstract=True):
         check_positive(weight_decay, "weight_decay", zero=True)
         check_positive(sparsity, "sparsity", zero=True)
         check_between(target, 0, 1, "target", ends=False)
+        if chains != _CHAINS and method != "pcd":
+            raise ValueError(f'chains: expected none but for method="pcd", got {chains}.')
+        if target != _TARGET and not sparsity:
+            raise ValueError(f"target: expected none without sparsity, got {target}.")
         self.event_shape = torch.Size([visible])
         self.method, self.k, self.number_of_chains = method, k, chains
         self.weight_decay, self.sparsity, self.target = weight_decay, sparsity, target
@@ -109,6 +123,10 @@ class RestrictedMachine(EnergyModel, abstract=True):
                 f'method: expected "cd" or "pcd" for so many units; "exact" lists the states of a '
                 f"layer of at most {MOST_LISTED}, got {visible} visible and {hidden} hidden."
             )
+
+    def extra_repr(self) -> str:
+        """Sizes, and how it is trained."""
+        return "{}, {}, method={!r}, k={}".format(*self.W.shape, self.method, self.k)
 
     # ------------------------------------------------------------------ what the kinds differ in
 
@@ -169,7 +187,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
         return torch.addmm(self.c, v, self.W)
 
     def _free_energy(self, v: Tensor, field: Tensor) -> Tensor:
-        return self._visible_energy(v, self.b) - F.softplus(field).sum(1)
+        return self._visible_energy(v, self.b) - softplus(field).sum(1)
 
     def _check_hidden(self, h: Tensor, rows: int) -> None:
         if not isinstance(h, Tensor) or h.shape != (rows, len(self.c)):
@@ -218,19 +236,41 @@ class RestrictedMachine(EnergyModel, abstract=True):
     # ------------------------------------------------------------------ training
 
     def begin(self, data: Data) -> None:
-        """Set the visible biases, and those of the base-rate machine, to what the rows have on
-        average (Hinton 2012, section 8): at the first ``fit`` to rows that are given as a tensor.
+        """`set_base_rates` at the first ``fit``, to rows that are given as a tensor or by a loader
+        in whose data set they lie as one.
         """
-        if not isinstance(data, DataLoader):
-            self._begin_at_rates(self._joined(*data))
+        rows = rows_of(data) if isinstance(data, DataLoader) else data
+        if rows is not None and not self.rated:
+            self.set_base_rates(*(part.to(self.device) for part in rows))
 
     @torch.no_grad()
-    def _begin_at_rates(self, v: Tensor) -> None:
-        """Visible biases for what rows have on average, or their probabilities; once."""
-        if not self.rated:
-            self.base.copy_(self._base_rates(v))
+    def set_base_rates(self, x: Tensor, y: Tensor | None = None) -> None:
+        """Set the base-rate machine, from which annealing starts, to what rows have on average; and
+        the visible biases too, where they are all zero, as at first (Hinton 2012, section 8).
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, visible)
+            Rows like those of training; of binary units their probabilities will do.
+        y : Tensor, optional
+            Labels, for machines that have some.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for ``fit``.
+        """
+        self._check_rates(x)
+        self.base.copy_(self._base_rates(self._joined(x, self._condition(y, len(x)))))
+        if not self.b.any():
             self.b.copy_(self.base)
-            self.rated.fill_(True)
+        self.rated.fill_(True)
+
+    def _check_rates(self, x: Tensor) -> None:
+        """Raise unless ``x`` is a batch of events, or of probabilities of binary ones."""
+        check_event(
+            x, self.event_shape, constraints.unit_interval, dtype=self.dtype, device=self.device
+        )
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """A quantity with the gradient that training follows: mean F of the data less mean F of the
@@ -247,19 +287,26 @@ class RestrictedMachine(EnergyModel, abstract=True):
         if self.weight_decay:
             loss = loss + 0.5 * self.weight_decay * self.W.square().sum()
         if self.sparsity:
-            mean = self._field(v).sigmoid().mean(0)
-            target = torch.full_like(mean, self.target)
-            loss = loss + self.sparsity * F.binary_cross_entropy(mean, target, reduction="sum")
+            loss = loss + self.sparsity * self._cross_entropies(v).sum()
         return loss
+
+    def _cross_entropies(self, v: Tensor) -> Tensor:
+        """Of ``target`` and each hidden unit's mean probability. Logarithms of the means of p and
+        of 1 − p, rather than of rounded means: units that are stuck have a slope, too.
+        """
+        field = self._field(v)
+        on, off = (F.logsigmoid(sign * field).logsumexp(0) for sign in (1, -1))
+        return math.log(len(v)) - self.target * on - (1 - self.target) * off
 
     def _contrast(self, v: Tensor, field: Tensor, negatives: Tensor) -> Tensor:
         """Mean F of the data, whose hidden logits are known, less mean F of the negatives."""
         with torch.no_grad():
             fields = torch.cat([field, self._field(negatives)])
             rows = torch.cat([v, negatives])
-            energies = self._free_energy(rows, fields)
-            value = energies[: len(v)].mean() - energies[len(v) :].mean()
-        return _Contrast.apply(self.W, self.b, self.c, value, rows, fields, len(v))
+            weights = v.new_full((len(rows),), -1 / len(negatives))
+            weights[: len(v)] = 1 / len(v)
+            value = weights @ self._free_energy(rows, fields)
+        return _Contrast.apply(self.W, self.b, self.c, value, rows, fields, weights)
 
     @torch.no_grad()
     def _negatives(self, x: Tensor) -> Tensor:
@@ -330,12 +377,18 @@ class RestrictedMachine(EnergyModel, abstract=True):
             bits = [number >> place & 1 for place in reversed(range(units - fast))]
             yield torch.cat([part.new_tensor(bits).expand(len(part), -1), part], 1)
 
+    def annealing_path(self) -> MachinePath:
+        """The distributions between the base-rate machine and this one, for `genlib.sampling`:
+        `ais`, `reverse_ais`, `parallel_tempering`.
+        """
+        return MachinePath(self)
+
     @torch.no_grad()
     def estimate_log_partition(
         self,
         chains: int = 100,
         *,
-        temperatures: int | Tensor = 14_500,
+        temperatures: int | Temperatures = 14_500,
         generator: Generator | None = None,
     ) -> Annealed:
         """Estimate log Z by annealed importance sampling from the base-rate machine.
@@ -343,17 +396,22 @@ class RestrictedMachine(EnergyModel, abstract=True):
         Parameters
         ----------
         chains : int
-        temperatures : int or Tensor
+        temperatures : int, Tensor, array or sequence of float
             How many, spaced as Salakhutdinov and Murray (2008) do, or the inverse temperatures
             themselves, rising from 0 to 1.
         generator : torch.Generator, optional
+
+        Notes
+        -----
+        Costs as many Gibbs steps of all chains as there are temperatures: of the default, about a
+        minute on a core for 784 × 500 units.
 
         Returns
         -------
         Annealed
             ``log_partition`` is an `Estimate`; below log Z on average. See `genlib.sampling.ais`.
         """
-        return ais(MachinePath(self), _betas(temperatures, self), chains, generator=generator)
+        return ais(self.annealing_path(), _betas(temperatures), chains, generator=generator)
 
     @torch.no_grad()
     def bound_log_partition(
@@ -361,7 +419,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
         x: Tensor,
         y: Tensor | None = None,
         *,
-        temperatures: int | Tensor = 14_500,
+        temperatures: int | Temperatures = 14_500,
         generator: Generator | None = None,
     ) -> Annealed:
         """Estimate log Z from above, by annealing from draws ``x`` of the machine, with labels
@@ -370,7 +428,7 @@ class RestrictedMachine(EnergyModel, abstract=True):
         """
         self.check(x)
         v = self._joined(x, self._condition(y, len(x)))
-        return reverse_ais(MachinePath(self), _betas(temperatures, self), v, generator=generator)
+        return reverse_ais(self.annealing_path(), _betas(temperatures), v, generator=generator)
 
     @torch.no_grad()
     def estimate_log_prob(
@@ -378,45 +436,47 @@ class RestrictedMachine(EnergyModel, abstract=True):
         x: Tensor,
         *,
         chains: int = 100,
-        temperatures: int | Tensor = 14_500,
+        temperatures: int | Temperatures = 14_500,
+        log_partition: Estimate | None = None,
         generator: Generator | None = None,
     ) -> Estimate:
         """log p(x) of each row, in nats, with log Z by listing where a layer has at most 16 units,
-        and the error is then zero; else by annealing, and all rows share its error.
+        and the error is then zero; else by annealing, and all rows share its error. Every call
+        anneals anew, unless ``log_partition``, an estimate already made, is given.
         """
         energy = self.energy(x)
         if self._least_listed() <= MOST_QUICKLY:
             value = -energy - self.log_partition()
             return Estimate(value, torch.zeros_like(value))
-        value, error = self.estimate_log_partition(
-            chains, temperatures=temperatures, generator=generator
-        ).log_partition
+        value, error = (
+            log_partition
+            or self.estimate_log_partition(
+                chains, temperatures=temperatures, generator=generator
+            ).log_partition
+        )
         return Estimate((-energy - value).to(self.dtype), error.expand(len(x)).to(self.dtype))
 
 
 class _Contrast(torch.autograd.Function):
-    """Mean F over the first rows, less that over the others: ``value``, with its gradient.
+    """A weighted sum of free energies: ``value``, with its gradient.
 
     The chain has computed the logits of the hidden units already, and one product in place of two
     gives the gradient of W, whose size is what costs in small batches. That of b is the same for
-    binary units and for Gaussian ones.
+    binary units and for Gaussian ones, where the weights sum to zero.
     """
 
     @staticmethod
-    def forward(ctx, W, b, c, value, v, field, first):
-        ctx.save_for_backward(v, field)
-        ctx.first = first
+    def forward(ctx, W, b, c, value, v, field, weights):
+        ctx.save_for_backward(v, field, weights)
         return value
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        v, field = ctx.saved_tensors
-        weights = v.new_full((len(v),), 1 / (len(v) - ctx.first))
-        weights[: ctx.first] = -1 / ctx.first
-        weights *= grad
-        p = field.sigmoid().mul_(weights[:, None])
-        return v.T @ p, weights @ v, p.sum(0), None, None, None, None
+        v, field, weights = ctx.saved_tensors
+        slopes = weights * -grad
+        p = field.sigmoid().mul_(slopes[:, None])
+        return v.T @ p, slopes @ v, p.sum(0), None, None, None, None
 
 
 class PathState(NamedTuple):
@@ -458,7 +518,7 @@ class MachinePath:
         machine = self.machine
         visible = (1 - beta) * machine._visible_energy(state.v, machine.base)
         visible = visible + beta * machine._visible_energy(state.v, machine.b)
-        return visible - F.softplus(beta * state.field).sum(1)
+        return visible - softplus(beta * state.field).sum(1)
 
     def step(self, state: PathState, beta: float, generator: Generator | None) -> PathState:
         """A step of block Gibbs sampling at β."""
@@ -497,10 +557,12 @@ def new_key(generator: Generator | None) -> int:
     return int(integers(2**62, (), torch.empty(0), generator))
 
 
-def _betas(temperatures: int | Tensor, machine: RestrictedMachine) -> Tensor:
+def _betas(temperatures: int | Temperatures) -> Tensor:
     """One part in 29 of the temperatures up to 0.5, eight up to 0.9, the others up to 1."""
-    if isinstance(temperatures, Tensor):
-        return temperatures
+    if isinstance(temperatures, Tensor | np.ndarray | Sequence) and not isinstance(
+        temperatures, str
+    ):
+        return torch.as_tensor(temperatures)
     check_count(temperatures, "temperatures", minimum=2)
     first, second = max(1, temperatures // 29), max(1, 8 * temperatures // 29)
     ends = torch.tensor([0, first, first + second, max(temperatures, first + second + 1)])

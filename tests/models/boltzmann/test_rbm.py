@@ -219,6 +219,79 @@ def test_the_first_fit_sets_biases_to_base_rates_and_no_other_does():
     torch.testing.assert_close(model.base, expected)
 
 
+def test_biases_that_were_given_are_trained_from_and_not_replaced():
+    """A machine of known parameters, as from another library, is as good after a still fit."""
+    model, x = filled(RBM(4, 3)), rows(4)[[3, 5, 5, 9]]
+    before = model.log_prob(x).mean()
+    model.fit(x, epochs=1, lr=1e-9, progress=False)
+    torch.testing.assert_close(model.log_prob(x).mean(), before, atol=1e-6, rtol=0)
+    torch.testing.assert_close(model.base, ((x.sum(0) + 0.5) / 5).logit())
+
+
+@pytest.mark.parametrize("bits", [True, False])
+def test_a_loader_whose_rows_can_be_read_gives_the_base_rates(bits):
+    x = torch.tensor([[1.0, 0, 1], [1, 0, 0], [1, 0, 0]]) if bits else torch.rand(3, 3)
+    expected = ((x.sum(0) + 0.5) / 4).logit()
+    loader = DataLoader(TensorDataset(x), 2) if bits else gl.data.binarizing_loader(x, 2)
+    model = RBM(3, 2)
+    model.fit(loader, epochs=1, lr=1e-9, progress=False)
+    torch.testing.assert_close(model.base, expected)
+    torch.testing.assert_close(model.b.detach(), expected, atol=1e-6, rtol=0)
+
+
+def test_a_loader_of_rows_and_labels_gives_the_base_rates():
+    x, y = torch.tensor([[1.0, 0], [1, 1], [1, 0]]), torch.tensor([0, 0, 1])
+    model = ClassificationRBM(2, 2, 2)
+    model.fit(DataLoader(TensorDataset(x, y), 3), epochs=1, lr=1e-9, progress=False)
+    rates = torch.tensor([3.5, 1.5, 2.5, 1.5]) / 4
+    torch.testing.assert_close(model.base, torch.cat([rates[:2].logit(), rates[2:].log()]))
+
+
+def test_rows_that_a_loader_makes_itself_leave_the_base_to_the_caller():
+    class Rows(TensorDataset):
+        def __getitem__(self, row):
+            return (super().__getitem__(row)[0].float() / 255,)
+
+    loader = DataLoader(Rows(torch.tensor([[0, 255], [255, 255]], dtype=torch.uint8)), 2)
+    model = RBM(2, 2)
+    model.fit(loader, epochs=1, lr=1e-9, progress=False)
+    assert (model.base == 0).all()
+    model.set_base_rates(torch.tensor([[0.5, 1.0], [0.0, 1.0]]))
+    torch.testing.assert_close(model.base, torch.tensor([1 / 3, 2.5 / 3]).logit())
+
+
+def test_annealing_from_rates_that_were_given_meets_log_z():
+    """Rows are far from uniform, where 30 temperatures lead nowhere. False alarm: 1e-6."""
+    torch.manual_seed(0)
+    x = (torch.rand(200, 200) < 0.05).double()
+    model = RBM(200, 6).double()
+    with torch.no_grad():
+        model.W.normal_(0, 0.2)
+        model.b.fill_(-3)
+    with pytest.warns(RuntimeWarning, match="an effective sample of"):
+        model.estimate_log_partition(1000, temperatures=30)
+    model.set_base_rates(x)
+    found = model.estimate_log_partition(1000, temperatures=30)
+    assert found.effective_sample_size > 300
+    value, error = found.log_partition
+    assert abs(value - model.log_partition()) < norm.isf(0.5e-6) * error
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "message"),
+    [
+        (RBM(3, 2), torch.full((2, 3), 1.5), r"expected values in \[0, 1\]"),
+        (RBM(3, 2), torch.zeros(2, 4), r"expected shape \(N, 3\)"),
+        (GaussianRBM(3, 2), 25 * torch.randn(100, 3), "about unit variance"),
+        (ClassificationRBM(3, 2, 2), torch.zeros(2, 3), "labels y as well"),
+    ],
+)
+def test_rows_of_no_rates_are_refused(model, x, message):
+    with pytest.raises(ValueError, match=message):
+        model.set_base_rates(x)
+    assert not model.rated
+
+
 # --------------------------------------------------------------------- Gaussian units
 
 
@@ -400,7 +473,7 @@ def test_bad_settings_are_refused_by_name(settings, error, message):
 
 
 def test_grey_values_are_refused_with_the_way_to_mend_them():
-    with pytest.raises(ValueError, match=r"make grey values 0 or 1"):
+    with pytest.raises(ValueError, match=r"make grey values 0 or 1.*binarizing_loader\(x\)"):
         RBM(4, 3).fit(torch.full((2, 4), 0.3), epochs=1)
 
 
@@ -420,6 +493,121 @@ def test_chains_are_in_checkpoints_and_not_in_saved_models(tmp_path):
     loaded = gl.load(tmp_path / "model")
     assert len(loaded.chains) == 0
     assert torch.equal(loaded.base, model.base)
+
+
+# --------------------------------------------------------------------- what others ask for
+
+
+def test_a_machine_gives_its_path_and_is_refused_by_a_message_that_says_so():
+    """False alarm: 1e-6."""
+    model = filled(RBM(4, 3))
+    betas = torch.linspace(0, 1, 50)
+    generator = torch.Generator().manual_seed(0)
+    value, error = gl.sampling.ais(
+        model.annealing_path(), betas, 500, generator=generator
+    ).log_partition
+    assert abs(value - model.log_partition()) < norm.isf(0.5e-6) * error
+    for refused in (
+        lambda: gl.sampling.ais(model, betas),
+        lambda: gl.sampling.reverse_ais(model, betas, rows(4)),
+        lambda: gl.sampling.parallel_tempering(model, betas, [rows(4)] * 50, 1),
+    ):
+        with pytest.raises(TypeError, match=r"got RBM; pass its annealing_path\(\)"):
+            refused()
+
+
+def test_the_warning_of_few_effective_samples_points_to_the_caller():
+    model = filled(RBM(50, 40))
+    with pytest.warns(RuntimeWarning, match="effective sample") as caught:
+        model.estimate_log_partition(temperatures=5)
+        gl.sampling.ais(model.annealing_path(), torch.tensor([0.0, 1.0]))
+    assert {each.filename for each in caught} == {__file__}
+
+
+@pytest.mark.parametrize("c", [-120.0, -30.0, 10.0, 16.0, 20.0])
+def test_sparsity_moves_units_that_are_stuck(c):
+    """∂/∂c of the penalty where all rows agree is q − target (Hinton 2012, section 11)."""
+    model = RBM(4, 3, sparsity=1.0, target=0.1)
+    with torch.no_grad():
+        model.W.zero_()
+        model.c.fill_(c)
+    (slope,) = torch.autograd.grad(model._cross_entropies(SOME.float()).sum(), model.c)
+    q = 1 / (1 + np.exp(-c))
+    np.testing.assert_allclose(slope.numpy(), q - 0.1, rtol=1e-5)
+
+
+def test_advice_for_columns_that_are_constant_works():
+    x = 100 * torch.randn(200, 20, generator=torch.Generator().manual_seed(0))
+    x[:, 3:] = 7.0
+    model = GaussianRBM(20, 3)
+    with pytest.raises(ValueError, match=r"std = x.std\(0\); .*std.where\(std > 0, 1\)"):
+        model.fit(x, epochs=1)
+    std = x.std(0)
+    model.fit((x - x.mean(0)) / std.where(std > 0, 1), epochs=1, progress=False)
+
+
+def test_free_energies_are_exact_in_float64():
+    model = filled(RBM(4, 3))
+    with torch.no_grad():
+        model.c.fill_(21.0)
+    x = torch.zeros(1, 4).double()
+    assert abs(model.free_energy(x).item() + 3 * np.logaddexp(0, 21.0)) < 2e-14
+
+
+def test_the_pseudo_likelihood_is_its_sum_by_enumeration():
+    model = filled(RBM(4, 3))
+    p = truth.joint(*arrays(model))[0].sum(1).reshape([2] * 4)
+    expected = [
+        sum(np.log(p[tuple(s)] / p[(*s[:i], slice(None), *s[i + 1 :])].sum()) for i in range(4))
+        for s in truth.states(4).astype(int).tolist()
+    ]
+    np.testing.assert_allclose(model.pseudo_log_likelihood(rows(4)), expected, rtol=1e-10)
+
+
+def test_visible_probabilities_are_those_of_the_joint():
+    model = filled(RBM(4, 3))
+    p, _ = truth.joint(*arrays(model))
+    expected = (p / p.sum(0)).T @ truth.states(4)
+    found = model.visible_probabilities(rows(3)).detach().numpy()
+    np.testing.assert_allclose(found, expected)
+    with pytest.raises(ValueError, match="h: expected"):
+        model.visible_probabilities(torch.zeros(2, 4).double())
+
+
+def test_labels_are_not_taken_for_hidden_states():
+    model, y = filled(ClassificationRBM(4, 3, 2)), torch.tensor([0, 1, 1, 0, 1])
+    with pytest.raises(TypeError, match="pass labels as y="):
+        model.energy(SOME, y)
+    expected = -torch.stack([model.energy(SOME, s.expand(5, 3), y) for s in rows(3)])
+    torch.testing.assert_close(model.free_energy(SOME, y), -expected.logsumexp(0))
+
+
+def test_settings_that_would_be_ignored_are_refused_and_others_are_shown():
+    with pytest.raises(ValueError, match='chains: expected none but for method="pcd", got 7'):
+        RBM(3, 3, chains=7)
+    with pytest.raises(ValueError, match="target: expected none without sparsity"):
+        RBM(3, 3, target=0.01)
+    assert repr(RBM(4, 3, method="pcd", k=2)) == "RBM(4, 3, method='pcd', k=2)"
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_temperatures_are_taken_as_they_come(kind):
+    model, betas = filled(RBM(4, 3)), [0.0, 0.25, 0.5, 1.0]
+    found = [
+        model.estimate_log_partition(
+            temperatures=each, generator=torch.Generator().manual_seed(0)
+        ).log_partition.value
+        for each in (kind(betas), torch.tensor(betas))
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_known_log_z_is_not_estimated_again():
+    model = filled(RBM(20, 18), 0.1)
+    known = gl.Estimate(torch.tensor(3.0), torch.tensor(0.5))
+    value, error = model.estimate_log_prob(torch.zeros(2, 20).double(), log_partition=known)
+    torch.testing.assert_close(value, -model.free_energy(torch.zeros(2, 20).double()) - 3)
+    assert error.tolist() == [0.5, 0.5]
 
 
 # --------------------------------------------------------------------- any connections
@@ -479,7 +667,8 @@ def test_penalties_add_their_gradients(method, settings):
 @pytest.mark.parametrize("kind", [RBM, GaussianRBM])
 @pytest.mark.parametrize("method", ["cd", "pcd"])
 def test_the_loss_is_the_difference_of_free_energies_and_has_its_gradient(kind, method):
-    model = filled(kind(4, 3, method=method, chains=13), 0.5)
+    chains = {"chains": 13} if method == "pcd" else {}
+    model = filled(kind(4, 3, method=method, **chains), 0.5)
     torch.manual_seed(0)
     loss = model.loss(SOME)
     (2 * loss).backward()
