@@ -335,10 +335,12 @@ class Run:
         # other's.
         loss.backward(inputs=list(player.parameters))
         gradients = [p.grad for p in player.parameters if p.grad is not None]
-        if not _all_finite(loss.detach(), gradients):
+        clipped = math.isfinite(self.clip_norm)
+        watched = [nn.utils.get_total_norm(gradients)] if clipped else gradients
+        if not _all_finite(loss.detach(), watched):
             raise self._diverged(player, loss, gradients)
-        if math.isfinite(self.clip_norm):
-            nn.utils.clip_grad_norm_(player.parameters, self.clip_norm)
+        if clipped:
+            nn.utils.clip_grads_with_norm_(player.parameters, self.clip_norm, watched[0])
         optimizer.step()
         self.steps += 1
         self._call("after_step")
@@ -439,11 +441,11 @@ def loaded(loader: DataLoader, model: Trainable, name: str = "x") -> Iterator[Ba
         raise ValueError(f"{name}: expected a loader of at least one batch, got none.")
 
 
-def _all_finite(loss: Tensor, gradients: list[Tensor]) -> bool:
-    """Whether a step's numbers are finite, in every process."""
+def _all_finite(loss: Tensor, watched: list[Tensor]) -> bool:
+    """Whether a step's numbers, gradients or their norm, are finite, in every process."""
     if parallel.world() == 1 and loss.device.type == "cpu":  # where sums cost least
-        return all(map(is_finite, (loss, *gradients)))
-    return parallel.everywhere(torch.isfinite(loss + nn.utils.get_total_norm(gradients)))
+        return all(map(is_finite, (loss, *watched)))
+    return parallel.everywhere(torch.isfinite(loss + nn.utils.get_total_norm(watched)))
 
 
 def _check_hooks(hooks: Sequence[Hook], validated: bool) -> None:

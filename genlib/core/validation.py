@@ -88,11 +88,8 @@ def check_event(
     if not all(_all_inside(part, support) for part in torch.atleast_1d(x).split(rows)):
         index = first_index(~support.check(x))
         grey = support is constraints.boolean and 0 < x[index] < 1
-        mend = (
-            f"; make grey values 0 or 1, as ({name} > 0.5).float() does, or train on "
-            f"gl.data.binarizing_loader({name})"
-        )
-        mend = mend if grey else ""
+        mend = f"; make grey values 0 or 1, as ({name} > 0.5).float() does" if grey else ""
+        mend += f", or train on gl.data.binarizing_loader({name})" if grey else ""
         raise ValueError(
             f"{name}: expected values in {describe(support)}, got {_show(x[index])} at index "
             f"{index}{mend}."

@@ -20,13 +20,13 @@ def unnamed_in_folds(lesson):
     """(first line, name) of what a folded set-up holds for visible code and its line leaves out."""
     code = [cell.source for cell in cells(lesson) if cell.cell_type == "code"]
     visible = [source for source in code if not FOLDED.match(source)]
-    bound = {name for source in visible for name in _bound(ast.parse(source))}
+    bound = {name for source in visible for name in bound_in(source)}
     used = {name for source in visible for name in _taken(source)} - bound
     missing = []
     for source in code:
         line = source.partition("\n")[0]
         if line.startswith("# Set-up: ") and line != "# Set-up: imports and seed":
-            names = set(_bound(ast.parse(source))) & used
+            names = set(bound_in(source)) & used
             missing += [(line, name) for name in sorted(names) if f"`{name}`" not in line]
     return missing
 
@@ -52,8 +52,9 @@ def _taken(source):
                 yield symbol.get_name()
 
 
-def _bound(tree):
-    for statement in tree.body:
+def bound_in(source):
+    """Names of a cell's functions, classes and variables, as its top defines them."""
+    for statement in ast.parse(source).body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             yield statement.name
         elif isinstance(statement, ast.Assign):

@@ -1,6 +1,5 @@
 """What lesson 16 writes by hand, against quadrature, loops and torch's own optimisers."""
 
-import ast
 import itertools
 import math
 import re
@@ -14,6 +13,7 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from torch.nn import functional as F
 
 from tests.lessons.definitions import definitions
+from tests.lessons.pages import bound_in
 from tools import ROOT
 
 
@@ -237,18 +237,6 @@ def test_average_precision_is_a_mean_over_relevant_ranks(lesson):
         assert abs(value.item() - wanted) < 1e-6
 
 
-def defined_in(cell):
-    """The functions and variables of a cell's top."""
-    found = set()
-    for statement in ast.parse(cell.source).body:
-        if isinstance(statement, ast.FunctionDef):
-            found.add(statement.name)
-        elif isinstance(statement, ast.Assign):
-            parts = [part for target in statement.targets for part in ast.walk(target)]
-            found |= {part.id for part in parts if isinstance(part, ast.Name)}
-    return found
-
-
 def test_the_cells_that_the_last_exercise_names_are_enough_for_it():
     """They define what its text says, and train a scaled network and a pretrained one."""
     folder = ROOT / "lessons" / "16_deep_autoencoders"
@@ -260,9 +248,9 @@ def test_the_cells_that_the_last_exercise_names_are_enough_for_it():
     assert {"train_stack", "fine_tune", "fresh"} < names
     namespace = {}
     for cell in nbformat.read(folder / "lesson.ipynb", as_version=4).cells:
-        if cell.cell_type == "code" and (cell.id == "set-up" or names & defined_in(cell)):
+        if cell.cell_type == "code" and (cell.id == "set-up" or names & {*bound_in(cell.source)}):
             exec(cell.source, namespace)
-            names -= defined_in(cell)
+            names -= {*bound_in(cell.source)}
     assert not names
     n = namespace
     seeds = torch.full((2, 1, 1), 0.01)
