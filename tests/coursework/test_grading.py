@@ -67,10 +67,20 @@ def double(x):
     os._exit(0)""",
 }
 
-# Cells of one's own, before two right answers.
+# Cells of one's own, before two right answers; a blank line ends a cell. (To import pyplot in
+# one cell, and list the fonts, takes at times longer than LIMITS allow.)
 OWN_CELLS = {
     "helper": "def helper(x):\n    return x + x",
-    "magic": "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()",
+    "magic": """\
+import matplotlib
+
+import matplotlib.font_manager
+
+%matplotlib inline
+import matplotlib.pyplot as plt
+
+plt.plot([1])
+plt.show()""",
     "await": "import asyncio\nawait asyncio.sleep(0)",
     "error": "1 / 0",
     "crash": "import os\nos._exit(1)",
@@ -130,7 +140,7 @@ def school(tmp_path_factory, players):
         notebook = school.answers(
             "def double(x):\n    return helper(x)" if name == "helper" else toy.DOUBLE
         )
-        notebook.cells.insert(2, new_code_cell(source))
+        notebook.cells[2:2] = [new_code_cell(cell) for cell in source.split("\n\n")]
         school.hand_in(f"own-{name}", notebook)
     school.hand_in(
         "kills", school.answers("import os\ndef double(x):\n    os.kill(os.getppid(), 9)")
