@@ -12,14 +12,16 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from genlib.recipes import RECIPES, Recipe, bounded_nats, label_errors, records
+from genlib.recipes.deep import squared_errors
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
 BENCHMARK = re.compile(r"<!-- benchmark: (.+?) -->")
 BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
 PUBLISHED = """\
-| model | test nats | published | parameters | time |
+| model | {} | published | parameters | time |
 |---|---:|---:|---:|---:|
 """
+MEASURED = {label_errors: "test errors, %", squared_errors: "squared test error"}
 COMPARED = """\
 | model | test nats | bits per value | parameters |
 |---|---:|---:|---:|
@@ -27,10 +29,6 @@ COMPARED = """\
 TIMED = """\
 | contender | seconds | times genlib |
 |---|---:|---:|
-"""
-ERRORS = """\
-| model | test errors, % | published | parameters | time |
-|---|---:|---:|---:|---:|
 """
 BOUNDED = """\
 | model | test ELBO, nats | KL divergence, nats | parameters | time |
@@ -44,11 +42,10 @@ def table(group: str, found: dict[str, Record]) -> str:
     recipes = [recipe for recipe in RECIPES.values() if recipe.group == group]
     if not recipes:
         raise ValueError(f"results: there is no recipe in the group {group!r}.")
-    if recipes[0].measure is label_errors:
-        head, row = ERRORS, _published
-    elif recipes[0].published:
-        head, row = PUBLISHED, _published
-    elif recipes[0].measure is bounded_nats:
+    measure = recipes[0].measure
+    if measure in MEASURED or recipes[0].published:
+        head, row = PUBLISHED.format(MEASURED.get(measure, "test nats")), _published
+    elif measure is bounded_nats:
         head, row = BOUNDED, _bounded
     else:
         head, row = COMPARED, _compared

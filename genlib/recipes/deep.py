@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genlib.core import Estimate, History, Model, load
 from genlib.core.rows import row_chunks
-from genlib.data import Dataset
+from genlib.data import Dataset, Splits
 from genlib.data.loaders import binarizing_loader
 from genlib.models import DBN, PCA, Autoencoder, DeepAutoencoder
 from genlib.recipes.boltzmann import InPhases, Phase
@@ -129,11 +129,17 @@ def _squared_error(model: Model, x: Tensor) -> Estimate:
     return mean_of_rows(torch.cat(parts).double())
 
 
-def _held_out_bits() -> Dataset:
-    """Grey training rows, whose bits are drawn; held-out pixels that are 1 above one half."""
+def _all_for_training() -> Dataset:
+    """Grey training rows, the validation rows among them; test pixels that are 1 above one half."""
     grey = grey_rows()
-    bits = grey.binarized()
-    return replace(grey, valid=bits.valid, test=bits.test)
+    y = torch.cat([grey.labels.train, grey.labels.valid])
+    return replace(
+        grey,
+        train=torch.cat([grey.train, grey.valid]),
+        valid=None,
+        test=grey.binarized().test,
+        labels=Splits(y, test=grey.labels.test),
+    )
 
 
 _code = partial(
@@ -149,10 +155,10 @@ RECIPES = (
     Recipe(
         name="mnist_dbn",
         title="DBN, 500–500–2,000 hidden units and labels",
-        data=_held_out_bits,
+        data=_all_for_training,
         model=partial(DBN, [784, 500, 500, 2000], classes=10, weight_decay=2e-4),
         train=UpDown(
-            [Phase(1, 0.1, 150), Phase(1, 0.03, 50), Phase(3, 0.01, 30), Phase(3, 0.002, 20)],
+            [Phase(1, 0.1, 60), Phase(1, 0.03, 25), Phase(3, 0.01, 10), Phase(3, 0.002, 8)],
             pretraining=Phase(1, 0.05, 10),
         ),
         measure=label_errors,

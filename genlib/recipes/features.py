@@ -104,13 +104,13 @@ class PretrainedClassifier:
 
 
 def label_errors(model: Classifier, data: Dataset) -> dict[str, Estimate]:
-    """Percentage of wrong labels, of the test rows and of the validation rows, each with its
-    binomial standard error.
+    """Percentage of wrong labels, of the test rows and of the validation rows, if there are any,
+    each with its binomial standard error.
     """
-    return {
-        "errors": _error_rate(model, data.test, data.labels.test),
-        "validation errors": _error_rate(model, data.valid, data.labels.valid),
-    }
+    found = {"errors": _error_rate(model, data.test, data.labels.test)}
+    if data.valid is not None:
+        found["validation errors"] = _error_rate(model, data.valid, data.labels.valid)
+    return found
 
 
 @torch.no_grad()

@@ -44,6 +44,19 @@ def test_a_record_is_printed_with_its_error_beside_the_published_number():
     ]
 
 
+@pytest.mark.parametrize(
+    ("group", "measured"),
+    [
+        (PUBLISHED, "test nats"),
+        ("classifiers of MNIST, first trained as autoencoders", "test errors, %"),
+        ("deep belief networks of MNIST", "test errors, %"),
+        ("codes of MNIST, 30 values", "squared test error"),
+    ],
+)
+def test_a_column_is_called_after_what_was_measured(group, measured):
+    assert table(group, {}).splitlines()[0].split(" | ")[1] == measured
+
+
 def test_a_comparison_is_printed_in_bits_as_well():
     (row,) = (row for row in rows(PARTS, {"parts_gates": RECORD}) if "not run yet" not in row)
     assert row[1:] == ["−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23", "0.1794", "307,720"]

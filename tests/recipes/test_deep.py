@@ -106,12 +106,12 @@ def test_principal_components_leave_what_they_drop(tmp_path):
     assert record["squared error"] == pytest.approx(dropped, abs=1e-3)
 
 
-def test_held_out_digits_are_bits_and_training_digits_are_grey(monkeypatch):
-    rows = torch.tensor([[0.2, 0.8], [1.0, 0.0]])
-    labels = gl.data.Splits(*[torch.tensor([0, 1])] * 3)
-    grey_rows = gl.data.Dataset(rows, rows, rows, labels=labels, name="two")
+def test_all_digits_are_for_training_and_test_digits_are_bits(monkeypatch):
+    train, valid = torch.tensor([[0.2, 0.8], [1.0, 0.0]]), torch.tensor([[0.4, 0.7]])
+    labels = gl.data.Splits(torch.tensor([0, 1]), torch.tensor([2]), torch.tensor([3, 4]))
+    grey_rows = gl.data.Dataset(train, valid, train, labels=labels, name="three")
     monkeypatch.setattr(deep, "grey_rows", lambda: grey_rows)
-    data = deep._held_out_bits()
-    assert torch.equal(data.train, rows)
-    assert torch.equal(data.valid, rows.round()) and torch.equal(data.test, rows.round())
-    assert torch.equal(data.labels.train, labels.train)
+    data = deep._all_for_training()
+    assert torch.equal(data.train, torch.cat([train, valid])) and data.valid is None
+    assert torch.equal(data.test, train.round())
+    assert data.labels.train.tolist() == [0, 1, 2] and data.labels.test.tolist() == [3, 4]
