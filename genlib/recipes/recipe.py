@@ -270,7 +270,7 @@ def records() -> dict[str, dict[str, object]]:
 
 def pretrained(name: str) -> Model:
     """The model that the recipe ``name`` trained, with the weights that came with the library, in
-    evaluation mode; `records` says what it reached.
+    float32 (some are stored as float16) and in evaluation mode; `records` says what it reached.
 
     Raises
     ------
@@ -283,7 +283,7 @@ def pretrained(name: str) -> Model:
     torch.Size([4, 1, 28, 28])
     """
     check_choice(name, sorted(path.stem for path in WEIGHTS.glob("*.safetensors")), "name")
-    return load(WEIGHTS / f"{name}.safetensors")
+    return load(WEIGHTS / f"{name}.safetensors").float()
 
 
 def _described(train: Train) -> dict[str, Any]:

@@ -115,3 +115,14 @@ def test_all_digits_are_for_training_and_test_digits_are_bits(monkeypatch):
     assert torch.equal(data.train, torch.cat([train, valid])) and data.valid is None
     assert torch.equal(data.test, train.round())
     assert data.labels.train.tolist() == [0, 1, 2] and data.labels.test.tolist() == [3, 4]
+
+
+def test_held_out_digits_are_bits_and_training_digits_are_grey(monkeypatch):
+    rows = torch.tensor([[0.2, 0.8], [1.0, 0.0]])
+    labels = gl.data.Splits(*[torch.tensor([0, 1])] * 3)
+    grey_rows = gl.data.Dataset(rows, rows, rows, labels=labels, name="two")
+    monkeypatch.setattr(deep, "grey_rows", lambda: grey_rows)
+    data = deep._held_out_bits()
+    assert torch.equal(data.train, rows)
+    assert torch.equal(data.valid, rows.round()) and torch.equal(data.test, rows.round())
+    assert torch.equal(data.labels.train, labels.train)

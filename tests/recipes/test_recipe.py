@@ -293,6 +293,18 @@ class TestPretrained:
             allowed = 5 * math.hypot(found[key].error.item(), record[error])
             assert abs(found[key].value.item() - record[key]) < allowed, key
 
+    def test_it_computes_in_single_precision(self, name):
+        model = recipes.pretrained(name)
+        assert model.dtype == torch.float32
+        assert {part.dtype for part in model.parameters()} == {torch.float32}
+
+    @pytest.mark.skipif("GENLIB_DATA" not in os.environ, reason="MNIST is not at hand")
+    def test_a_network_makes_as_many_errors_as_the_record_says(self):
+        """But for three images of 10,000, for the weights were rounded since."""
+        model, record = recipes.pretrained("mnist_dbn_short"), recipes.records()["mnist_dbn_short"]
+        found = recipes.label_errors(model, recipes.RECIPES["mnist_dbn_short"].data())
+        assert abs(found["errors"].value.item() - record["errors"]) < 0.035
+
     @pytest.mark.parametrize("name_of_none", ["nade", "vae_stroke", "../records/nade", None, 1])
     def test_another_name_is_refused_with_those_that_there_are(self, name_of_none):
         with pytest.raises(ValueError, match=r"name: expected one of .*'vae_strokes'"):
