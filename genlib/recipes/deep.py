@@ -149,6 +149,12 @@ def _all_for_training() -> Dataset:
     )
 
 
+def _up_down(*epochs: int) -> UpDown:
+    """Phases of so many epochs, at falling rates."""
+    phases = zip((1, 1, 3, 3), (0.1, 0.03, 0.01, 0.002), epochs, strict=True)
+    return UpDown([Phase(*phase) for phase in phases], pretraining=Phase(1, 0.05, 10))
+
+
 _dbn = partial(
     Recipe,
     model=partial(DBN, [784, 500, 500, 2000], classes=10, weight_decay=2e-4),
@@ -173,19 +179,13 @@ RECIPES = (
         name="mnist_dbn",
         title="DBN, 500–500–2,000 hidden units and labels",
         data=_held_out_bits,
-        train=UpDown(
-            [Phase(1, 0.1, 150), Phase(1, 0.03, 50), Phase(3, 0.01, 30), Phase(3, 0.002, 20)],
-            pretraining=Phase(1, 0.05, 10),
-        ),
+        train=_up_down(150, 50, 30, 20),
     ),
     _dbn(
         name="mnist_dbn_short",
         title="the same, for fewer epochs on all 60,000 rows",
         data=_all_for_training,
-        train=UpDown(
-            [Phase(1, 0.1, 60), Phase(1, 0.03, 25), Phase(3, 0.01, 10), Phase(3, 0.002, 8)],
-            pretraining=Phase(1, 0.05, 10),
-        ),
+        train=_up_down(60, 25, 10, 8),
     ),
     _code(
         name="mnist_deep_autoencoder",
