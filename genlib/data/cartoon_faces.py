@@ -16,7 +16,7 @@ from torch.distributions.constraints import interval
 
 from genlib.core.validation import check_count, check_event, check_flag, check_labels
 from genlib.data.dataset import MOST_VALUES, Dataset, seeded
-from genlib.data.storage import kept
+from genlib.data.storage import float32_by_default, kept
 
 HAIR = ("short", "long", "curly", "none")
 _VERSION = 1  # part of the cache's key: to be raised when images change
@@ -93,6 +93,7 @@ def cartoon_faces(n: int = 10_000, size: int = 32, seed: int = 0, *, cache: bool
     )
 
 
+@float32_by_default()
 def draw_faces(factors: Mapping[str, Tensor], size: int = 32) -> Tensor:
     """Draw the faces that ``factors`` describe, (N, 3, size, size) with values k/255.
 
@@ -131,6 +132,7 @@ def draw_faces(factors: Mapping[str, Tensor], size: int = 32) -> Tensor:
     return torch.cat(parts)
 
 
+@float32_by_default()
 def _drawn(n: int, size: int, seed: int) -> dict[str, Tensor]:
     """Pixels (n, 3, size, size) uint8, and the factors by name."""
     factors = _draw_factors(n, seeded(seed))

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from genlib.core.saving import DamagedFileError, read_tree, write_tree
@@ -85,6 +87,20 @@ def kept(
     except OSError as error:  # a full or read-only disk costs only time
         warnings.warn(f"the {what} could not be cached in {path}: {error}", stacklevel=3)
     return parts
+
+
+@contextmanager
+def float32_by_default() -> Iterator[None]:
+    """A context in which, or a decorator under which, new tensors are float32.
+
+    What is drawn by the pixel is then the same whatever the reader's own default is.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _read(path: Path, what: str, key: Mapping[str, float]) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 from genlib.core.validation import check_between, check_count, check_flag
 from genlib.data.dataset import MOST_VALUES, Dataset, seeded
 from genlib.data.skeletons import SKELETONS, Point, Variant
-from genlib.data.storage import kept
+from genlib.data.storage import float32_by_default, kept
 
 _VERSION = 2  # part of the cache's key: to be raised when images change, or how they are kept
 _LARGEST_SIDE = 1024
@@ -100,6 +100,7 @@ def strokes(
 # Drawing. Lengths are fractions of the image's side, except in `_render`; y points downwards.
 
 
+@float32_by_default()
 def _drawn(n: int, size: int, seed: int, variation: float) -> dict[str, Tensor]:
     """Pixels (n, size, size) uint8, labels (n,), and the factors by name."""
     generator = seeded(seed)

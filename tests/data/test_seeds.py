@@ -59,6 +59,20 @@ def test_binarisations_subsets_and_patches(digits):
     assert corners[:, 0, 0, 0].tolist() == [366, 21, 258, 121]
 
 
+@pytest.mark.parametrize("draw", [data.strokes, data.cartoon_faces])
+def test_pictures_are_drawn_whatever_the_readers_dtype_is(draw):
+    expected = draw(20, size=16, cache=False)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = draw(20, size=16, cache=False)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.train.dtype == torch.float32 and torch.equal(found.train, expected.train)
+    for name, values in expected.factors.items():
+        assert torch.equal(found.factors[name].train, values.train)
+
+
 def test_without_a_generator_torchs_own_is_used():
     torch.manual_seed(2)
     assert data.ring().sample(1)[0].tolist() == pytest.approx([2.17014, 0.05305], abs=1e-4)

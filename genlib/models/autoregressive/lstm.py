@@ -6,6 +6,7 @@ Sources: the chapter on autoregressive models of document H; Hochreiter and Schm
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from genlib.core.validation import check_count
@@ -80,4 +81,6 @@ class LSTM(SequenceModel):
         return h[-1].to(x.dtype)
 
     def _read(self, symbols: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        return self.lstm(self.embedding(symbols), state)
+        # In bfloat16 oneDNN's LSTM needs AVX-512: on a processor it stays in the weights' dtype.
+        with torch.autocast("cpu", enabled=False):
+            return self.lstm(self.embedding(symbols), state)
