@@ -135,26 +135,17 @@ def test_log_odds_and_classes_follow_bayes_rule(lesson):
     for rows in clusters.values():
         covariance = torch.cov(rows.T, correction=0)
         densities.append(stats.multivariate_normal(rows.mean(0), covariance).logpdf(x))
-    found = lesson["log_odds"](gl.Gaussian, x)
+    found = lesson["log_odds"](lesson["fitted"](gl.Gaussian), x)
     np.testing.assert_allclose(found, densities[0] - densities[1], atol=1e-3)
 
     labels = torch.arange(120) % 10 * (torch.arange(120) < 60)  # the class 0 is commoner
     learn, ask = torch.randn(120, 2) + labels[:, None], torch.randn(15, 2)
-    lesson |= {"learn": learn, "labels": labels, "ask": ask}
-    _, joint = lesson["class_densities"](gl.Gaussian)
+    _, joint = lesson["class_densities"](gl.Gaussian, learn, labels, ask)
     for c in range(10):
         rows = learn[labels == c]
         law = stats.multivariate_normal(rows.mean(0), torch.cov(rows.T, correction=0))
         expected = law.logpdf(ask) + math.log(len(rows) / 120)
         np.testing.assert_allclose(joint[:, c], expected, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.covers("F12")
-def test_the_nearest_training_row_in_bandwidths(lesson):
-    model = gl.Parzen(bandwidth=[0.5, 2.0])
-    model.fit(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
-    found = lesson["nearest"](model, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    assert found.tolist() == pytest.approx([5.0, 0.0])
 
 
 # ------------------------------------------------------------------ the curse of dimensionality
@@ -169,6 +160,27 @@ def test_the_mean_loss_of_a_gaussian_is_the_closed_form_that_the_lesson_prints(l
     exact = 0.5 * ((n + 1) * d / (n - d - 2) - d + digamma + d * math.log(2 / n))
     losses = [lesson["mean_loss"](gl.Gaussian, n, d, 1) for _ in range(150)]
     assert abs(np.mean(losses) - exact) < 5 * np.std(losses) / math.sqrt(150)
+
+
+@pytest.mark.covers("F12")
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("n", [20, 500])
+def test_the_least_squared_error_is_that_of_quadrature(lesson, d, n):
+    """E ∫(p̂ − p)² of N(0, I): bias² and variance at each point of a line, or of a radius."""
+    r = np.linspace(0, 9, 4001)
+    shell = 2 * np.ones_like(r) if d == 1 else 2 * np.pi * r
+
+    def normal(variance):
+        return np.exp(-(r**2) / (2 * variance)) / (2 * np.pi * variance) ** (d / 2)
+
+    def error(h):
+        mean = normal(1 + h**2)
+        square = normal(1 + h**2 / 2) / (4 * np.pi * h**2) ** (d / 2)  # κ_h² is a normal density
+        at = (mean - normal(1)) ** 2 + (square - mean**2) / n
+        return np.trapezoid(at * shell, r) * (4 * np.pi) ** (d / 2)
+
+    least = min(error(h) for h in np.geomspace(0.05, 4, 150))
+    assert lesson["best_squared_error"](n, d) == pytest.approx(least, rel=2e-3)
 
 
 @pytest.mark.covers("F12")

@@ -19,14 +19,14 @@ MUTATIONS = [
         TESTS,
         (
             "likelihood of a Gaussian: log det not halved",
-            "(0.5 * torch.logdet(precision) - 0.5 * quadratic",
-            "(torch.logdet(precision) - 0.5 * quadratic",
+            "(0.5 * torch.logdet(precision / (2 * math.pi)) - quadratic / 2)",
+            "(torch.logdet(precision / (2 * math.pi)) - quadratic / 2)",
             "test_the_mean_log_likelihood_is_that_of_scipys_normal_density",
         ),
         (
             "likelihood of a Gaussian: the square added",
-            "torch.logdet(precision) - 0.5 * quadratic",
-            "torch.logdet(precision) + 0.5 * quadratic",
+            "- quadratic / 2).mean()",
+            "+ quadratic / 2).mean()",
             "test_the_mean_log_likelihood_is_that_of_scipys_normal_density",
         ),
         (
@@ -103,14 +103,14 @@ MUTATIONS = [
         ),
         (
             "Bayes rule: log odds turned round",
-            "return evidence[0] - evidence[1]",
-            "return evidence[1] - evidence[0]",
+            "return models[0].log_prob(x) - models[1].log_prob(x)",
+            "return models[1].log_prob(x) - models[0].log_prob(x)",
             "test_log_odds_and_classes_follow_bayes_rule",
         ),
         (
             "Bayes rule: the prior of a class left out",
-            "joint[:, c] = model.log_prob(ask) + prior.log()",
-            "joint[:, c] = model.log_prob(ask) + 0 * prior.log()",
+            "joint[:, c] = model.log_prob(questions) + prior.log()",
+            "joint[:, c] = model.log_prob(questions) + 0 * prior.log()",
             "test_log_odds_and_classes_follow_bayes_rule",
         ),
         (
@@ -118,6 +118,24 @@ MUTATIONS = [
             "truth = -0.5 * (x**2).sum(1) - d / 2",
             "truth = -((x**2).sum(1)) - d / 2",
             "test_the_mean_loss_of_a_gaussian_is_the_closed_form_that_the_lesson_prints",
+        ),
+        (
+            "squared error: one blur where two points meet",
+            "(1 - 1 / n) * (1 + h2) ** (-d / 2)",
+            "(1 - 1 / n) * (1 + h2 / 2) ** (-d / 2)",
+            "test_the_least_squared_error_is_that_of_quadrature",
+        ),
+        (
+            "squared error: a kernel with itself left out",
+            "pairs = h2 ** (-d / 2) / n + ",
+            "pairs = 0 * h2 ** (-d / 2) / n + ",
+            "test_the_least_squared_error_is_that_of_quadrature",
+        ),
+        (
+            "squared error: the cross term taken once",
+            "return pairs - 2 * (1 + h2 / 2)",
+            "return pairs - (1 + h2 / 2)",
+            "test_the_least_squared_error_is_that_of_quadrature",
         ),
         (
             "error at the top: the squared kernel's blur",
@@ -163,8 +181,13 @@ MUTATIONS = [
         ),
         (
             "counting: the exponent of 1 - P",
-            "right = (choose * 0.3**k * 0.7 ** (10 - k)).sum()",
-            "right = (choose * 0.3**k * 0.7 ** (9 - k)).sum()",
+            "for exponent in (10 - k, 1.0 - k))",
+            "for exponent in (9.0 - k, 1.0 - k))",
+        ),
+        (
+            "neighbours: the deviation of log P without N",
+            "- special.polygamma(1, n + 1)",
+            "+ special.polygamma(1, n + 1)",
         ),
         (
             "blur of a Gaussian window: h for its square",
