@@ -64,9 +64,12 @@ _FAMILIES = {
         Density.EXACT: "exactly",
         Density.BOUND: "up to a bound",
         Density.ENERGY: "up to the constant Z",
-        Density.UNNORMALISED: "as a mere score",
+        Density.UNNORMALISED: "with no constant Z",
     },
-    "implicit: p(x) only by its samples": {Density.IMPLICIT: "by drawing"},
+    "implicit: p(x) only by its samples": {
+        Density.IMPLICIT: "directly",
+        Density.CHAIN: "by a Markov chain",
+    },
     "no p(x)": {Density.NONE: "for other uses"},
 }
 _NAMES_WIDTH = 54  # characters of a line of names in the taxonomy

@@ -206,7 +206,7 @@ def words(ax):
 
 def test_taxonomy_has_every_kind_of_density_once_and_empty_branches_say_so():
     drawn = words(gl.plots.taxonomy([]))
-    assert drawn.count("(none yet)") == len(gl.Density) == 6
+    assert drawn.count("(none yet)") == len(gl.Density) == 7
     assert sum(word.startswith(("explicit", "implicit", "no p(x)")) for word in drawn) == 3
 
 
@@ -216,11 +216,11 @@ def test_taxonomy_puts_each_model_on_the_branch_that_its_class_declares(known):
     ax = gl.plots.taxonomy(models)
     places = {text.get_text(): text.get_position() for text in ax.texts}
     branch = {"EXACT": "exactly", "BOUND": "up to a bound", "ENERGY": "up to the constant Z"}
-    branch |= {"UNNORMALISED": "as a mere score", "IMPLICIT": "by drawing"}
-    branch |= {"NONE": "for other uses"}
+    branch |= {"UNNORMALISED": "with no constant Z", "IMPLICIT": "directly"}
+    branch |= {"CHAIN": "by a Markov chain", "NONE": "for other uses"}
     heights = {kind: places[how][1] for kind, how in branch.items()}
     assert {kind: places[f"Model{kind}"][1] for kind in branch} == heights
-    assert len(set(heights.values())) == 6
+    assert len(set(heights.values())) == 7
 
 
 @pytest.mark.covers("F04")

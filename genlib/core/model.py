@@ -58,6 +58,7 @@ class Density(enum.Enum):
     ENERGY = "up to the partition function"
     UNNORMALISED = "unnormalised"
     IMPLICIT = "implicit"
+    CHAIN = "implicit, by a chain"
     NONE = "none"
 
 

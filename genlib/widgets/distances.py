@@ -1,8 +1,9 @@
-"""Six distances between two clusters and one Gaussian that the reader moves."""
+"""Distances between two clusters and one Gaussian that the reader moves."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,8 +38,8 @@ _ACTIONS = {"restart": "Start again"}
 
 
 class Distances(Interactive):
-    """Two clusters of data and a Gaussian to drag, with six distances between the two, and a
-    descent to a minimum of each.
+    """Two clusters of data and a Gaussian to drag, with up to six distances between the two, and
+    a descent to a minimum of each.
 
     The data have the density 0.65 N(−s/2, 0.6²) + 0.35 N(s/2, 0.6²), where s is the separation.
     Integrals are sums over 321 places on [−16, 16]. Forward and reverse Kullback–Leibler and
@@ -53,6 +54,9 @@ class Distances(Interactive):
         To start from: 0 to 8 in steps of 0.5.
     mean, deviation : float
         Of the Gaussian to start from, in [−6, 6] and [0.2, 5].
+    names : sequence of str
+        Which distances to show: by default all of "forward KL", "reverse KL", "total variation",
+        "Jensen–Shannon", "Wasserstein", "MMD²". They stand in this order.
     hint : str
         What to look for.
     alt : str, optional
@@ -73,24 +77,28 @@ class Distances(Interactive):
         mean: float = -2.0,
         deviation: float = 1.0,
         *,
+        names: Sequence[str] = NAMES,
         hint: str = "Descend by each distance from the same start: which stay on the left cluster, "
         "and which widen to cover both? Then set mean 0: two of them now end in another minimum.",
         alt: str = "The density of two clusters of data and that of one Gaussian, and a table of "
-        "six distances between them, which change as the Gaussian is moved.",
+        "distances between them, which change as the Gaussian is moved.",
     ) -> None:
         super().__init__(alt, hint)
         if separation not in _SEPARATIONS:
             raise ValueError(f"separation: expected one of {_SEPARATIONS}, got {separation!r}.")
+        if not names or isinstance(names, str) or not set(names) <= set(NAMES):
+            raise ValueError(f"names: expected some of {NAMES}, got {names!r}.")
         check_between(mean, *_CENTRES, "mean")
         check_between(deviation, *_WIDTHS, "deviation")
         self.separation, self.mean, self.deviation = separation, mean, deviation
+        self.names = [name for name in NAMES if name in names]
 
     def distances(self) -> dict[str, float]:
-        """The six distances at the start."""
+        """The distances shown, at the start."""
         x = torch.linspace(-16, 16, _GRID, dtype=torch.float64)
-        return _all_distances(
-            _clusters(self.separation, x), _log_normal(x, self.mean, self.deviation), x
-        )
+        log_q = _log_normal(x, self.mean, self.deviation)
+        values = _all_distances(_clusters(self.separation, x), log_q, x)
+        return {name: values[name] for name in self.names}
 
     def _data(self) -> dict[str, Any]:
         return {
@@ -104,6 +112,7 @@ class Distances(Interactive):
             "deviations": _DEVIATIONS,
             "centres": _CENTRES,
             "widths": _WIDTHS,
+            "shown": [NAMES.index(name) for name in self.names],
             "start": [self.separation, self.mean, self.deviation],
         }
 

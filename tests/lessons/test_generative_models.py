@@ -6,15 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import optimize, stats
+from scipy import stats
 from scipy.integrate import quad
-from sklearn.linear_model import LinearRegression
+from scipy.special import expit, rel_entr
 from sklearn.metrics import roc_auc_score
 
 import genlib as gl
-from tests.book.browser import Browser, executable
 from tests.lessons.definitions import definitions
-from tests.widgets.test_distances import ended
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,6 @@ def test_k_means_finds_clusters_that_lie_apart(lesson):
     truth = torch.arange(120) % 4
     x = 20.0 * torch.eye(4)[truth] + torch.randn(120, 4)
     _, cluster = lesson["best_k_means"](x, 4, starts=30)
-    assert lesson["majority"](cluster, truth) == 1.0
     assert len({(c, t) for c, t in zip(cluster.tolist(), truth.tolist(), strict=True)}) == 4
 
 
@@ -71,35 +68,24 @@ def test_principal_components_are_eigenvectors_of_the_covariance(lesson, shape):
     assert torch.allclose(covariance @ directions.T, directions.T * variances, atol=1e-8)
 
 
-@pytest.mark.covers("F01")
-def test_fraction_explained_is_that_of_linear_regression_even_for_redundant_features(lesson):
-    kinds = torch.nn.functional.one_hot(torch.arange(60) % 3).float()  # columns add up to one
-    features = torch.cat([kinds, torch.randn(60, 2)], 1)
-    target = features @ torch.tensor([1.0, 2, 3, 4, 5]) + torch.randn(60)
-    fitted = LinearRegression().fit(features.numpy(), target.numpy())
-    expected = fitted.score(features.numpy(), target.numpy())
-    assert lesson["fraction_explained"](features, target) == pytest.approx(expected, abs=1e-6)
-
-
 # ---------------------------------------------------------------------- F02
 
 PAIRS = [((0.3, 0.8), (-1.0, 1.7)), ((0.0, 0.5), (2.5, 0.5)), ((-2.0, 2.0), (-2.0, 0.7))]
 INTEGRANDS = {
     "forward KL": lambda p, q: p * math.log(p / q) if p > 1e-300 and q > 1e-300 else 0.0,
     "reverse KL": lambda p, q: q * math.log(q / p) if p > 1e-300 and q > 1e-300 else 0.0,
-    "total variation": lambda p, q: abs(p - q) / 2,
-    "Jensen–Shannon": lambda p, q: sum(
-        0.5 * a * math.log(2 * a / (p + q)) for a in (p, q) if a > 1e-300
-    ),
 }
+
+
+def log_normal(lesson, mean, deviation):
+    return torch.distributions.Normal(mean, deviation).log_prob(lesson["AXIS"])
 
 
 @pytest.mark.covers("F02")
 @pytest.mark.parametrize("name", INTEGRANDS)
 @pytest.mark.parametrize(("p", "q"), PAIRS)
-def test_distances_between_densities_equal_adaptive_quadrature(lesson, name, p, q):
-    x = lesson["line"](-20, 20, 80_001)
-    found = lesson["DISTANCES"][name](lesson["log_normal"](x, *p), lesson["log_normal"](x, *q), x)
+def test_divergences_between_densities_equal_adaptive_quadrature(lesson, name, p, q):
+    found = lesson["DISTANCES"][name](log_normal(lesson, *p), log_normal(lesson, *q))
     f, g = stats.norm(*p).pdf, stats.norm(*q).pdf
     edges = np.linspace(-14, 14, 57)
     parts = (
@@ -112,172 +98,28 @@ def test_distances_between_densities_equal_adaptive_quadrature(lesson, name, p, 
 @pytest.mark.parametrize(("p", "q"), PAIRS)
 def test_wasserstein_on_the_grid_equals_the_difference_of_quantiles(lesson, p, q):
     """W₁ = ∫₀¹ |F⁻¹ − G⁻¹| du; for normals E|(μ₁ − μ₂) + (σ₁ − σ₂) Z|, a folded normal mean."""
-    x = lesson["line"](-24, 24, 96_001)
-    found = lesson["wasserstein"](lesson["log_normal"](x, *p), lesson["log_normal"](x, *q), x)
+    found = lesson["wasserstein"](log_normal(lesson, *p), log_normal(lesson, *q))
     mean, scale = p[0] - q[0], abs(p[1] - q[1])
     expected = abs(mean) if scale == 0 else stats.foldnorm(abs(mean) / scale, scale=scale).mean()
-    assert found.item() == pytest.approx(expected, abs=1e-6)
+    assert found.item() == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.covers("F02")
-@pytest.mark.parametrize(("p", "q"), PAIRS)
-@pytest.mark.parametrize("width", [0.3, 1.0, 4.0])
-def test_mmd_on_the_grid_equals_its_closed_form(lesson, p, q, width):
-    x = lesson["line"](-16, 16, 1601)
-    found = lesson["squared_mmd"](
-        lesson["log_normal"](x, *p), lesson["log_normal"](x, *q), x, width
-    )
-
-    def mean_kernel(a, b):
-        variance = width**2 + a[1] ** 2 + b[1] ** 2
-        return width / math.sqrt(variance) * math.exp(-((a[0] - b[0]) ** 2) / (2 * variance))
-
-    expected = mean_kernel(p, p) + mean_kernel(q, q) - 2 * mean_kernel(p, q)
-    assert found.item() == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.covers("F02")
-def test_total_is_an_integral_over_a_line_and_over_a_square(lesson):
-    x = lesson["line"](-9, 9, 361)
-    square = torch.cartesian_prod(x, x)
-    assert lesson["total"](torch.exp(-0.5 * (x / 0.7) ** 2), x).item() == pytest.approx(
-        0.7 * math.sqrt(2 * math.pi), abs=1e-9
-    )
-    bump = torch.exp(-0.5 * (square**2).sum(1) / 0.49)
-    assert lesson["total"](bump, square).item() == pytest.approx(0.98 * math.pi, abs=1e-9)
-
-
-@pytest.mark.covers("F02")
-def test_two_gaussians_are_the_mixture_that_theta_says(lesson):
-    x = lesson["AXIS"]
-    theta = torch.tensor([1.2, -1.0, 2.0, -0.3, 0.5], dtype=torch.float64)
-    found = lesson["two_gaussians"](theta).exp()
-    share = 1 / (1 + math.exp(-1.2))
-    left, right = (
-        stats.norm(mean, math.exp(log_width)).pdf(x) for mean, log_width in ((-1, -0.3), (2, 0.5))
-    )
-    np.testing.assert_allclose(found, share * left + (1 - share) * right, atol=1e-12)
-
-
-@pytest.mark.covers("F02")
-@pytest.mark.parametrize("separation", [1.0, 3.3, 7.0])
-def test_the_best_gaussian_is_the_best(lesson, separation):
-    """Forward KL by moments; the others against a search from many starts."""
-    x, log_p = lesson["AXIS"], lesson["two_clusters"](separation)
-    mean, variance = -0.15 * separation, 0.36 + 0.65 * 0.35 * separation**2
-    theta, _ = lesson["best_gaussian"](lesson["forward_kl"], log_p)
-    assert theta[0].item() == pytest.approx(mean, abs=1e-5)
-    assert theta[1].exp().item() == pytest.approx(math.sqrt(variance), abs=1e-5)
+def test_distances_of_many_models_at_once_are_those_of_each(lesson):
+    p, q = log_normal(lesson, 0.5, 1.1), log_normal(lesson, -1, 0.8)
     for distance in lesson["DISTANCES"].values():
-
-        def value(theta, distance=distance):
-            theta = torch.as_tensor(theta, dtype=torch.float64)
-            return distance(log_p, lesson["one_gaussian"](theta, x), x).item()
-
-        starts = [(-separation / 2, -0.5), (mean, 0.5), (separation / 2, -0.5)]
-        bounds = [(-6, 6), (-1.2, 1.8)]
-        rivals = [
-            optimize.minimize(value, s, method="Nelder-Mead", bounds=bounds).fun for s in starts
-        ]
-        # The kinks of |p − q| stop L-BFGS early: half of the last digit that the lesson prints.
-        assert lesson["best_gaussian"](distance, log_p)[1] <= min(rivals) + 5e-4
-
-
-@pytest.mark.covers("F02")
-@pytest.mark.skipif(not executable(), reason="needs Chromium")
-@pytest.mark.parametrize(("separation", "mean"), [(3.0, -2.0), (4.0, 0.0), (8.0, 0.0)])
-def test_descents_of_the_lesson_end_where_those_of_its_figure_do(
-    lesson, tmp_path, separation, mean
-):
-    figure, page = gl.widgets.Distances(separation, mean), tmp_path / "figure.html"
-    page.write_text(f'<!doctype html><meta charset="utf-8">{figure._repr_html_()}', "utf-8")
-    with Browser() as browser:
-        browser.open(page.as_uri())
-        for number, distance in enumerate(lesson["DISTANCES"].values()):
-            value, centre, width = ended(browser, number)
-            expected = lesson["descend"](distance, separation, mean, figure.deviation)
-            assert (centre, width) == pytest.approx(expected[:2], abs=0.02)
-            assert value == pytest.approx(expected[2], abs=1e-3)
+        assert torch.allclose(
+            distance(p, torch.stack([p, q])), torch.stack([distance(p, p), distance(p, q)])
+        )
+        assert distance(p, p) == 0
 
 
 @pytest.mark.covers("F02")
 def test_transport_of_samples_is_that_of_scipy(lesson):
     for n in (1, 2, 57):
-        x, y = torch.randn(n), torch.randn(n) * 2 + 1
-        expected = stats.wasserstein_distance(x.numpy(), y.numpy())
-        assert lesson["wasserstein_of_samples"](x, y).item() == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.fixture
-def mixtures(lesson):
-    """Two mixtures in the plane with skew covariances."""
-
-    def make(seed):
-        generator = torch.Generator().manual_seed(seed)
-        shares = torch.rand(3, generator=generator, dtype=torch.float64) + 0.2
-        means = 2 * torch.randn(3, 2, generator=generator, dtype=torch.float64)
-        root = torch.randn(3, 2, 2, generator=generator, dtype=torch.float64)
-        covariances = root @ root.transpose(1, 2) + 0.2 * torch.eye(2)
-        return lesson["Mixture"](shares / shares.sum(), means, covariances)
-
-    return make(0), make(1)
-
-
-@pytest.mark.covers("F02")
-def test_planar_mmd_equals_its_closed_form_for_mixtures(lesson, mixtures):
-    v = lesson["line"](-14, 14, 281)
-    x = torch.cartesian_prod(v, v).flip(1)
-    log_p, log_q = (lesson["mixture_log_prob"](m, x) for m in mixtures)
-
-    def mean_kernel(a, b):
-        total = 0
-        for i, j in itertools.product(range(3), range(3)):
-            covariance = a.covariances[i] + b.covariances[j] + torch.eye(2)
-            gap = a.means[i] - b.means[j]
-            exponent = -0.5 * gap @ torch.linalg.solve(covariance, gap)
-            total += (
-                a.weights[i] * b.weights[j] * exponent.exp() / torch.linalg.det(covariance).sqrt()
-            )
-        return total
-
-    p, q = mixtures
-    expected = mean_kernel(p, p) + mean_kernel(q, q) - 2 * mean_kernel(p, q)
-    found = lesson["planar_squared_mmd"](log_p, log_q, x)
-    assert found.item() == pytest.approx(expected.item(), abs=1e-7)
-
-
-@pytest.mark.covers("F02")
-def test_sliced_wasserstein_equals_that_of_projected_samples(lesson, mixtures):
-    def sample(mixture, n):
-        part = torch.multinomial(mixture.weights, n, replacement=True)
-        lower = torch.linalg.cholesky(mixture.covariances)
-        noise = torch.randn(n, 2, 1, dtype=torch.float64)
-        return mixture.means[part] + (lower[part] @ noise)[..., 0]
-
-    x, y = (sample(m, 100_000) for m in mixtures)
-    angles = np.arange(16) * math.pi / 16
-    each = [
-        stats.wasserstein_distance(*(rows @ torch.tensor([math.cos(a), math.sin(a)]).double()
-                                     for rows in (x, y)))
-        for a in angles
-    ]  # fmt: skip
-    found = lesson["sliced_wasserstein"](*mixtures).item()
-    assert found == pytest.approx(np.mean(each), abs=0.03)
-    assert lesson["sliced_wasserstein"](mixtures[0], mixtures[0]) == 0
-
-
-@pytest.mark.covers("F02")
-def test_mmd_of_samples_is_an_average_over_all_pairs(lesson):
-    x, y, widths = torch.randn(5, 3), torch.randn(7, 3) + 1, (0.4, 2.0)
-
-    def mean_kernel(a, b):
-        pairs = itertools.product(a, b)
-        return np.mean(
-            [sum(math.exp(-(s - t).square().sum() / (2 * w**2)) for w in widths) for s, t in pairs]
-        )
-
-    expected = mean_kernel(x, x) + mean_kernel(y, y) - 2 * mean_kernel(x, y)
-    assert lesson["sample_mmd"](x, y, widths).item() == pytest.approx(expected, abs=1e-5)
+        x, y = torch.randn(3, n), torch.randn(3, n) * 2 + 1
+        expected = [stats.wasserstein_distance(*pair) for pair in zip(x, y, strict=True)]
+        assert lesson["wasserstein_of_samples"](x, y).tolist() == pytest.approx(expected, abs=1e-5)
 
 
 # ---------------------------------------------------------------------- F03, F04
@@ -285,36 +127,65 @@ def test_mmd_of_samples_is_an_average_over_all_pairs(lesson):
 
 @pytest.mark.covers("F03", "F04")
 def test_the_lessons_models_answer_what_they_declare(lesson):
-    rows = gl.plots.answers([lesson[n] for n in ("PlaneGenerator", "TinyIsing", "Centroids")]).rows
+    names = ("Staircase", "HiddenCoin", "PlaneNetwork", "Voters")
+    rows = gl.plots.answers([lesson[n] for n in names]).rows
     assert [row[1:] for row in rows] == [
+        ("exact", "yes", "yes"),
+        ("a bound", "yes", "yes"),
         ("implicit", "yes", "no"),
-        ("up to the partition function", "no", "no"),
-        ("none", "no", "yes"),
+        ("implicit, by a chain", "yes", "no"),
     ]
-    generator = lesson["PlaneGenerator"]()
-    with pytest.raises(gl.CannotAnswerError, match="nobody can list"):
-        generator.log_prob(torch.zeros(1, 2))
-    draws = [generator.sample(4, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
-    assert torch.equal(*draws)
-    centroids = lesson["Centroids"](3)
-    with pytest.raises(gl.NotFittedError):
-        centroids.encode(torch.zeros(1, 2))
-    centroids.fit(torch.randn(50, 2))
-    assert centroids.encode(torch.randn(9, 2)).sum(1).eq(1).all()
+    for name in names:
+        model = lesson[name]()
+        draws = [model.sample(4, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
+        assert torch.equal(*draws) and draws[0].shape == (4, *model.event_shape)
+    for name in names[1:]:
+        with pytest.raises(gl.CannotAnswerError):
+            lesson[name]().log_prob(draws[0])
 
 
 @pytest.mark.covers("F03")
-@pytest.mark.parametrize("coupling", [-0.7, 0.0, 0.5, 3.0])
-def test_tiny_ising_equals_a_sum_by_hand(lesson, coupling):
-    pairs = [(i, i + 1) for i in (0, 1, 3, 4, 6, 7)] + [(i, i + 3) for i in range(6)]
-    weights = {
-        bits: math.exp(coupling * sum((2 * bits[i] - 1) * (2 * bits[j] - 1) for i, j in pairs))
-        for bits in itertools.product((0, 1), repeat=9)
-    }
-    model = lesson["TinyIsing"](coupling)
-    x = torch.tensor(list(weights)).float().reshape(-1, 3, 3)
-    expected = torch.tensor(list(weights.values())) / sum(weights.values())
-    assert torch.allclose(model.log_prob(x).exp(), expected, rtol=1e-4, atol=1e-9)
+@pytest.mark.parametrize("slope", [-1.0, 0.0, 0.7, 4.0, 300.0])
+def test_the_bound_of_the_hidden_coin_falls_short_by_the_divergence(lesson, slope):
+    model, x = lesson["HiddenCoin"](slope), torch.linspace(-7, 7, 57)[:, None].double()
+    pdfs = [stats.norm(mean, 1).pdf(x[:, 0]) / 2 for mean in (-2, 2)]
+    log_p = np.log(sum(pdfs))
+    assert model.log_joint(x).logsumexp(1).numpy() == pytest.approx(log_p, abs=1e-9)
+    q = expit(slope * x[:, 0].numpy())
+    assert model.encode(x.float())[:, 0].numpy() == pytest.approx(q, abs=1e-6)
+    elbo = model.elbo(x).numpy()
+    assert (elbo <= log_p + 1e-9).all()
+    kl = sum(rel_entr(part, pdf / sum(pdfs)) for part, pdf in zip((1 - q, q), pdfs, strict=True))
+    assert log_p - elbo == pytest.approx(kl, abs=1e-6)
+    assert np.isfinite(elbo).all() and (np.abs(log_p - elbo).max() < 1e-9) == (slope == 4)
+
+
+@pytest.mark.covers("F03")
+def test_samples_of_the_hidden_coin_follow_its_density(lesson):
+    drawn = lesson["HiddenCoin"]().sample(20_000)[:, 0].numpy()
+    law = stats.norm(-2, 1), stats.norm(2, 1)
+    test = stats.kstest(drawn, lambda t: (law[0].cdf(t) + law[1].cdf(t)) / 2)
+    assert test.pvalue > 1e-6  # the false-alarm rate
+
+
+@pytest.mark.covers("F04")
+@pytest.mark.parametrize("noise", [0.2, 0.35])
+def test_the_voters_settle_in_the_chains_own_distribution(lesson, noise):
+    """The transition matrix by hand: five votes a pixel, on 3 × 3 pixels that wrap around."""
+    states = np.array(list(itertools.product((0, 1), repeat=9)))
+    grid = states.reshape(-1, 3, 3)
+    votes = grid + sum(np.roll(grid, s, axis) for s in (-1, 1) for axis in (1, 2))
+    on = np.where(votes >= 3, 1 - noise, noise).reshape(-1, 1, 9)
+    model = lesson["Voters"](noise=noise)
+    found = model.p_on(torch.tensor(grid).float()).flatten(1)
+    assert torch.allclose(found, torch.tensor(on[:, 0]).float())
+    T = np.where(states == 1, on, 1 - on).prod(2)
+    settled = np.linalg.matrix_power(T, 400).mean(0)
+    codes = (model.sample(20_000).flatten(1).long() * 2 ** torch.arange(8, -1, -1)).sum(1)
+    count = np.bincount(codes, minlength=512)
+    law = stats.binom(len(codes), settled)
+    tail = 2 * np.minimum(law.cdf(count), law.sf(count - 1))
+    assert tail.min() > 1e-6 / 512  # false alarms: 1e-6 in all
 
 
 # ---------------------------------------------------------------------- F05
@@ -322,13 +193,11 @@ def test_tiny_ising_equals_a_sum_by_hand(lesson, coupling):
 
 @pytest.mark.covers("F05")
 def test_what_a_right_family_loses_is_parameters_over_twice_the_examples(lesson):
-    truth = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
-    arguments = (gl.Gaussian, lambda n: truth.sample((n,)), truth.log_prob, 200)
-    results = [lesson["examine"](*arguments) for _ in range(40)]
-    lost = np.array([row[0] for row in results])
-    error = lost.std() / math.sqrt(len(lost))
-    assert abs(lost.mean() - 5 / (2 * 200)) < 5 * error + 0.001  # and a little of second order
-    assert {row[3] for row in results} == {6} and all(row[1] > 0 and row[2] > 0 for row in results)
+    truth = gl.Gaussian()
+    truth.fit(torch.randn(1000, 2))
+    lost = [lesson["nats_lost"](gl.Gaussian(), truth, 200, repeats=1) for _ in range(120)]
+    error = np.std(lost) / math.sqrt(len(lost))
+    assert abs(np.mean(lost) - 5 / (2 * 200)) < 5 * error + 0.001  # and a little of second order
 
 
 # ---------------------------------------------------------------------- F17
@@ -342,35 +211,41 @@ def test_area_is_that_of_the_roc_curve_with_ties(lesson):
 
 
 @pytest.mark.covers("F17")
-def test_conditional_of_a_gaussian_equals_that_of_its_precision(lesson):
-    root = torch.randn(6, 6).double()
-    sigma, mu = root @ root.T + 0.1 * torch.eye(6), torch.randn(6).double()
-    seen = torch.tensor([True, False, True, True, False, False])
-    lesson |= {"mu": mu, "sigma": sigma, "seen": seen}  # what the functions take from the lesson
-    x = torch.randn(4, 6).double()
-    mean, covariance = lesson["conditional"](x[:, seen])
-    precision = torch.linalg.inv(sigma)
-    hidden = torch.linalg.inv(precision[~seen][:, ~seen])
-    assert torch.allclose(covariance, hidden)
-    shift = (x[:, seen] - mu[seen]) @ precision[seen][:, ~seen] @ hidden
-    assert torch.allclose(mean, mu[~seen] - shift)
+def test_the_two_sided_score_is_least_in_the_middle_and_zero_beyond_both_ends(lesson):
+    held_out = torch.arange(101.0)
+    found = lesson["two_sided"](torch.tensor([-1.0, 5.0, 50.0, 95.0, 200.0]), held_out)
+    assert found.tolist() == pytest.approx([0, -12 / 101, -102 / 101, -12 / 101, 0])
 
 
 @pytest.mark.covers("F17")
-def test_conditional_of_parzen_is_a_weighted_mean_of_the_joint_kernel(lesson):
-    seen = torch.tensor([True, False, True])
-    lesson |= {"seen": seen}
-    train, x_a = torch.randn(20, 3).double(), torch.randn(5, 2).double()
-    weights = torch.tensor(
-        [
-            [stats.norm(0, 0.6).pdf(a - b).prod() for b in train[:, seen].numpy()]
-            for a in x_a.numpy()
-        ]
-    )
-    expected = (weights / weights.sum(1, keepdim=True)) @ train[:, ~seen]
-    assert torch.allclose(lesson["parzen_conditional"](x_a, train, 0.6), expected)
-    nearest = train[torch.cdist(x_a, train[:, seen]).argmin(1)][:, ~seen]
-    assert torch.allclose(lesson["parzen_conditional"](x_a, train, 0.005), nearest, atol=1e-6)
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_given_equals_the_conditional_by_the_precision(lesson, whole):
+    """Of entries, and of sums: turned by an invertible matrix whose first rows are A."""
+    root = torch.randn(6, 6).double()
+    sigma, mu = root @ root.T + 0.1 * torch.eye(6), torch.randn(6).double()
+    lesson |= {"mu": mu, "sigma": sigma}  # what the function takes from the lesson
+    B = torch.eye(6).double()[torch.tensor([0, 2, 3, 1, 4, 5])]
+    B = B if whole else B + 0.3 * torch.randn(6, 6).double()
+    A, x = B[:3], torch.randn(4, 6).double()
+    mean, covariance = lesson["given"](x @ A.T, A)
+    precision = torch.linalg.inv(B @ sigma @ B.T)
+    hidden = torch.linalg.inv(precision[3:, 3:])
+    shift = ((x - mu) @ A.T) @ precision[:3, 3:] @ hidden
+    assert torch.allclose(mean @ B.T, torch.cat([x @ A.T, mu @ B[3:].T - shift], 1))
+    turned = torch.zeros(6, 6).double()
+    turned[3:, 3:] = hidden
+    assert torch.allclose(B @ covariance @ B.T, turned, atol=1e-9)
+
+
+@pytest.mark.covers("F17")
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_the_ridge_takes_its_trace_from_the_mean_squared_distance(ridge):
+    x = torch.randn(200, 5) @ torch.randn(5, 5)
+    model = gl.Gaussian(ridge=ridge)
+    model.fit(x)
+    squares = 2 * (model.log_prob(model.loc[None]) - model.log_prob(x))
+    inverse = model.scale_tril.cholesky_inverse()
+    assert squares.mean().item() == pytest.approx(5 - ridge * inverse.trace().item(), abs=1e-3)
 
 
 # ---------------------------------------------------------------------- F18
@@ -390,15 +265,18 @@ def test_the_classifier_score_runs_from_one_to_the_number_of_classes(lesson):
 
 
 @pytest.mark.covers("F18")
-def test_typical_distance_is_blind_to_what_is_missing(lesson):
+def test_nearest_distance_is_blind_to_what_is_missing(lesson):
     x = torch.randn(50, 3)
-    assert lesson["typical_distance"](x[:1].repeat(9, 1), x) == 0
-    assert lesson["typical_distance"](torch.tensor([[3.0, 4, 0]]), torch.zeros(1, 3)) == 5
+    assert lesson["nearest_distance"](x[:1].repeat(9, 1), x) == 0
+    assert lesson["nearest_distance"](torch.tensor([[3.0, 4, 0]]), torch.zeros(1, 3)) == 5
+    assert (
+        lesson["nearest_distance"](torch.tensor([[3.0, 4]]), torch.tensor([[3.0, 3], [0, 0]])) == 1
+    )
 
 
 @pytest.mark.covers("F18")
-@pytest.mark.parametrize("share", [0.5, 1e-2, 1e-6])
-def test_a_memoriser_and_a_diluted_model_are_what_the_lesson_says(share):
+@pytest.mark.parametrize("weight", [0.5, 1e-2, 1e-6])
+def test_a_memoriser_and_a_diluted_model_are_what_the_lesson_says(weight):
     """The two counter-examples with genlib's own models, in 196 dimensions."""
     data = gl.data.strokes(600, size=14).flat()
     honest, memoriser = gl.Gaussian(ridge=0.01), gl.Parzen(bandwidth=0.01)
@@ -410,9 +288,9 @@ def test_a_memoriser_and_a_diluted_model_are_what_the_lesson_says(share):
     )
     assert memoriser.log_prob(data.test).mean() < 0 < honest.log_prob(data.test).mean()
     log_p = honest.log_prob(data.test).double()
-    diluted = torch.logaddexp(log_p + math.log(share), torch.tensor(math.log1p(-share)))
-    assert (log_p - diluted <= -math.log(share) + 1e-9).all()
-    assert torch.allclose(log_p - diluted, torch.tensor(-math.log(share)).double(), atol=1e-3)
+    diluted = torch.logaddexp(log_p + math.log(weight), torch.tensor(math.log1p(-weight)))
+    assert (log_p - diluted <= -math.log(weight) + 1e-9).all()
+    assert torch.allclose(log_p - diluted, torch.tensor(-math.log(weight)).double(), atol=1e-3)
 
 
 # ---------------------------------------------------------------------- F20
@@ -420,39 +298,38 @@ def test_a_memoriser_and_a_diluted_model_are_what_the_lesson_says(share):
 
 @pytest.mark.covers("F20")
 @pytest.mark.parametrize(
-    ("g", "law", "x"),
+    ("g", "slope", "law", "x"),
     [
-        (torch.exp, stats.lognorm(1), [0.01, 0.5, 1, 7, 40]),
-        (torch.sinh, stats.johnsonsu(0, 1), [-9.0, -1, 0, 0.3, 5]),
-        (lambda z: 3 * z - 2, stats.norm(-2, 3), [-15.0, -2, 0, 9]),
+        (torch.exp, torch.exp, stats.lognorm(1), [0.01, 0.5, 1, 7, 40]),
+        (torch.sinh, torch.cosh, stats.johnsonsu(0, 1), [-9.0, -1, 0, 0.3, 5]),
+        (lambda z: 3 * z - 2, lambda z: 0 * z + 3, stats.norm(-2, 3), [-15.0, -2, 0, 9]),
     ],
 )
-def test_the_pushed_density_is_the_law_that_statistics_knows(lesson, g, law, x):
-    found = lesson["pushed_log_prob"](g, torch.tensor(x).double())
-    np.testing.assert_allclose(found, law.logpdf(x), atol=1e-8)
+def test_the_pushed_density_is_the_law_that_statistics_knows(lesson, g, slope, law, x):
+    model = lesson["Staircase"]()
+    model.g, model.slope = g, slope
+    found = model.log_prob(torch.tensor(x)[:, None])
+    np.testing.assert_allclose(found, law.logpdf(x), atol=1e-4)
 
 
 @pytest.mark.covers("F20")
-def test_the_folded_density_reaches_into_the_tails(lesson):
-    x = lesson["line"](0.01, 60, 50)
-    expected = stats.ncx2(df=1, nc=0.25).logpdf(x.numpy())
-    np.testing.assert_allclose(lesson["folded_log_prob"](x), expected, atol=1e-7)
+def test_the_slope_of_the_staircase_is_its_derivative_and_the_inverse_goes_back(lesson):
+    model = lesson["Staircase"]()
+    z = torch.linspace(-4, 4, 201).double().requires_grad_()
+    (slope,) = torch.autograd.grad(model.g(z).sum(), z)
+    assert torch.allclose(slope, model.slope(z))
+    assert torch.allclose(lesson["inverse"](model.g, model.g(z)), z, atol=1e-9)
+    back = model.encode(model.g(z.detach().float())[:, None])
+    assert torch.allclose(back[:, 0].double(), z, atol=1e-4)
+    test = stats.kstest(model.encode(model.sample(20_000))[:, 0].numpy(), "norm")
+    assert test.pvalue > 1e-6  # the false-alarm rate
 
 
 @pytest.mark.covers("F20")
-def test_coupling_layers_invert_and_know_their_determinant(lesson):
-    flow = torch.nn.Sequential(*(lesson["Coupling"](hidden=8) for _ in range(5))).double()
-    for p in flow.parameters():
-        torch.nn.init.normal_(p, std=1.0)
-    z = 2 * torch.randn(30, 2).double()
-    x = z
-    for layer in flow:
-        y = layer(x)
-        back, log_det = layer.inverse(y)
-        assert torch.allclose(back, x, atol=1e-8)
-        J = torch.func.vmap(torch.func.jacrev(lambda row, f=layer: f(row[None])[0]))(x)
-        assert torch.allclose(log_det, torch.linalg.slogdet(J).logabsdet, atol=1e-8)
-        x = y
-    J = torch.func.vmap(torch.func.jacrev(lambda row: flow(row[None])[0]))(z)
-    expected = stats.norm.logpdf(z).sum(1) - torch.linalg.slogdet(J).logabsdet.detach().numpy()
-    np.testing.assert_allclose(lesson["flow_log_prob"](flow, x).detach(), expected, atol=1e-7)
+def test_the_plane_network_is_pushed_through_its_layers(lesson):
+    model = lesson["PlaneNetwork"](hidden=3)
+    z = torch.randn(5, 2, generator=torch.Generator().manual_seed(8))
+    first, _, last = model.network
+    expected = torch.tanh(z @ first.weight.T + first.bias) @ last.weight.T + last.bias
+    found = model.sample(5, generator=torch.Generator().manual_seed(8))
+    assert torch.allclose(found, expected, atol=1e-6)

@@ -65,6 +65,17 @@ def test_values_in_the_page_are_those_at_the_start_to_the_digits_shown(shown, st
     assert found == pytest.approx(list(figure.distances().values()), abs=5.1e-4)
 
 
+def test_a_choice_of_distances_is_shown_and_descended_by(shown):
+    figure = gl.widgets.Distances(names=["Wasserstein", "reverse KL"])
+    every = gl.widgets.Distances().distances()
+    assert figure.distances() == {name: every[name] for name in ("reverse KL", "Wasserstein")}
+    browser = at_once(shown(figure))
+    assert browser.ask(VALUES) == pytest.approx(list(figure.distances().values()), abs=5.1e-4)
+    (_, mean, deviation), (_, middle, wide) = (ended(browser, number) for number in range(2))
+    assert (mean, deviation) == pytest.approx((-2, 0.6), abs=0.02)
+    assert middle > -1 and wide > 1.9
+
+
 def test_dragging_the_gaussian_and_keys_and_sliders_change_all_values(shown):
     figure = gl.widgets.Distances(4.0, 0.0, 1.0)
     browser = shown(figure)
@@ -297,6 +308,9 @@ def test_what_it_says_is_there(shown):
         ({"deviation": 0}, ValueError, r"deviation: expected a number in \[0.2, 5.0\], got 0"),
         ({"deviation": "wide"}, TypeError, "deviation: expected a number in"),
         ({"hint": 1}, TypeError, "hint: expected words, got 1"),
+        ({"names": ["KL"]}, ValueError, r"names: expected some of .*, got \['KL'\]"),
+        ({"names": []}, ValueError, "names: expected some of"),
+        ({"names": "MMD²"}, ValueError, "names: expected some of"),
     ],
 )
 def test_refusals(settings, error, message):

@@ -30,7 +30,7 @@
   const gap = (q) => logP.map((each, i) => Math.exp(each) - Math.exp(q[i]));
 
   /* In the order of the table; each of the log density of the Gaussian on the grid. */
-  const distances = [
+  const every = [
     (q) => kl(logP, q),
     (q) => kl(q, logP),
     (q) => (step / 2) * gap(q).reduce((total, each) => total + Math.abs(each), 0),
@@ -55,6 +55,7 @@
       return step * step * sum((i) => d[i] * smooth(i));
     },
   ];
+  const distances = data.shown.map((i) => every[i]);
 
   const gaussian = (m, s) => x.map((at) => logNormal(at, m, s));
 
