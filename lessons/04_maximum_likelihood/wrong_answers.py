@@ -1,15 +1,17 @@
 """Answers to the exercises of lesson 04, written as tools/coursework/answers.py says."""
 
 _DIVERGENCE = "torch.xlogy(p, p) - torch.xlogy(p, q)"
-_NO_CARRY = ("carried(low + step * table[symbol])", "(low + step * table[symbol]) % FULL")
-_WIDTH = "step * (table[symbol + 1] - table[symbol])"
+_NO_CARRY = ("carried(low + step * start, code)", "(low + step * start) % FULL")
+_WIDTH = "step * (end - start)\n"
 _CARRY = """place = len(code) - 1
-            while code[place] == 255:
-                code[place] = 0
-                place -= 1
-            code[place] += 1"""
-_LAST = "carried(low + LEAST - 1)"
-_END = f"code.append({_LAST} // LEAST)"
+        while code[place] == 255:
+            code[place] = 0
+            place -= 1
+        code[place] += 1"""
+_LAST = "carried(low + LEAST - 1, code)"
+_END = "code.append(last)"
+_RESIDUAL = "y - (x @ theta).exp()"
+_ROWS = "rows = torch.randint(len(x), (batch,), generator=generator)"
 _NOISE = "torch.rand(k.shape, generator=generator)"
 
 WRONG = {
@@ -24,8 +26,23 @@ WRONG = {
         "the model is smoothed first": ("(p, q)", "(p, (q + 1e-3) / (1 + len(q) * 1e-3))"),
         "the mean over symbols": (".sum() / math", "[p > 0].mean() / math"),
     },
+    "rates": {
+        "down instead of up": (_RESIDUAL, "(x @ theta).exp() - y"),
+        "the sum over rows": (" / len(y)", ""),
+        "the data's average alone": (_RESIDUAL, "y"),
+        "the rate is the exponent": (_RESIDUAL, "y - x @ theta - 1"),
+        "the derivative by the mean, not by θ": (_RESIDUAL, "y / (x @ theta).exp() - 1"),
+        "steps that do not shrink": (" / (1 + t / 100)", ""),
+        "all rows in every step": (_ROWS, "rows = torch.arange(len(x))"),
+        "the same rows in every step": (
+            _ROWS,
+            "rows = torch.randint(len(x), (batch,), generator=generator.manual_seed(3))",
+        ),
+        "the generator is ignored": (", generator=generator", ""),
+        "the gradient of all rows": ("gradient(theta, x[rows], y[rows])", "gradient(theta, x, y)"),
+    },
     "encode": {
-        "as it was given": "encode = faulty_encode",
+        "as it was given": "push, finish = faulty_push, faulty_finish",
         "only the end is mended": _NO_CARRY,
         "only the carry is mended": (_LAST, "low"),
         "the carry stops at the last byte": (_CARRY, "code[-1] = (code[-1] + 1) % 256"),
@@ -35,8 +52,22 @@ WRONG = {
         "one more byte to be sure": (_END, "code.extend((low // (LEAST >> 8)).to_bytes(2))"),
         "the width is cut short so as not to run over": [
             _NO_CARRY,
-            (_WIDTH, f"min({_WIDTH}, FULL - low)"),
+            (_WIDTH, "min(step * (end - start), FULL - (low + step * start) % FULL)\n"),
         ],
+        "one growing number, as in the lesson": """
+def push(low, width, code, start, end, total):
+    step = width // total
+    low, width = low + step * start, step * (end - start)
+    while width < LEAST:
+        low, width = low << 8, width << 8
+        code.append(0)
+    return low, width
+
+
+def finish(low, width, code):
+    n = len(code) + 1
+    code[:] = (-(-low // LEAST)).to_bytes(n)
+""",
     },
     "score": {
         "cells of no width": ("math.log(levels) - nats", "-nats"),
@@ -55,24 +86,6 @@ WRONG = {
             "generator=torch.Generator().manual_seed(generator.initial_seed())",
         ),
         "the width of a cell counts once": ("log(levels)", "log(levels) / k.shape[1]"),
-    },
-    "directions": {
-        "the spread of the means is forgotten": (" + (m - mean) ** 2", ""),
-        "standard deviations are averaged": (
-            "variance.sqrt()",
-            "(w * s).sum() + (w * (m - mean) ** 2).sum().sqrt()",
-        ),
-        "the variance": ("variance.sqrt()", "variance"),
-        "the pieces count alike": (
-            "variance.sqrt()",
-            "(s**2 + (m - m.mean()) ** 2).mean().sqrt()",
-        ),
-        "forward for reverse": ("log_q.exp() * (log_q - log_p)", "log_p.exp() * (log_p - log_q)"),
-        "weights outside the logarithm": ("w.log()", "w"),
-        "the grid stays at home": ("x = mu + sigma * t", "x, t = t, (t - mu) / sigma"),
-        "the grid is too short": ("(-10, 10,", "(-2, 2,"),
-        "p underflows": ("log_q - log_p)", "log_q - (log_p.exp() + 1e-30).log())"),
-        "cross-entropy without the entropy": ("(log_q - log_p)", "-log_p"),
     },
     "compare": {
         "as if on separate examples": ("gain.std()", "(a.var() + b.var()).sqrt()"),
@@ -109,28 +122,41 @@ def excess_bits(counts, q):
     return (p * (theirs - ours))[p > 0].sum()
 """,
     },
+    "rates": {
+        "by autograd": """
+def gradient(theta, x, y):
+    theta = torch.as_tensor(theta).clone().requires_grad_()
+    law = torch.distributions.Poisson((x @ theta).exp())
+    law.log_prob(y).mean().backward()
+    return theta.grad
+
+
+def fit(x, y, batch, steps, rate, generator):
+    theta = torch.zeros(x.shape[1], dtype=x.dtype)
+    for t in range(steps):
+        rows = torch.randint(len(x), (batch,), generator=generator)
+        theta += gradient(theta, x[rows], y[rows]) * rate / (1 + t / 100)
+    return theta
+""",
+        "row by row, as a list": (
+            "return x.T @ residual / len(y)",
+            "return torch.stack([r * row for r, row in zip(residual, x)]).mean(0)",
+        ),
+    },
     "encode": {
         "bytes are dropped and put back": (
             _CARRY,
             """dropped = 0
-            while code[-1] == 255:
-                code.pop()
-                dropped += 1
-            code[-1] += 1
-            code.extend(bytes(dropped))""",
+        while code[-1] == 255:
+            code.pop()
+            dropped += 1
+        code[-1] += 1
+        code.extend(bytes(dropped))""",
         ),
-        "one long number": """
-def encode(message, table):
-    low, width, written = 0, FULL, 0
-    for symbol in message:
-        step = width // table[-1]
-        low += step * table[symbol]
-        width = step * (table[symbol + 1] - table[symbol])
-        while width < LEAST:
-            low, width, written = low << 8, width << 8, written + 1
-    last = -(-low // LEAST)
-    return last.to_bytes(written + 1)
-""",
+        "the bytes as one number, at a carry": (
+            _CARRY,
+            "code[:] = (int.from_bytes(code) + 1).to_bytes(len(code))",
+        ),
     },
     "score": {
         "a loop over rows, in double precision": """
@@ -140,35 +166,6 @@ def score(log_density, k, levels, generator):
     rows = [log_density(row[None]).item() for row in y]
     per_row = k.shape[1] * math.log(levels) - sum(rows) / len(rows)
     return per_row / (k.shape[1] * math.log(2))
-""",
-    },
-    "directions": {
-        "second moments, and torch's distributions": [
-            ("(w * (s**2 + (m - mean) ** 2)).sum()", "(w * (s**2 + m**2)).sum() - mean**2"),
-            (
-                "-0.5 * t**2 - math.log(sigma * math.sqrt(2 * math.pi))",
-                "torch.distributions.Normal(mu, sigma).log_prob(x)",
-            ),
-            (
-                "log_peaks - 0.5 * ((x[:, None] - m) / s) ** 2",
-                "torch.distributions.Normal(m, s).log_prob(x[:, None])",
-            ),
-        ],
-        "an expectation by even slices of probability": """
-def forward_gaussian(w, m, s):
-    total = w.sum()
-    mean = torch.dot(w, m) / total
-    return mean, torch.sqrt(torch.dot(w, s.square() + (m - mean).square()) / total)
-
-
-def reverse_kl(mu, sigma, w, m, s):
-    z = torch.linspace(-9, 9, 20_001, dtype=torch.float64)
-    share = torch.exp(-0.5 * z**2)
-    share = share / share.sum()
-    pieces = torch.distributions.Normal(m.double(), s.double())
-    log_p = torch.logsumexp(pieces.log_prob((mu + sigma * z)[:, None]) + w.double().log(), 1)
-    entropy = 0.5 * math.log(2 * math.pi * math.e * sigma**2)
-    return -entropy - (share * log_p).sum()
 """,
     },
     "compare": {

@@ -1,11 +1,14 @@
-"""Lesson 04: the divergence, the coder, likelihood and its errors, bits per dimension, priors."""
+"""Lesson 04: the divergence, exponential families, the coder, likelihood and its errors, priors."""
 
 from tests.mutations.changes import changes
 
 LESSON = "lessons/04_maximum_likelihood/lesson.ipynb"
 TESTS = "tests/lessons/test_maximum_likelihood.py"
 INTERVAL = "test_the_code_is_a_number_in_the_messages_interval"
-CELLS = "test_dequantised_scores_are_bounds_and_lose_the_divergence_within_the_cells"
+COMB = "test_the_comb_gives_each_level_its_probability_and_loses_the_divergence"
+NETWORK = "test_the_loss_of_the_network_is_the_gaussians_and_its_slopes_are_the_printed_ones"
+ALPHA = "test_both_ends_of_the_alpha_divergences_are_quadratures"
+FAMILY = "test_the_gradient_of_an_exponential_family_is_data_less_model"
 
 MUTATIONS = [
     *changes(
@@ -28,66 +31,12 @@ MUTATIONS = [
             "KL: 0 log 0 is not a number",
             "(torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1)",
             "(p * p.log() - p * q.log()).sum(-1)",
-            "test_zeros_cost_nothing_or_everything_and_the_reason_is_said",
-        ),
-        (
-            "KL of Gaussians: not halved",
-            "return 0.5 * (trace + gap @ inverse @ gap",
-            "return (trace + gap @ inverse @ gap",
-            "test_the_divergence_of_gaussians_is_torchs_and_the_quadrature",
-        ),
-        (
-            "KL of Gaussians: d left out",
-            "gap @ inverse @ gap - len(gap) + logdet",
-            "gap @ inverse @ gap + logdet",
-            "test_the_divergence_of_gaussians_is_torchs_and_the_quadrature",
-        ),
-        (
-            "KL of Gaussians: determinants exchanged",
-            "torch.logdet(covariance2) - torch.logdet(covariance1)",
-            "torch.logdet(covariance1) - torch.logdet(covariance2)",
-            "test_the_divergence_of_gaussians_is_torchs_and_the_quadrature",
-        ),
-        (
-            "KL of Gaussians: the first precision",
-            "torch.linalg.inv(covariance2), mean1 - mean2",
-            "torch.linalg.inv(covariance1), mean1 - mean2",
-            "test_the_divergence_of_gaussians_is_torchs_and_the_quadrature",
-        ),
-        (
-            "KL of Gaussians: the means' distance left out",
-            "(trace + gap @ inverse @ gap - len(gap)",
-            "(trace - len(gap)",
-            "test_the_divergence_of_gaussians_is_torchs_and_the_quadrature",
-        ),
-        (
-            "coder: the interval from the top of the piece",
-            "carried(low + step * start, code)",
-            "carried(low + step * end, code)",
-            INTERVAL,
-        ),
-        (
-            "coder: a width of one step",
-            "code), step * (end - start)\\n",
-            "code), step\\n",
-            INTERVAL,
-        ),
-        (
-            "coder: a carry that is lost",
-            "        code[place] += 1\\n",
-            "        code[place] += 0\\n",
-            "test_the_coder_is_exact_and_within_a_byte_on_awkward_messages",
+            "test_zeros_cost_nothing_or_everything",
         ),
         (
             "decoder: the piece before, at an edge",
             "bisect_right(table, value // step) - 1",
             "bisect_right(table, value // step - 1) - 1",
-            "test_the_coder_is_exact_and_within_a_byte_on_awkward_messages",
-        ),
-        (
-            "ideal length: nats, not bits",
-            "bits += math.log2(table[-1] / (end - start))",
-            "bits += math.log(table[-1] / (end - start))",
             "test_the_coder_is_exact_and_within_a_byte_on_awkward_messages",
         ),
         (
@@ -98,20 +47,14 @@ MUTATIONS = [
         ),
         (
             "counts: the context one symbol short",
-            "return torch.nn.functional.pad(sums, (1, 0)).tolist()",
-            "return torch.nn.functional.pad(sums.roll(1, 0), (1, 0)).tolist()",
+            "return nn.functional.pad(sums, (1, 0)).tolist()",
+            "return nn.functional.pad(sums.roll(1, 0), (1, 0)).tolist()",
             "test_tables_hold_the_smoothed_counts_of_each_context",
         ),
         (
-            "adaptive counts: the symbol before",
-            "table[symbol + 1 :] = [total + gain for total in table[symbol + 1 :]]",
-            "table[symbol:] = [total + gain for total in table[symbol:]]",
-            "test_a_model_that_learns_on_the_way_is_followed_by_the_decoder",
-        ),
-        (
             "smoothed counts: alpha once instead of S times",
-            "(context + alpha * states)).log()",
-            "(context + alpha)).log()",
+            "(context + alpha * states)).double().log()",
+            "(context + alpha)).double().log()",
             "test_every_context_gets_a_distribution",
         ),
         (
@@ -145,30 +88,6 @@ MUTATIONS = [
             "test_coverage_counts_the_intervals_that_hold_the_truth",
         ),
         (
-            "spikes: widths not normalised",
-            "constant = math.log(sigma * math.sqrt(2 * math.pi))",
-            "constant = math.log(math.sqrt(2 * math.pi))",
-            CELLS,
-        ),
-        (
-            "dequantised score: the logarithm outside",
-            "dequantised = inside @ WEIGHTS",
-            "dequantised = (inside.exp() @ WEIGHTS).log()",
-            CELLS,
-        ),
-        (
-            "bare score: at the edge of the cell",
-            "bare = spikes(levels + 0.5, weights, sigma)",
-            "bare = spikes(levels, weights, sigma)",
-            CELLS,
-        ),
-        (
-            "exact score: the density's cells half a level off",
-            "(edges[:, None] - levels - 0.5) / sigma",
-            "(edges[:, None] - levels) / sigma",
-            CELLS,
-        ),
-        (
             "bits per dimension: the sign of log Delta",
             "-(log_density / dims + math.log(cell)) / math.log(2)",
             "-(log_density / dims - math.log(cell)) / math.log(2)",
@@ -187,28 +106,88 @@ MUTATIONS = [
             "test_bits_per_dimension_do_not_depend_on_the_units",
         ),
         (
-            "directions: divergence averaged over the second argument",
-            "return torch.trapezoid(log_p.exp() * (log_p - log_q), GRID)",
-            "return torch.trapezoid(log_q.exp() * (log_p - log_q), GRID)",
-            "test_the_forward_fit_matches_the_moments",
-        ),
-        (
-            "directions: reverse for forward",
-            'if direction == \\"forward\\" else (log_q, target)',
-            'if direction == \\"reverse\\" else (log_q, target)',
-            "test_the_forward_fit_matches_the_moments",
-        ),
-        (
-            "mixture on the grid: weights left out",
-            "torch.logsumexp(pieces + weights.log()[:, None], 0)",
-            "torch.logsumexp(pieces, 0)",
-            "test_the_forward_fit_matches_the_moments",
-        ),
-        (
             "test of a variance: degrees of freedom",
             "law = stats.chi2(len(values) - 1)",
             "law = stats.chi2(2 * len(values))",
             "test_the_test_of_a_variance_alarms_as_often_as_it_says",
+        ),
+        (
+            "coder: the interval from the top of the piece",
+            "low, width = low + step * start, step * (end - start)",
+            "low, width = low + step * end, step * (end - start)",
+            INTERVAL,
+        ),
+        (
+            "coder: a width of one step",
+            "low, width = low + step * start, step * (end - start)",
+            "low, width = low + step * start, step",
+            INTERVAL,
+        ),
+        (
+            "coder: an end below the interval",
+            "last = -(-low // LEAST)",
+            "last = low // LEAST",
+            INTERVAL,
+        ),
+        (
+            "ideal length: nats, not bits",
+            "bits += math.log2(table[-1] / (table[symbol + 1] - table[symbol]))",
+            "bits += math.log(table[-1] / (table[symbol + 1] - table[symbol]))",
+            "test_the_coder_is_exact_and_within_a_byte_on_awkward_messages",
+        ),
+        (
+            "exponential family: the base measure left out",
+            "logs = log_h + T @ theta",
+            "logs = T @ theta",
+            FAMILY,
+        ),
+        (
+            "exponential family: the model's average not weighted",
+            "return logs.logsumexp(0), logs.softmax(0) @ T",
+            "return logs.logsumexp(0), T.mean(0)",
+            FAMILY,
+        ),
+        (
+            "network: the standard deviation for the variance",
+            "(y - mean) ** 2 * (-v).exp())",
+            "(y - mean) ** 2 * (-v / 2).exp())",
+            NETWORK,
+        ),
+        (
+            "network: the logarithm of the variance left out",
+            "0.5 * (math.log(2 * math.pi) + v + (y - mean)",
+            "0.5 * (math.log(2 * math.pi) + (y - mean)",
+            NETWORK,
+        ),
+        (
+            "comb: a strip of the wrong height",
+            "(1 - rest) / w + rest, rest)",
+            "1 / w + rest, rest)",
+            COMB,
+        ),
+        (
+            "comb: a strip at the edge",
+            "(v - v.floor() - 0.5).abs() < w / 2",
+            "(v - v.floor()).abs() < w / 2",
+            COMB,
+        ),
+        (
+            "directions: forward for reverse",
+            "integrand = log_q.exp() * (log_q - log_p)",
+            "integrand = log_p.exp() * (log_q - log_p)",
+            ALPHA,
+        ),
+        (
+            "directions: alpha with the wrong one",
+            "mixed = (alpha * log_p + (1 - alpha) * log_q).exp()",
+            "mixed = (alpha * log_p + (1 - alpha) * log_q)",
+            ALPHA,
+        ),
+        (
+            "directions: weights exchanged",
+            "left = math.log(weight) - (GRID + distance / 2) ** 2 / 2",
+            "left = math.log(weight) - (GRID - distance / 2) ** 2 / 2",
+            "test_one_mode_costs_minus_the_log_of_its_weight",
         ),
     ),
     *changes(
@@ -226,34 +205,29 @@ MUTATIONS = [
             "(loss - divergence).abs()",
         ),
         (
-            "posterior: the mode is the mean",
-            "add, less = a / (a + b), (a - 1) / (a + b - 2)",
-            "add, less = a / (a + b), a / (a + b)",
+            "gradient of a fit: the model's average alone",
+            "theta += fraction @ T - model",
+            "theta += 0.5 * fraction @ T - model",
         ),
         (
-            "posterior: odds without their factor",
-            "lambda t: -posterior(t) * t * (1 - t)",
-            "lambda t: -posterior(t)",
+            "posterior: the mode is the mean",
+            "less = (n + alpha - 1) / (n.sum() + 3 * (alpha - 1))",
+            "less = (n + alpha - 1) / (n.sum() + 3 * alpha - 2)",
         ),
         (
             "Fisher's information: the score not squared",
-            "torch.trapezoid(density * score**2, nodes)",
-            "torch.trapezoid(density * score, nodes)",
+            "torch.trapezoid(density * score**2, t)",
+            "torch.trapezoid(density * score, t)",
         ),
         (
             "spread of an estimate: the sandwich turned inside out",
-            "naive, sandwich = 1 / 4, 2 / 4**2",
-            "naive, sandwich = 1 / 4, 4 / 2**2",
+            '\\"wrong family\\": 2 / 4**2}',
+            '\\"wrong family\\": 4 / 2**2}',
         ),
         (
             "parameters over 2 N: over N",
-            "flattery, cost = 2 * n * kl(found, truths)",
-            "flattery, cost = n * kl(found, truths)",
-        ),
-        (
-            "reverse fit by samples: pieces not weighted",
-            "((log_q - log_p(x)) * logits.softmax(0)).sum(1)",
-            "(log_p(x) * logits.softmax(0)).sum(1)",
+            "gained, lost = 2 * 400 * kl(found, truths)",
+            "gained, lost = 400 * kl(found, truths)",
         ),
     ),
 ]
