@@ -38,6 +38,24 @@ def free_parameters(parents, states):
         ),
         "one step too many": ("range(i - 1)", "range(i)"),
         "the past twice": ("past * future", "past * future * past"),
+        "twenty steps on either side": [
+            ("range(i - 1)", "range(min(i - 1, 20))"),
+            ("range(n - i)", "range(min(n - i, 20))"),
+        ],
+        "all sequences are listed, or else the ends are forgotten": """
+def given_last(initial, transition, n, i, last):
+    if n > 12:
+        p = torch.linalg.matrix_power(transition.double(), 4000)[0]
+        return p / p.sum()
+    joint = initial.double()
+    for _ in range(n - 1):
+        joint = joint[..., None] * transition.double()
+    kept = joint[..., last]
+    answer = torch.eye(len(initial)).double()[last]
+    if i < n:
+        answer = kept.sum(tuple(d for d in range(n - 1) if d != i - 1)) if n > 2 else kept
+    return answer / answer.sum()
+""",
         "all sequences are listed": """
 def given_last(initial, transition, n, i, last):
     if n > 12:
@@ -59,6 +77,10 @@ def given_last(initial, transition, n, i, last):
             "log_joint.softmax(0)",
             "(log_joint.exp() / log_joint.exp().sum(0))",
         ),
+        "the largest of all mails subtracted": (
+            "return log_joint.softmax(0)",
+            "joint = (log_joint - log_joint.max()).exp()\n    return (joint / joint.sum(0))",
+        ),
         "absent words say nothing": ("(1 - p).log()", "0 * p"),
         "the prior is forgotten": ("prior.double().log()[:, None] + ", ""),
         "a missing word is half there": (
@@ -71,13 +93,51 @@ def given_last(initial, transition, n, i, last):
             (" * known)", ")"),
         ],
     },
-    "copies": {
-        "the copies change nothing": ("k * evidence", "evidence"),
-        "the prior is copied too": ("math.log", "k * math.log"),
-        "absent words are not copied": ("(1 - x) @", "(1 - x) / k @"),
-        "absent words say nothing": (" + (1 - x) @ ((1 - spam) / (1 - ham)).log()", ""),
-        "the probability is raised, not the odds": ("k * evidence)", "evidence) ** k"),
-        "the probability of ham": ("torch.sigmoid(", "1 - torch.sigmoid("),
+    "tree": {
+        "the least information first": (", reverse=True", ""),
+        "cycles are closed": ("if group[i] != group[j]:", "if len(edges) < n - 1:"),
+        "every column joined to its best partner": """
+def best_tree(x):
+    n, p = x.shape[1], x.double().mean(0)
+    edges = []
+    for i in range(1, n):
+        def gain(j):
+            total = 0.0
+            for a in (0, 1):
+                for b in (0, 1):
+                    both = ((x[:, i] == a) & (x[:, j] == b)).double().mean()
+                    apart = (p[i] if a else 1 - p[i]) * (p[j] if b else 1 - p[j])
+                    total += float(torch.special.xlogy(both, both / apart.clamp_min(1e-12)))
+            return total
+        edges.append((i, max((j for j in range(n) if j != i), key=gain)))
+    return edges
+""",
+        "only the state one counts": [
+            ("        for a in (0, 1):", "        for a in (1,):"),
+            ("            for b in (0, 1):", "            for b in (1,):"),
+        ],
+        "a chain in the order of the columns": """
+def best_tree(x):
+    return [(i, i + 1) for i in range(x.shape[1] - 1)]
+""",
+        "the covariance, with its sign": """
+def best_tree(x):
+    centred = x.double() - x.double().mean(0)
+    shared = centred.T @ centred
+    inside, edges = {0}, []
+    while len(inside) < x.shape[1]:
+        i, j = max(
+            ((i, j) for i in inside for j in range(x.shape[1]) if j not in inside),
+            key=lambda pair: shared[pair].item(),
+        )
+        inside.add(j)
+        edges.append((i, j))
+    return edges
+""",
+        "the library's tree": """
+def best_tree(x):
+    return [(i, of[0]) for i, of in enumerate(gl.chow_liu(x)) if of]
+""",
     },
 }
 
@@ -111,6 +171,18 @@ def given_last(initial, transition, n, i, last):
     joint = forward * torch.linalg.matrix_power(step, n - i)[:, last]
     return joint / joint.sum()
 """,
+        "one vector forwards and one backwards, in single precision": """
+def given_last(initial, transition, n, i, last):
+    past = initial
+    for _ in range(i - 1):
+        past = past @ transition
+    future = torch.zeros(len(initial))
+    future[last] = 1
+    for _ in range(n - i):
+        future = transition @ future
+    joint = past * future
+    return joint / joint.sum()
+""",
         "in single precision, step by step": """
 def given_last(initial, transition, n, i, last):
     beliefs = [initial]
@@ -125,6 +197,21 @@ def given_last(initial, transition, n, i, last):
 """,
     },
     "filter": {
+        "single precision, word by word": """
+def posterior(x, known, word_probability, prior):
+    total = prior.log().repeat(len(x), 1)
+    for j in range(x.shape[1]):
+        p = word_probability[:, j]
+        factor = torch.where(x[:, j, None] == 1, p, 1 - p)
+        total = total + factor.log() * known[:, j, None]
+    return total.softmax(1)
+""",
+        "single precision, logsumexp": """
+def posterior(x, known, word_probability, prior):
+    p = word_probability.unsqueeze(1)
+    s = (torch.where(x == 1, p, 1 - p).log() * known).sum(-1) + prior.log().unsqueeze(1)
+    return (s - torch.logsumexp(s, 0)).exp().T
+""",
         "matrix products of logarithms": """
 def posterior(x, known, word_probability, prior):
     p = word_probability.double()
@@ -139,21 +226,41 @@ def posterior(x, known, word_probability, prior):
     return torch.stack([1 - p, p], 1)
 """,
     },
-    "copies": {
-        "one word at a time": """
-def spam_probability(x, word_probability, prior, k):
-    log_odds = math.log(prior[1] / prior[0])
-    for word, (ham, spam) in zip(x.T, word_probability.double().T):
-        odds = torch.where(word == 1, spam / ham, (1 - spam) / (1 - ham))
-        log_odds = log_odds + k * odds.log()
-    return torch.sigmoid(log_odds)
+    "tree": {
+        "matrix products, and grown from one column": """
+def best_tree(x):
+    on = torch.stack([1 - x, x]).double()
+    joint = torch.einsum("ani,bnj->abij", on, on) / len(x)
+    single = on.mean(1)
+    apart = single[:, None, :, None] * single[None, :, None, :]
+    shared = torch.special.xlogy(joint, joint / apart.clamp_min(1e-12)).sum((0, 1))
+    inside, edges = {0}, []
+    while len(inside) < x.shape[1]:
+        i, j = max(
+            ((i, j) for i in inside for j in range(x.shape[1]) if j not in inside),
+            key=lambda pair: shared[pair].item(),
+        )
+        inside.add(j)
+        edges.append([i, j])
+    return edges
 """,
-        "with the library": """
-def spam_probability(x, word_probability, prior, k):
-    wide, columns = word_probability.double().repeat(1, k), x.double().repeat(1, k)
-    bernoulli = torch.distributions.Bernoulli(wide[:, None])
-    log_joint = bernoulli.log_prob(columns).sum(-1).T + torch.tensor(prior).double().log()
-    return log_joint.softmax(1)[:, 1]
+        "entropies in NumPy, and SciPy's spanning tree": """
+def best_tree(x):
+    import numpy as np
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    def entropy(columns):
+        _, counts = np.unique(columns, axis=0, return_counts=True)
+        p = counts / counts.sum()
+        return -(p * np.log(p)).sum()
+
+    data, n = x.numpy(), x.shape[1]
+    weights = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            shared = entropy(data[:, [i]]) + entropy(data[:, [j]]) - entropy(data[:, [i, j]])
+            weights[i, j] = -1 - shared
+    return np.argwhere(minimum_spanning_tree(weights).toarray() != 0)
 """,
     },
 }

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
 
 import genlib as gl
 from tests.lessons.definitions import definitions
@@ -42,44 +41,80 @@ def test_windows_are_pieces_of_the_images(lesson):
         first = int(row[0])
         expected = [first + 28 * i + j for i in range(4) for j in range(4)]
         assert row.tolist() == expected
-        assert 6 <= first % 28 < 18 and 6 <= first // 28 % 28 < 18
+        assert 6 <= first % 28 <= 18 and 6 <= first // 28 % 28 <= 18
 
 
-# ------------------------------------------------------------------ chains
+# ------------------------------------------------------------------ networks by hand
+
+GRAPHS = [[[], [0], [1], [2]], [[], [0], [0, 1], [0, 2]], [[], [], [], []], [[2], [0, 3], [], [2]]]
+graphs = pytest.mark.parametrize("parents", GRAPHS)
+
+
+def tables_for(parents, seed=0):
+    draw = generator(seed)
+    return [0.1 + 0.8 * torch.rand(2 ** len(of), generator=draw).double() for of in parents]
+
+
+def probability(event, parents, tables):
+    """Of one state of all variables, factor by factor."""
+    p = 1.0
+    for i, of in enumerate(parents):
+        on = tables[i][sum(event[j] * 2**place for place, j in enumerate(of))].item()
+        p *= on if event[i] else 1 - on
+    return p
+
+
+EVENTS = list(itertools.product((0, 1), repeat=4))
 
 
 @pytest.mark.covers("F07")
-def test_a_chain_is_fitted_by_counting_pairs(lesson):
-    x = binary(30, 5)
-    p = lesson["fit_chain"](x)
-    assert p.shape == (2, 5)
-    for i, past in itertools.product(range(5), range(2)):
-        rows = [row for row in x.tolist() if (row[i - 1] if i else 0) == past]
-        share = (sum(row[i] for row in rows) + 1) / (len(rows) + 2)
-        assert p[past, i].item() == pytest.approx(share)
+@graphs
+@pytest.mark.parametrize("smoothing", [0.5, 2.0])
+def test_tables_are_fitted_by_counting(lesson, parents, smoothing):
+    x = binary(40, 4)
+    tables = lesson["fit"](x, parents, smoothing)
+    for i, of in enumerate(parents):
+        assert tables[i].shape == (2 ** len(of),)
+        for states in itertools.product((0, 1), repeat=len(of)):
+            rows = [
+                r for r in x.tolist() if all(r[j] == s for j, s in zip(of, states, strict=True))
+            ]
+            expected = (sum(r[i] for r in rows) + smoothing) / (len(rows) + 2 * smoothing)
+            entry = sum(s * 2**place for place, s in enumerate(states))
+            assert tables[i][entry].item() == pytest.approx(expected)
 
 
 @pytest.mark.covers("F07")
-def test_a_chain_is_a_product_of_its_conditionals(lesson):
-    p = torch.rand(2, 6, generator=generator(1)).double()
-    x = gl.binary_events(6, dtype=torch.float64)
-    expected = []
-    for row in x.long().tolist():
-        shares = [p[past, i].item() for i, past in enumerate([0, *row[:-1]])]
-        expected.append(math.prod(q if on else 1 - q for q, on in zip(shares, row, strict=True)))
-    found = lesson["chain_log_prob"](p, x).exp()
-    assert torch.allclose(found, torch.tensor(expected).double())
+@graphs
+def test_a_network_by_hand_is_the_product_of_its_conditionals(lesson, parents):
+    tables = tables_for(parents)
+    found = lesson["log_prob"](torch.tensor(EVENTS).float(), parents, tables).exp()
+    expected = [probability(event, parents, tables) for event in EVENTS]
+    assert found.tolist() == pytest.approx(expected)
     assert found.sum().item() == pytest.approx(1)
 
 
 @pytest.mark.covers("F07")
-def test_a_chain_draws_what_its_probabilities_say(lesson):
+@pytest.mark.parametrize("parents", GRAPHS[:3])
+def test_ancestral_samples_follow_the_network(lesson, parents):
     torch.manual_seed(0)
-    p, events = 0.1 + 0.8 * torch.rand(2, 4, generator=generator(2)), gl.binary_events(4)
-    drawn = lesson["chain_sample"](p, 20_000)
-    counts = (drawn[:, None] == events).all(2).sum(0)
-    expected = lesson["chain_log_prob"](p.double(), events.double()).exp()
-    assert stats.chisquare(counts, (20_000 * expected).numpy()).pvalue > 1e-6
+    tables = [table.float() for table in tables_for(parents)]
+    drawn = Counter(map(tuple, lesson["sample"](20_000, parents, tables).long().tolist()))
+    expected = [20_000 * probability(event, parents, tables) for event in EVENTS]
+    counts = [drawn[event] for event in EVENTS]
+    expected = np.array(expected) * 20_000 / sum(expected)
+    assert stats.chisquare(counts, expected).pvalue > 1e-6  # false alarms: one in a million
+
+
+@pytest.mark.covers("F07")
+@graphs
+@pytest.mark.parametrize("given", [{}, {1: 1}, {2: 0, 3: 1}])
+def test_a_conditional_by_listing_is_a_ratio_of_two_sums(lesson, parents, given):
+    tables = tables_for(parents, 1)
+    fits = [e for e in EVENTS if all(e[j] == s for j, s in given.items())]
+    below = sum(probability(e, parents, tables) for e in fits)
+    above = sum(probability(e, parents, tables) for e in fits if e[0])
+    assert lesson["conditional"](0, given, parents, tables) == pytest.approx(above / below)
 
 
 @pytest.mark.covers("F07")
@@ -92,13 +127,10 @@ def test_the_last_marginal_is_a_sum_over_all_events(lesson, n):
     assert lesson["last_marginal"](chain, n)[1].item() == pytest.approx(expected.item())
 
 
-# ------------------------------------------------------------------ networks
-
-
 @pytest.mark.covers("F07")
 @pytest.mark.parametrize("k", [0, 1, 4])
 def test_nearest_earlier_pixels_are_earlier_and_nearest(lesson, k):
-    parents = lesson["nearest_earlier"](k)
+    parents = lesson["nearest"](k)
     assert len(parents) == 64
     for i, of in enumerate(parents):
         squares = [(i // 8 - j // 8) ** 2 + (i % 8 - j % 8) ** 2 for j in range(i)]
@@ -107,23 +139,82 @@ def test_nearest_earlier_pixels_are_earlier_and_nearest(lesson, k):
 
 
 @pytest.mark.covers("F07")
-def test_conditionals_by_logistic_regression_are_those_of_scikit_learn(lesson):
-    """For the pixels that have parents and are not always white; penalties alike on both sides."""
-    train, test = binary(300, 64, 3), binary(100, 64, 4)
-    train[:, 1] = torch.where(binary(300, 1, 5)[:, 0] > 0, train[:, 0], 1 - train[:, 0])
-    lesson |= {"train": train, "test": test}  # what the function takes from the lesson
-    parents = [[] if i == 0 else [0] if i < 3 else [i - 2, i - 1] for i in range(64)]
-    expected = 0.0
-    for i, of in enumerate(parents):
-        # A constant feature instead of an intercept, so that it is penalised like the weights.
-        inputs = [
-            np.hstack([part[:, of].numpy(), np.ones((len(part), 1))]) for part in (train, test)
-        ]
-        fitted = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-8, max_iter=500)
-        fitted.fit(inputs[0], train[:, i].numpy())
-        log_p = fitted.predict_log_proba(inputs[1])
-        expected += log_p[np.arange(100), test[:, i].long().numpy()].mean()
-    assert lesson["logistic_nats"](parents) == pytest.approx(expected, abs=2e-2)
+def test_the_last_pixels_are_those_just_before(lesson):
+    assert lesson["last"](2)[:4] == [[], [0], [0, 1], [1, 2]]
+
+
+# ------------------------------------------------------------------ functions
+
+
+def softplus(t):
+    return math.log1p(math.exp(-abs(t))) + max(t, 0.0)
+
+
+@pytest.mark.covers("F07")
+def test_logistic_conditionals_see_earlier_pixels_only(lesson):
+    model, x = lesson["Logistic"](), binary(3, 64, 3)
+    with torch.no_grad():
+        model.w.normal_(generator=generator(4))
+        model.b.normal_(generator=generator(5))
+        found = model.log_prob(x)
+    for row, value in zip(x.tolist(), found.tolist(), strict=True):
+        total = 0.0
+        for i in range(64):
+            logit = model.b[i].item() + sum(model.w[i, j].item() * row[j] for j in range(i))
+            total -= softplus(-logit if row[i] else logit)
+        assert value == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.covers("F07")
+def test_hidden_layers_see_earlier_pixels_only(lesson):
+    torch.manual_seed(0)
+    model, x = lesson["Hidden"](), binary(1, 64, 6)
+    with torch.no_grad():
+        model.c.normal_(generator=generator(7))
+        model.b.normal_(generator=generator(8))
+        found = model.logits(x)[0].tolist()
+        w, c, v, b = (part.double().numpy() for part in (model.w, model.c, model.v, model.b))
+    row = x[0].double().numpy()
+    for i in range(64):
+        hidden = np.maximum(0, c[i] + row[:i] @ w[i, :i])
+        assert found[i] == pytest.approx(b[i] + v[i] @ hidden, abs=1e-4)
+
+
+# ------------------------------------------------------------------ independence
+
+
+def entropy(p):
+    p = p.flatten()
+    return -(p * p.log()).sum().item()
+
+
+@pytest.mark.covers("F07")
+def test_information_is_that_of_entropies(lesson):
+    p = torch.rand(2, 3, 2, generator=generator(9)).double() + 0.1
+    p = p / p.sum()
+    alone, known = lesson["information"](p)
+    ac, a, c = p.sum(1), p.sum((1, 2)), p.sum((0, 1))
+    assert alone == pytest.approx(entropy(a) + entropy(c) - entropy(ac))
+    ab, bc, b = p.sum(2), p.sum(0), p.sum((0, 2))
+    assert known == pytest.approx(entropy(ab) + entropy(bc) - entropy(b) - entropy(p))
+
+
+@pytest.mark.covers("F07")
+@pytest.mark.parametrize(
+    ("known", "expected"), [([], True), ([2], False), ([3], False), ([2, 3], False)]
+)
+def test_separation_at_a_v_structure(lesson, known, expected):
+    assert lesson["separated"]([[], [], [0, 1], [2]], 0, 1, known) is expected
+
+
+@pytest.mark.covers("F07")
+def test_separation_along_chains_and_forks(lesson):
+    for parents in ([[], [0], [1]], [[1], [], [1]]):
+        assert not lesson["separated"](parents, 0, 2, [])
+        assert lesson["separated"](parents, 0, 2, [1])
+
+
+# ------------------------------------------------------------------ half a picture
 
 
 @pytest.mark.covers("F08")
@@ -156,15 +247,45 @@ def test_later_pixels_of_a_drawn_completion_fit_the_earlier_ones(lesson):
 
 
 @pytest.mark.covers("F08")
-def test_surprise_is_minus_log_p_of_the_hidden_half(lesson):
-    ink, pictures = torch.rand(5, 64, generator=generator()), binary(5, 64)
-    expected = np.mean(
-        [
-            -sum(math.log(q if on else 1 - q) for q, on in zip(p[32:], x[32:], strict=True))
-            for p, x in zip(ink.tolist(), pictures.tolist(), strict=True)
-        ]
-    )
-    assert lesson["surprise"](ink, pictures).item() == pytest.approx(expected, rel=1e-5)
+def test_half_nats_are_of_each_pixel_and_of_the_whole_half(lesson):
+    """Of a homogeneous chain, whose marginals and conditionals are known."""
+    first, step = torch.tensor([0.5, 0.5]), torch.tensor([[0.9, 0.1], [0.3, 0.7]])
+    chain = gl.MarkovChain(64, homogeneous=True).double()
+    chain.set_tables([first, step])
+    picture = binary(1, 64, 10)[0]
+    by_pixel, whole, p = 0.0, 0.0, step[int(picture[31])].double()
+    for i in range(32, 64):
+        state = int(picture[i])
+        by_pixel += math.log(p[state])
+        whole += math.log(step[int(picture[i - 1]), state])
+        p = p @ step.double()
+    found = lesson["half_nats"](chain, picture)
+    assert found == pytest.approx((by_pixel, whole), rel=1e-6)
+
+
+# ------------------------------------------------------------------ naive Bayes
+
+
+@pytest.mark.covers("F08", "F09")
+def test_naive_joint_is_the_prior_times_the_counted_probabilities(lesson):
+    x, rows = binary(30, 5, 11), binary(4, 5, 12)
+    y = torch.arange(30) % 3
+    found = lesson["naive_joint"](x, y, rows, 0.7)
+    for n, k in itertools.product(range(4), range(3)):
+        of_class = x[y == k]
+        expected = math.log(len(of_class) / 30)
+        for i in range(5):
+            on = (of_class[:, i].sum().item() + 0.7) / (len(of_class) + 1.4)
+            expected += math.log(on if rows[n, i] else 1 - on)
+        assert found[n, k].item() == pytest.approx(expected)
+
+
+@pytest.mark.covers("F08")
+def test_marks_are_wrong_labels_and_the_log_probability_of_the_right_one(lesson):
+    p, y = torch.tensor([0.9, 0.4, 0.2, 0.7]).double(), torch.tensor([1, 1, 0, 0])
+    wrong, log_p = lesson["marks"](p, y)
+    assert wrong == pytest.approx(50)
+    assert log_p == pytest.approx(np.mean(np.log([0.9, 0.4, 0.8, 0.3])))
 
 
 # ------------------------------------------------------------------ what the lesson prints
