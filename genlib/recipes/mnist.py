@@ -32,7 +32,7 @@ RECIPES = (
         ),
         published=-97.45,
         source="larochelle2011",
-        remarks="pixels in one random order",
+        remarks="pixels in one random order, with weight decay",
     ),
     Recipe(
         name="nade",
@@ -43,8 +43,9 @@ RECIPES = (
             [Stage(1e-3, 12), Stage(5e-4, 10), Stage(2e-4, 10), Stage(1e-4, 8), Stage(3e-5, 5)]
         ),
         published=-88.33,
-        source="larochelle2011",
-        remarks="pixels in reading order",
+        source="germain2015",
+        remarks="pixels in reading order; the published figure is that of a fixed order in the "
+        "table of MADE's paper",
     ),
     Recipe(
         name="made",
