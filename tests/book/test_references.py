@@ -16,6 +16,7 @@ REQUIRED = {
     "incollection": {"author", "title", "booktitle", "year"},
     "inproceedings": {"author", "title", "booktitle", "year"},
     "phdthesis": {"author", "title", "school", "year"},
+    "techreport": {"author", "title", "institution", "year"},
 }
 DOI = re.compile(r"10\.\d{4,9}/[-._;()/:<>A-Za-z0-9]+")
 URL = re.compile(r"https://[a-z0-9.-]+/[-._~()/:?=A-Za-z0-9]+")
