@@ -364,7 +364,7 @@ def address(site):
         server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a page left open keeps a core half busy
 def browser():
     if executable() is None:
         pytest.skip("no Chromium on this machine: install it to see the pages tested in a browser")

@@ -8,7 +8,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>figure</ti
 <meta name="viewport" content="width=device-width"><body>{}"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     if not executable():
         pytest.skip("needs Chromium")
