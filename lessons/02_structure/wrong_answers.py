@@ -3,6 +3,16 @@
 _ROWS = "math.prod(states[j] for j in of)"
 _FACTORS = "torch.where(x == 1, p.log(), (1 - p).log())"
 
+# A tree that grows from the first column by the largest of ``shared``, up to the new edge (i, j).
+GROWN = """    inside, edges = {0}, []
+    while len(inside) < x.shape[1]:
+        i, j = max(
+            ((i, j) for i in inside for j in range(x.shape[1]) if j not in inside),
+            key=lambda pair: shared[pair].item(),
+        )
+        inside.add(j)
+"""
+
 WRONG = {
     "count": {
         "every probability is a free number": ("(own - 1)", "own"),
@@ -124,14 +134,9 @@ def best_tree(x):
 def best_tree(x):
     centred = x.double() - x.double().mean(0)
     shared = centred.T @ centred
-    inside, edges = {0}, []
-    while len(inside) < x.shape[1]:
-        i, j = max(
-            ((i, j) for i in inside for j in range(x.shape[1]) if j not in inside),
-            key=lambda pair: shared[pair].item(),
-        )
-        inside.add(j)
-        edges.append((i, j))
+"""
+        + GROWN
+        + """        edges.append((i, j))
     return edges
 """,
         "the library's tree": """
@@ -234,14 +239,9 @@ def best_tree(x):
     single = on.mean(1)
     apart = single[:, None, :, None] * single[None, :, None, :]
     shared = torch.special.xlogy(joint, joint / apart.clamp_min(1e-12)).sum((0, 1))
-    inside, edges = {0}, []
-    while len(inside) < x.shape[1]:
-        i, j = max(
-            ((i, j) for i in inside for j in range(x.shape[1]) if j not in inside),
-            key=lambda pair: shared[pair].item(),
-        )
-        inside.add(j)
-        edges.append([i, j])
+"""
+        + GROWN
+        + """        edges.append([i, j])
     return edges
 """,
         "entropies in NumPy, and SciPy's spanning tree": """
