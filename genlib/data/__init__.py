@@ -2,6 +2,7 @@
 
 from genlib.data.bundled import colours, digits, faces, patches, photo, photos, text, textures
 from genlib.data.cartoon_faces import cartoon_faces, draw_faces
+from genlib.data.characters import Text, passages
 from genlib.data.dataset import Dataset, Splits
 from genlib.data.documents import Documents, docstrings
 from genlib.data.download import Messages, binarized_mnist, mnist, sms_spam
@@ -19,6 +20,7 @@ __all__ = [
     "Mail",
     "Messages",
     "Splits",
+    "Text",
     "bars_and_stripes",
     "binarized_mnist",
     "binarizing_loader",
@@ -32,6 +34,7 @@ __all__ = [
     "grid",
     "mail",
     "mnist",
+    "passages",
     "patches",
     "photo",
     "photos",
