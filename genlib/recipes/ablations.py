@@ -1,8 +1,8 @@
-"""What the parts of pixel models are worth: variants with and without each, at an equal budget.
+"""What the parts of pixel models are worth: variants with and without each, in as many passes.
 
-The first group takes three passes over the fixed binarisation of MNIST, with models whose passes
-take about as long. The second predicts 256 grey levels of photographs, with one network and either
-head: photographs of the training, the validation and the test rows are different ones.
+The first group takes three passes over the fixed binarisation of MNIST. The second predicts 256
+grey levels of photographs, with one network and either head: photographs of the training, the
+validation and the test rows are different ones.
 """
 
 from __future__ import annotations
