@@ -20,7 +20,7 @@ from genlib.recipes.recipe import InStages, Recipe, Stage
 PARTS, HEADS = "parts of a pixel model", "heads of a pixel model"
 
 _DIGIT = (1, 28, 28)
-_PHOTOS = {
+PHOTOGRAPHS = {
     "train": ("astronaut", "camera", "chelsea", "coffee", "rocket"),
     "valid": ("coins",),
     "test": ("motorcycle_left",),
@@ -35,7 +35,7 @@ def _photographs() -> Dataset:
         split: torch.cat(
             [_squares(name, _PATCHES[split] // len(names), generator) for name in names]
         )
-        for split, names in _PHOTOS.items()
+        for split, names in PHOTOGRAPHS.items()
     }
     return Dataset(**parts, name="16 × 16 patches of bundled photographs")
 

@@ -5,6 +5,7 @@ import pytest
 
 from book._ext.results import BENCHMARK, BENCHMARKS, PLACEHOLDER, table, timings
 from genlib.recipes import RECIPES, records
+from genlib.recipes.ablations import PHOTOGRAPHS
 from genlib.recipes.images import LABELLED
 from genlib.recipes.text import TEXT
 from tools import ROOT
@@ -195,3 +196,11 @@ def test_what_lesson_08_and_the_page_say_of_em_was_recorded():
     times = {who: found["times genlib"] for who, found in case["contenders"].items()}
     assert times["scikit-learn, float64"] > 4 and 1 < 1 / times["products alone"] < 1.5
     assert rounds == 5
+
+
+def test_what_the_page_says_of_heads_was_recorded():
+    logits, logistics = (records()[f"heads_{name}"] for name in ("logits", "logistics"))
+    assert logits["nats"] > logistics["nats"]
+    assert logits["validation nats"] < logistics["validation nats"]
+    for split in ("test", "valid"):
+        assert len(PHOTOGRAPHS[split]) == 1
