@@ -26,6 +26,10 @@ WRONG = {
 def free_parameters(parents, states):
     return math.prod(states) - 1
 """,
+        "the library's network": """
+def free_parameters(parents, states):
+    return gl.BayesNet(parents, states).free_parameters
+""",
     },
     "table": {
         "a joint table": ("sum(-1, keepdim=True)", "sum()"),
@@ -37,6 +41,14 @@ def free_parameters(parents, states):
             ("keepdim=True)", "keepdim=True).clamp_min(1e-12)"),
         ],
         "the denominator grows by one count only": ("=True)", "=True).sub(smoothing)"),
+        "the library's table": """
+def conditional_table(x, child, parents, smoothing):
+    family = x[:, [*parents, child]]
+    k = len(parents)
+    net = gl.BayesNet([*([[]] * k), list(range(k))], smoothing=smoothing)
+    net.fit(family)
+    return net.table(k)
+""",
     },
     "between": {
         "the past alone": ("past * future", "past"),
@@ -78,6 +90,14 @@ def given_last(initial, transition, n, i, last):
     if i < n:
         answer = kept.sum(tuple(d for d in range(n - 1) if d != i - 1)) if n > 2 else kept
     return answer / answer.sum()
+""",
+        "the library's chain": """
+def given_last(initial, transition, n, i, last):
+    chain = gl.MarkovChain(n, states=len(initial)).double()
+    chain.set_tables([initial.double()] + [transition.double()] * (n - 1))
+    if i == n:
+        return torch.eye(len(initial))[last]
+    return chain.conditional(i - 1, {n - 1: last})
 """,
     },
     "filter": {

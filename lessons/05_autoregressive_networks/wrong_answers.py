@@ -1,14 +1,11 @@
 """Answers to the exercises of lesson 05, written as tools/coursework/answers.py says."""
 
-_LOG_P = "F.logsigmoid(torch.where(x[:, i] == 1, logit, -logit))"
-_CUT = "logit.clamp(-200, 200), (-logit).clamp(-200, 200)"
-_UPDATE = "        a = a + x[:, i, None] * w[i]\n"
+_PREDICT = "            found[i] = a.sigmoid() @ v[i] + b[i]\n"
+_UPDATE = "            a = a + x[:, i, None] * w[i]\n"
+_COST = """total = F.binary_cross_entropy_with_logits(
+            logits(x), x, reduction="sum")"""
 _PLACES = ("i in order", "t, i in enumerate(order)")
-_WAY_OUT = ("v[i] + b[i]", "v[t] + b[t]")
 _DEGREES = "torch.arange(units) % (n - 1) + 1"
-_ENSEMBLE = "torch.logsumexp(log_each, 0) - math.log(len(log_each))"
-_JOINT = "logits.log_softmax(1) + log_normal"
-_MIXTURE = f"torch.logsumexp({_JOINT}, 1)"
 _WEIGHT = "log_weight = log_weight + F.logsigmoid(towards)"
 _WEIGH_DRAWS = (
     ".to(drawn)",
@@ -17,24 +14,56 @@ _WEIGH_DRAWS = (
 _SIZE = "1 / (weights**2).sum()"
 
 WRONG = {
-    "running": {
-        "a pixel sees itself": [(_UPDATE, ""), ("        logit = ", f"{_UPDATE}        logit = ")],
-        "the order is ignored": ("in order", "in range(len(order))"),
-        "the inverse of the order": ("in order", "in torch.as_tensor(order).argsort().tolist()"),
-        "weights by place, pixels by column": [_PLACES, _WAY_OUT, ("w[i]", "w[t]")],
-        "the way out by place": [_PLACES, _WAY_OUT],
-        "zeros do not count": (_LOG_P, "x[:, i] * F.logsigmoid(logit)"),
-        "one and zero exchanged": ("== 1", "== 0"),
-        "the bias at every step": ("w[i]", "w[i] + c"),
+    "learn": {
+        "a pixel sees itself": (_PREDICT + _UPDATE, _UPDATE + _PREDICT),
+        "the order is ignored": ("in order", "in range(n)"),
+        "the inverse of the order": ("in order", "in torch.tensor(order).argsort().tolist()"),
+        "logits by place, not by column": [
+            ("[None] * n", "[]"),
+            ("found[i] = a.sigmoid() @ v[i] + b[i]", "found.append(a.sigmoid() @ v[i] + b[i])"),
+        ],
         "no nonlinearity": ("a.sigmoid()", "a"),
         "only the last pixel is remembered": ("a = a +", "a = c +"),
-        "the logarithm of a rounded probability": (
-            _LOG_P,
-            "(torch.where(x[:, i] == 1, logit.sigmoid(), 1 - logit.sigmoid()) + 1e-12).log()",
+        "stopped after one epoch": ("range(60)", "range(1)"),
+        "nats per pixel, not per picture": ("total / len(x)", "total / x.numel()"),
+        "zeros do not count": (_COST, "total = -(x * F.logsigmoid(logits(x))).sum()"),
+        "probabilities, not logits": (
+            "    return logits\n",
+            "    return lambda x: logits(x).sigmoid()\n",
         ),
-        "logits are cut off": (_LOG_P, _LOG_P.replace("logit, -logit", _CUT)),
-        "probabilities, not logarithms": ("return total", "return total.exp()"),
-        "the mean over pixels": ("return total", "return total / len(order)"),
+        "an autoencoder": """
+def train(x, valid, order):
+    network = torch.nn.Sequential(
+        torch.nn.Linear(12, 60), torch.nn.ReLU(), torch.nn.Linear(60, 12))
+    adam = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(200):
+        adam.zero_grad()
+        F.binary_cross_entropy_with_logits(network(x), x).backward()
+        adam.step()
+    return network
+""",
+        "tables of all that came before, by counting": """
+def train(x, valid, order):
+    def state(rows, past):
+        return (rows[:, past].long() * 2 ** torch.arange(len(past))).sum(1)
+
+    def logits(rows):
+        found = [None] * len(order)
+        for t, i in enumerate(order):
+            seen, size = state(x, order[:t]), 2**t
+            ones = torch.bincount(seen, x[:, i], minlength=size) + 0.3
+            zeros = torch.bincount(seen, 1 - x[:, i], minlength=size) + 0.3
+            found[i] = (ones / zeros).log()[state(rows, order[:t])]
+        return torch.stack(found, 1)
+
+    return logits
+""",
+        "the library's model": """
+def train(x, valid, order):
+    model = gl.NADE(12, hidden=40, order=order)
+    model.fit(x, valid=valid, epochs=20, lr=0.1, batch_size=100)
+    return model.conditionals
+""",
     },
     "masks": {
         "rows from the top whatever the order": (".argsort()", ".sort().values"),
@@ -76,36 +105,6 @@ def sample(logits, order, u):
     return (u < logits(torch.zeros_like(u)).sigmoid()).float()
 """,
     },
-    "mixtures": {
-        "the mean of the logarithms": (_ENSEMBLE, "log_each.mean(0)"),
-        "the sum over the orders": (" - math.log(len(log_each))", ""),
-        "the best order": (_ENSEMBLE, "log_each.max(0).values"),
-        "densities underflow": (_ENSEMBLE, "(log_each.exp().mean(0) + 1e-38).log()"),
-        "divided by the number of pictures": ("len(log_each)", "log_each.shape[1]"),
-        "logits are shares": ("logits.log_softmax(1)", "logits"),
-        "the likeliest component alone": (_MIXTURE, f"({_JOINT}).max(1).values"),
-        "the softmax over the pictures": ("log_softmax(1)", "log_softmax(0)"),
-        "the scale is a variance": ("    z = ", "    log_scale = log_scale / 2\n    z = "),
-        "the width is forgotten": (" - log_scale", ""),
-        "logarithms are averaged": (_MIXTURE, "(logits.softmax(1) * log_normal).sum(1)"),
-        "a single bell with the mixture's mean": (
-            f"return {_MIXTURE}",
-            "share = logits.softmax(1)\n"
-            "    mean, sigma = (share * mean).sum(1), (share * log_scale.exp()).sum(1)\n"
-            "    return torch.distributions.Normal(mean, sigma).log_prob(x)",
-        ),
-        "far away it underflows": (_MIXTURE, f"(({_JOINT}).exp().sum(1) + 1e-38).log()"),
-        "a rounded weight, then its logarithm": (
-            "logits.log_softmax(1)",
-            "logits.softmax(1).log()",
-        ),
-        "a softmax by hand": (
-            "logits.log_softmax(1)",
-            "(logits.double().exp() / logits.double().exp().sum(1, keepdim=True)).log()",
-        ),
-        "z is cut off": ("-0.5 * z**2", "-0.5 * z.clamp(-200, 200) ** 2"),
-        "products of shares and logarithms of densities": ("+ log_normal", "* log_normal"),
-    },
     "completions": {
         "all pixels weigh": _WEIGH_DRAWS,
         "the unknown pixels weigh": [(_WEIGHT, "pass"), _WEIGH_DRAWS],
@@ -134,32 +133,67 @@ def sample(logits, order, u):
 }
 
 RIGHT = {
-    "running": {
-        "softplus, and an outer product": [
-            (f"+ {_LOG_P}", "- F.softplus(logit * (1 - 2 * x[:, i]))"),
-            ("x[:, i, None] * w[i]", "torch.outer(x[:, i], w[i])"),
+    "learn": {
+        "in double precision, smaller steps, NumPy out": [
+            ("0.5 * torch.randn(2, n, d)", "0.5 * torch.randn(2, n, d, dtype=torch.float64)"),
+            ("torch.zeros(n), torch.zeros(d)", "torch.zeros(n).double(), torch.zeros(d).double()"),
+            ("            a = a + x", "            a = a + x.double()"),
+            ("logits(x), x,", "logits(x), x.double(),"),
+            ("lr=0.1", "lr=0.05"),
+            ("    return logits\n", "    return lambda x: logits(x).numpy()\n"),
         ],
-        "a number at a time, each sum from its start": """
-def nade_log_prob(x, w, c, v, b, order):
-    totals = []
-    for row in x:
-        total = 0.0
-        for place, i in enumerate(order):
-            logit = float(b[i])
-            for k in range(w.shape[1]):
-                a = float(c[k]) + sum(float(row[j]) * float(w[j, k]) for j in order[:place])
-                logit += float(v[i, k]) / (1 + math.exp(-a))
-            total -= math.log1p(math.exp(-logit if row[i] == 1 else logit))
-        totals.append(total)
-    return torch.tensor(totals)
+        "a masked network": """
+def train(x, valid, order):
+    place = torch.tensor(order).argsort()
+    degree = torch.arange(88) % 11
+    into, out = degree[:, None] >= place, place[:, None] > degree
+    first, second = torch.nn.Linear(12, 88), torch.nn.Linear(88, 12)
+
+    def logits(x):
+        h = F.linear(x, first.weight * into, first.bias).relu()
+        return F.linear(h, second.weight * out, second.bias)
+
+    def cost(x):
+        return F.binary_cross_entropy_with_logits(logits(x), x) * 12
+
+    adam = torch.optim.Adam([*first.parameters(), *second.parameters()], lr=0.02)
+    for _ in range(200):
+        for rows in x[torch.randperm(1000)].split(100):
+            adam.zero_grad()
+            cost(rows).backward()
+            adam.step()
+        if cost(valid) < 6.69:
+            return logits
+    return logits
 """,
-        "all running sums at once": """
-def nade_log_prob(x, w, c, v, b, order):
-    ordered = x[:, order].double()
-    steps = ordered[:, :, None] * w[order].double()
-    a = c.double() + steps.cumsum(1) - steps
-    logits = (a.sigmoid() * v[order].double()).sum(2) + b[order].double()
-    return -F.binary_cross_entropy_with_logits(logits, ordered, reduction="none").sum(1)
+        "a small network for each pixel": """
+class Pixels(torch.nn.Module):
+    def __init__(self, order):
+        super().__init__()
+        self.order = order
+        self.networks = torch.nn.ModuleList(
+            torch.nn.Sequential(
+                torch.nn.Linear(t, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+            for t in range(1, len(order)))
+        self.start = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        found = [self.start.expand(len(x))] * len(self.order)
+        for t, network in enumerate(self.networks, 1):
+            found[self.order[t]] = network(x[:, self.order[:t]])[:, 0]
+        return torch.stack(found, 1)
+
+
+def train(x, valid, order):
+    model = Pixels(order)
+    adam = torch.optim.Adam(model.parameters(), lr=0.03)
+    cost = torch.nn.BCEWithLogitsLoss()
+    while 12 * cost(model(valid), valid).item() > 6.7:
+        for rows in x.split(100):
+            adam.zero_grad()
+            cost(model(rows), rows).backward()
+            adam.step()
+    return model
 """,
     },
     "masks": {
@@ -201,63 +235,6 @@ def sample(logits, order, u):
     for i in order:
         columns[i] = (u[:, i].logit() < logits(torch.stack(columns, 1))[:, i]).float()
     return torch.stack(columns, 1)
-""",
-    },
-    "mixtures": {
-        "torch's normal density": [
-            (_ENSEMBLE, "torch.logsumexp(log_each - math.log(len(log_each)), 0)"),
-            (
-                "-0.5 * z**2 - log_scale - 0.5 * math.log(2 * math.pi)",
-                "torch.distributions.Normal(mean, log_scale.exp()).log_prob(x[:, None])",
-            ),
-            ("logits.log_softmax(1)", "logits - logits.logsumexp(1, keepdim=True)"),
-        ],
-        "a number at a time": """
-def log_sum(terms):
-    largest = max(terms)
-    return largest + math.log(sum(math.exp(term - largest) for term in terms))
-
-
-def ensemble(log_each):
-    each = [log_sum([float(value) for value in column]) for column in log_each.T]
-    return [value - math.log(len(log_each)) for value in each]
-
-
-def conditional(x, logits, mean, log_scale):
-    found = []
-    for n in range(len(x)):
-        total, terms = log_sum([float(logit) for logit in logits[n]]), []
-        for k in range(mean.shape[1]):
-            scale = float(log_scale[n, k])
-            z = (float(x[n]) - float(mean[n, k])) / math.exp(scale)
-            log_normal = -z * z / 2 - scale - math.log(2 * math.pi) / 2
-            terms.append(float(logits[n, k]) - total + log_normal)
-        found.append(log_sum(terms))
-    return found
-""",
-        "a row at a time": [
-            (
-                "    z = ",
-                "    found = []\n"
-                "    for value, *row in zip(x, logits, mean, log_scale):\n"
-                "        found.append(at_one(value, *row))\n"
-                "    return torch.stack(found)\n\n\n"
-                "def at_one(x, logits, mean, log_scale):\n"
-                "    z = ",
-            ),
-            ("x[:, None] - mean", "x - mean"),
-            (_MIXTURE, "torch.logsumexp(logits.log_softmax(0) + log_normal, 0)"),
-        ],
-        "torch's mixture": """
-def ensemble(log_each):
-    largest = log_each.max(0).values
-    return largest + (log_each - largest).exp().mean(0).log()
-
-
-def conditional(x, logits, mean, log_scale):
-    pieces = torch.distributions.Normal(mean, log_scale.exp())
-    shares = torch.distributions.Categorical(logits=logits)
-    return torch.distributions.MixtureSameFamily(shares, pieces).log_prob(x)
 """,
     },
     "completions": {

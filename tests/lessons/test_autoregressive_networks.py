@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import genlib as gl
 from tests.lessons.definitions import definitions
@@ -119,16 +120,31 @@ def test_the_running_sum_is_the_naive_sum_and_genlibs(lesson, n, d):
 
 
 @pytest.mark.covers("A02")
-def test_parameter_formulas_count_tensors(lesson):
+def test_the_naive_loop_takes_d_n_squared_over_two_products(lesson):
+    """As the lesson says: eight times as many pixels, about 64 times as many products."""
+    products = []
+    for size in (100, 800):
+        rows, units = torch.ones(size, 5), torch.ones(5)
+        with FlopCounterMode(display=False) as counter:
+            lesson["nade_logits_naive"](rows.T[:1], rows, units, rows, rows[:, 0])
+        products.append(counter.get_total_flops() / 2)
+        assert products[-1] == 5 * size * (size - 1) / 2
+    assert 60 < products[1] / products[0] < 68
+
+
+@pytest.mark.covers("A02")
+def test_parameter_formulas_count_tensors():
+    """Those of the lesson's table: with weights shared, and with a network for each pixel."""
     for n, d in itertools.product((2, 9, 50), (1, 4, 30)):
         model = gl.NADE(n, d)
-        assert lesson["nade_parameters"](n, d) == sum(p.numel() for p in model.parameters())
+        shared = n * (2 * d + 1) + d
+        assert model.free_parameters == shared == sum(p.numel() for p in model.parameters())
         networks = [
             torch.nn.Sequential(torch.nn.Linear(i, d), torch.nn.Linear(d, 1)) for i in range(1, n)
         ]
         separate = sum(p.numel() for network in networks for p in network.parameters())
         first = d + d + 1  # nothing into the hidden units but their bias
-        assert lesson["separate_networks"](n, d) == separate + first
+        assert sum(d * (i - 1) + d + d + 1 for i in range(1, n + 1)) == separate + first
 
 
 @pytest.mark.covers("A02")
