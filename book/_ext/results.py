@@ -7,21 +7,36 @@
 import json
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
 from genlib.recipes import RECIPES, Recipe, bounded_nats, label_errors, records
 from genlib.recipes.deep import squared_errors
+from genlib.recipes.images import labelled_nats
+from genlib.recipes.text import bits_per_character
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
 BENCHMARK = re.compile(r"<!-- benchmark: (.+?) -->")
 BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
 PUBLISHED = """\
-| model | {} | published | parameters | time |
+| model | {} | same model, published | parameters | time |
 |---|---:|---:|---:|---:|
 """
+APART = """\
+| model | {} | same model, published | for orientation | parameters | time |
+|---|---:|---:|---:|---:|---:|
+"""
 MEASURED = {label_errors: "test errors, %", squared_errors: "squared test error"}
+IN_BITS = """\
+| model | bits per character | parameters | epochs | time |
+|---|---:|---:|---:|---:|
+"""
+LABELLED = """\
+| model | test nats | given the label | labels named | parameters | time |
+|---|---:|---:|---:|---:|---:|
+"""
 COMPARED = """\
 | model | test nats | bits per value | parameters |
 |---|---:|---:|---:|
@@ -44,9 +59,15 @@ def table(group: str, found: dict[str, Record]) -> str:
         raise ValueError(f"results: there is no recipe in the group {group!r}.")
     measure = recipes[0].measure
     if measure in MEASURED or recipes[0].published:
-        head, row = PUBLISHED.format(MEASURED.get(measure, "test nats")), _published
+        apart = not all(recipe.same_model for recipe in recipes)
+        head = (APART if apart else PUBLISHED).format(MEASURED.get(measure, "test nats"))
+        row = partial(_published, apart=apart)
     elif measure is bounded_nats:
         head, row = BOUNDED, _bounded
+    elif measure is bits_per_character:
+        head, row = IN_BITS, _in_bits
+    elif measure is labelled_nats:
+        head, row = LABELLED, _labelled
     else:
         head, row = COMPARED, _compared
     return head + "\n".join(row(recipe, found.get(recipe.name)) for recipe in recipes)
@@ -75,15 +96,39 @@ def _apart(case: Record, cases: list[Record]) -> str:
     return f"With {said}:\n\n" if said else ""
 
 
-def _published(recipe: Recipe, record: Record | None) -> str:
-    published = "—"
+def _published(recipe: Recipe, record: Record | None, *, apart: bool) -> str:
+    columns = ["—"] * (1 + apart)  # of the same model, and of another one
     if recipe.published is not None:
-        published = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
+        figure = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
+        columns[not recipe.same_model] = figure
+    published = " | ".join(columns)
     if record is None:
         return f"| {recipe.title} | not run yet | {published} | | |"
-    remark = f" ({record['remarks']})" if record["remarks"] else ""
+    remark = f" ({recipe.remarks})" if recipe.remarks else ""
     return (
         f"| {recipe.title}{remark} | {_nats(record)} | {published} "
+        f"| {record['parameters']:,} | {_time(record)} |"
+    )
+
+
+def _in_bits(recipe: Recipe, record: Record | None) -> str:
+    if record is None:
+        return f"| {recipe.title} | not run yet | | | |"
+    epochs = len(record["validation curve"])
+    return (
+        f"| {recipe.title} | {_with_error(record['bits per character'], record['standard error'])} "
+        f"| {record['parameters']:,} | {epochs} | {_time(record)} |"
+    )
+
+
+def _labelled(recipe: Recipe, record: Record | None) -> str:
+    if record is None:
+        return f"| {recipe.title} | not run yet | | | | |"
+    given = _with_error(
+        record["nats given the label"], record["standard error of nats given the label"]
+    )
+    return (
+        f"| {recipe.title} | {_nats(record)} | {given} | {record['labels named']:.1%} "
         f"| {record['parameters']:,} | {_time(record)} |"
     )
 

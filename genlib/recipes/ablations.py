@@ -1,8 +1,8 @@
-"""What the parts of pixel models are worth: variants with and without each, at an equal budget.
+"""What the parts of pixel models are worth: variants with and without each, in as many passes.
 
-The first group takes three passes over the fixed binarisation of MNIST, with models whose passes
-take about as long. The second predicts 256 grey levels of photographs, with one network and either
-head: photographs of the training, the validation and the test rows are different ones.
+The first group takes three passes over the fixed binarisation of MNIST. The second predicts 256
+grey levels of photographs, with one network and either head: photographs of the training, the
+validation and the test rows are different ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genlib.recipes.recipe import InStages, Recipe, Stage
 PARTS, HEADS = "parts of a pixel model", "heads of a pixel model"
 
 _DIGIT = (1, 28, 28)
-_PHOTOS = {
+PHOTOGRAPHS = {
     "train": ("astronaut", "camera", "chelsea", "coffee", "rocket"),
     "valid": ("coins",),
     "test": ("motorcycle_left",),
@@ -35,7 +35,7 @@ def _photographs() -> Dataset:
         split: torch.cat(
             [_squares(name, _PATCHES[split] // len(names), generator) for name in names]
         )
-        for split, names in _PHOTOS.items()
+        for split, names in PHOTOGRAPHS.items()
     }
     return Dataset(**parts, name="16 × 16 patches of bundled photographs")
 

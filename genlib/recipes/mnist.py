@@ -54,6 +54,7 @@ RECIPES = (
         model=lambda: MADE(784, hidden=[500, 500], direct=True),
         train=InStages([Stage(1e-3, 20), Stage(3e-4, 8), Stage(1e-4, 6)]),
         published=-89.59,
+        same_model=False,
         source="germain2015",
         remarks="with direct connections; the published network had layers of 8000 units",
     ),
@@ -66,8 +67,9 @@ RECIPES = (
             [Stage(2e-3, 8), Stage(1e-3, 5), Stage(4e-4, 3), Stage(1e-4, 2)], batch_size=50
         ),
         published=-81.30,
+        same_model=False,
         source="oord2016pixel",
-        remarks="beside the published figure of a PixelCNN; what an hour of one core gives",
+        remarks="the published figure is that of a PixelCNN; what an hour of one core gives",
     ),
     Recipe(
         name="pixel_cnn",
@@ -85,7 +87,8 @@ RECIPES = (
         model=GatedPixelCNN,
         train=InStages(_FOR_A_GPU, batch_size=50),
         published=-81.30,
+        same_model=False,
         source="oord2016pixel",
-        remarks="beside the published figure of a PixelCNN",
+        remarks="the published figure is that of a PixelCNN",
     ),
 )

@@ -60,7 +60,7 @@ class InStages:
     """Train by Adam in stages, each at a rate of its own.
 
     Each stage begins with the best weights so far, judged by the validation rows, and the last
-    leaves them in the model.
+    leaves them in the model. A model with ``classes`` is given the labels of the rows.
 
     Attributes
     ----------
@@ -93,13 +93,13 @@ class InStages:
     ) -> History:
         """Train ``model``, or go on with what stands in ``folder``: each stage has a checkpoint."""
         history, best = History(), math.inf
-        rows = binarizing_loader(data.train, self.batch_size) if self.binarize else data.train
+        rows, valid = self._rows(model, data)
         precision = None if self.precision is None else getattr(torch, self.precision)
         for number, stage in enumerate(self.stages, 1):
             stopping = EarlyStopping(better_than=best)
             epochs = model.fit(
-                rows,
-                valid=data.valid,
+                *rows,
+                valid=valid,
                 epochs=stage.epochs,
                 batch_size=self.batch_size,
                 optimizer=partial(self._adam, model=model, lr=stage.lr),
@@ -113,6 +113,16 @@ class InStages:
                 history.append(**{**row, "epoch": len(history) + 1, "stage": number})
             best = stopping.best
         return history
+
+    def _rows(self, model: Model, data: Dataset) -> tuple[tuple[Any, ...], Any]:
+        """What `Model.fit` takes: training rows, or a loader of them, and validation rows."""
+        labels = data.labels if getattr(model, "classes", None) else None
+        if self.binarize:
+            y = None if labels is None else labels.train
+            rows = (binarizing_loader(data.train, self.batch_size, labels=y),)
+        else:
+            rows = (data.train,) if labels is None else (data.train, labels.train)
+        return rows, data.valid if labels is None else (data.valid, labels.valid)
 
     def _adam(self, parameters: Iterable[nn.Parameter], *, model: Model, lr: float) -> Adam:
         """Adam with a group of parameters for each weight decay."""
@@ -192,6 +202,9 @@ class Recipe:
         What that first number is, in words.
     published : float, optional
         The number that the source reports.
+    same_model : bool
+        Whether it is that of the same model, at its size; else it is there for orientation, and
+        ``remarks`` say of what it is.
     source : str, optional
         Key of the publication in the course's bibliography.
     group : str
@@ -208,6 +221,7 @@ class Recipe:
     measure: Measure = field(default_factory=lambda: nats)
     metric: str = "mean test log-likelihood, nats"
     published: float | None = None
+    same_model: bool = True
     source: str | None = None
     group: str = PUBLISHED
     remarks: str = ""
@@ -275,14 +289,24 @@ def pretrained(name: str) -> Model:
     Raises
     ------
     ValueError
-        No weights of this name came with the library; the message lists those that did.
+        No weights of this name came with the library; the message lists those that did, and says
+        how others are made.
+    DamagedFileError
+        The weights were altered since.
 
     Examples
     --------
     >>> pretrained("vae_strokes").sample(4).shape
     torch.Size([4, 1, 28, 28])
     """
-    check_choice(name, sorted(path.stem for path in WEIGHTS.glob("*.safetensors")), "name")
+    shipped = sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+    if name in records() and name not in shipped:
+        raise ValueError(
+            f"name: expected a recipe whose weights came with genlib, {', '.join(shipped)}; got "
+            f"{name!r}. python -m genlib.recipes {name} trains it anew, and leaves its weights in "
+            f"runs/{name}/model.safetensors, for gl.load."
+        )
+    check_choice(name, shipped, "name")
     return load(WEIGHTS / f"{name}.safetensors").float()
 
 

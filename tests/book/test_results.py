@@ -5,6 +5,9 @@ import pytest
 
 from book._ext.results import BENCHMARK, BENCHMARKS, PLACEHOLDER, table, timings
 from genlib.recipes import RECIPES, records
+from genlib.recipes.ablations import PHOTOGRAPHS
+from genlib.recipes.images import LABELLED
+from genlib.recipes.text import TEXT
 from tools import ROOT
 
 PUBLISHED, PARTS = "models with published figures", "parts of a pixel model"
@@ -15,7 +18,6 @@ RECORD = {
     "parameters": 307_720,
     "seconds": 754,
     "machine": {"processor": "a processor", "threads": 2},
-    "remarks": "one order",
 }
 
 
@@ -36,11 +38,41 @@ def test_a_recipe_that_was_never_run_says_so(group):
 def test_a_record_is_printed_with_its_error_beside_the_published_number():
     row = next(row for row in rows(PUBLISHED, {"fvsbn": RECORD}) if row[0].startswith("FVSBN"))
     assert row == [
-        "FVSBN (one order)",
+        "FVSBN (pixels in one random order, with weight decay)",
         "−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23",
         "−97.45 {cite}`larochelle2011`",
+        "—",
         "307,720",
         "13 min, a processor, threads: 2",
+    ]
+
+
+def test_a_figure_of_another_model_stands_apart():
+    head = table(PUBLISHED, {}).splitlines()[0].split(" | ")
+    assert head[2:4] == ["same model, published", "for orientation"]
+    told = {row[0].split(",")[0]: row[2:4] for row in rows(PUBLISHED, {})}
+    assert told["NADE"] == ["−88.33 {cite}`germain2015`", "—"]
+    for name in ("MADE", "PixelCNN++ for black and white", "gated PixelCNN"):
+        assert told[name][0] == "—" and "cite" in told[name][1]
+    assert told["PixelCNN"] == ["−81.30 {cite}`oord2016pixel`", "—"]
+
+
+def test_text_is_told_in_bits_per_character():
+    record = RECORD | {"measure": "bits per character", "bits per character": 1.8351}
+    record |= {"standard error": 0.0123, "validation curve": [-3.0, -2.0]}
+    (row,) = (row for row in rows(TEXT, {"text_lstm": record}) if "not run yet" not in row)
+    error = "1.84\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.01"
+    assert row[1:] == [error, "307,720", "2", "13 min, a processor, threads: 2"]
+
+
+def test_a_model_with_labels_is_told_with_and_without_them():
+    record = RECORD | {"nats given the label": -95.5, "labels named": 0.968}
+    record |= {"standard error of nats given the label": 0.5}
+    (row,) = rows(LABELLED, {"strokes_pixel_cnn": record})
+    assert row[1:4] == [
+        "−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23",
+        "−95.50\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.50",
+        "96.8%",
     ]
 
 
@@ -164,3 +196,11 @@ def test_what_lesson_08_and_the_page_say_of_em_was_recorded():
     times = {who: found["times genlib"] for who, found in case["contenders"].items()}
     assert times["scikit-learn, float64"] > 4 and 1 < 1 / times["products alone"] < 1.5
     assert rounds == 5
+
+
+def test_what_the_page_says_of_heads_was_recorded():
+    logits, logistics = (records()[f"heads_{name}"] for name in ("logits", "logistics"))
+    assert logits["nats"] > logistics["nats"]
+    assert logits["validation nats"] < logistics["validation nats"]
+    for split in ("test", "valid"):
+        assert len(PHOTOGRAPHS[split]) == 1
