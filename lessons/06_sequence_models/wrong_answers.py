@@ -2,9 +2,6 @@
 
 _MERGE = "transpose(0, 1).flatten(1)"
 _MASKED = "scores.masked_fill(future, -math.inf)"
-_JACOBIAN = "((1 - state**2)[:, None] * u)"
-_NORM = "torch.linalg.matrix_norm(product, 2)"
-_APPEND = f"        norms.append({_NORM})\n"
 _TABLE = "(joint / temperature).flatten().softmax(0).view_as(second)"
 
 WRONG = {
@@ -75,20 +72,6 @@ def step(query, key, value, memory):
     return (scores.softmax(1)[:, :, None] * values).sum(1), memory
 """,
     },
-    "reach": {
-        "powers of U": (_JACOBIAN, "u"),
-        "the tanh of a tanh": ("state**2", "state.tanh() ** 2"),
-        "1 − h": ("state**2", "state"),
-        "the derivative on the other side": ("[:, None] * u", " * u"),
-        "multiplied in the wrong order": (f"product @ {_JACOBIAN}", f"{_JACOBIAN} @ product"),
-        "one state too early": ("h.flip(0)", "h.roll(1, 0).flip(0)"),
-        "forwards in time": ("h.flip(0)", "h.roll(-1, 0)"),
-        "each step by itself": ("product @ ", ""),
-        "the Frobenius norm": (_NORM, "product.norm() if norms else h.new_ones(())"),
-        "the bound": (f"@ {_JACOBIAN}", f"* torch.linalg.matrix_norm({_JACOBIAN}, 2)"),
-        "the identity is left out": [(_APPEND, ""), ("    return", f"{_APPEND}    return")],
-        "the spectral radius": (_NORM, "torch.linalg.eigvals(product).abs().max()"),
-    },
     "temperature": {
         "the temperature is a factor": [
             ("second.log() / temperature", "second.log() * temperature"),
@@ -106,6 +89,28 @@ def step(query, key, value, memory):
             "powers = (joint / temperature).exp()\n    return powers / powers.sum()",
         ),
         "the pair is sharpened twice": ("joint / temperature", "joint / temperature**2"),
+    },
+    "train": {
+        "reads the symbol that it predicts": (
+            "F.pad(x.long(), (1, 0), value=64)[:, :-1]",
+            "x.long()",
+        ),
+        "logits for probabilities": ("logits(x).softmax(-1)", "logits(x)"),
+        "softmax over the places": (".softmax(-1)", ".softmax(1)"),
+        "nats for bits": (
+            "step % 10 == 0 and bits(predict, valid[:200]) < goal",
+            "step % 10 == 0 and loss < goal",
+        ),
+        "a fixed number of steps": (
+            "step % 10 == 0 and bits(predict, valid[:200]) < goal",
+            "step == 120",
+        ),
+        "stops at the first look": ("bits(predict, valid[:200]) < goal", "step > 0"),
+        "only the function is returned": ("return predict, step", "return predict"),
+        "reads from right to left": (
+            "embedding(read))[0]",
+            "embedding(read).flip(1))[0].flip(1)",
+        ),
     },
 }
 
@@ -237,35 +242,6 @@ def step(query, key, value, memory):
     return sum(a[:, None] * v for a, (_, v) in zip(weights, memory)), memory
 """,
     },
-    "reach": {
-        "diagonal matrices": (_JACOBIAN, "torch.diag(1 - state**2) @ u"),
-        "a number at a time": """
-def reach(h, u):
-    size, norms = len(u), []
-    product = [[float(r == s) for s in range(size)] for r in range(size)]
-    for state in h.flip(0):
-        norms.append(torch.linalg.matrix_norm(torch.tensor(product, dtype=h.dtype), 2))
-        step = [
-            [(1 - float(state[r]) ** 2) * float(u[r, s]) for s in range(size)]
-            for r in range(size)
-        ]
-        product = [
-            [sum(row[t] * step[t][s] for t in range(size)) for s in range(size)]
-            for row in product
-        ]
-    return torch.stack(norms)
-""",
-        "every product from its start": """
-def reach(h, u):
-    norms = []
-    for k in range(len(h)):
-        product = torch.eye(len(u), dtype=h.dtype)
-        for state in h[len(h) - k :]:
-            product = (1 - state**2)[:, None] * (u @ product)
-        norms.append(torch.linalg.svdvals(product)[0])
-    return norms and torch.stack(norms)
-""",
-    },
     "temperature": {
         "with a logsumexp": [
             ("first.log()[:, None] + second.log()", "(first[:, None] * second).log()"),
@@ -301,6 +277,50 @@ def sharpened(first, second, temperature):
     ahead = (second.log() / temperature).logsumexp(1)
     start = (first.log() / temperature + ahead).softmax(0)
     return start[:, None] * (second.log() / temperature).softmax(1)
+""",
+    },
+    "train": {
+        "genlib's LSTM": """
+def trained(train, valid, goal):
+    model = gl.LSTM(32, 64, hidden=64)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    steps = 0
+
+    def predict(x):
+        return model.conditionals(x).softmax(2).detach().double()
+
+    while bits(predict, valid) >= goal:
+        for _ in range(10):
+            optimiser.zero_grad()
+            model.loss(train[torch.randint(len(train), (16,))]).backward()
+            optimiser.step()
+            steps += 1
+    return predict, steps
+""",
+        "a gated recurrent unit, a NumPy array returned": [
+            ("nn.LSTM(32", "nn.GRU(32"),
+            ("logits(x).softmax(-1)", "logits(x).softmax(-1).numpy()"),
+        ],
+        "only the last four symbols are read": """
+def trained(train, valid, goal):
+    network = nn.Sequential(nn.Flatten(2), nn.Linear(4 * 65, 64), nn.Tanh(), nn.Linear(64, 64))
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+
+    def logits(x):
+        read = F.one_hot(F.pad(x.long(), (4, 0), value=64), 65).float()
+        return network(read.unfold(1, 4, 1)[:, :-1])
+
+    def predict(x):
+        return logits(x).softmax(2).detach()
+
+    steps = 0
+    while steps % 20 or bits(predict, valid[:200]) >= goal:
+        batch = train[torch.randint(len(train), (32,))]
+        optimiser.zero_grad()
+        F.cross_entropy(logits(batch).flatten(0, 1), batch.long().flatten()).backward()
+        optimiser.step()
+        steps += 1
+    return [predict, steps]
 """,
     },
 }

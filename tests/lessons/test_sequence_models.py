@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
+from scipy.stats import norm as scipy_norm
 from torch import nn
 from torch.nn import functional as F
 
@@ -123,20 +124,52 @@ def test_attention_survives_large_scores_and_does_not_look_ahead(lesson):
 
 @pytest.mark.covers("A06")
 @pytest.mark.parametrize("heads", [1, 3])
-def test_layer_by_hand_is_that_of_numpy(lesson, heads):
+def test_transformer_by_hand_is_that_of_numpy(lesson, heads):
     model = scattered(gl.CausalTransformer(7, 4, width=6, heads=heads, layers=2), 0.5).double()
     x = symbols(2, 7, 4)
-    h = model.embedding(F.pad(x.long(), (1, 0), value=4)[:, :-1]) + model.position
-    maps = []
-    for block in model.blocks:
-        h, weights = lesson["layer"](h, block)
-        maps.append(weights)
-    logits = model.head(model.norm(h)).detach().numpy()
+    logits, maps = lesson["by_hand_like"](model)(x)
+    logits = logits.detach().numpy()
     for row in range(2):
         expected, attention = truth.transformer(model, x[row].numpy())
         assert np.allclose(logits[row], expected, atol=1e-9)
         found = torch.stack(maps, 1)[row].detach().numpy()
         assert np.allclose(found, attention, atol=1e-9)
+
+
+@pytest.mark.covers("A06")
+def test_normalised_vectors_have_mean_zero_and_variance_one_before_gain_and_shift(lesson):
+    norm = lesson["LayerNorm"](5).double()
+    h = 3 * torch.randn(4, 2, 5, generator=generator()).double() + 7
+    rows = h.numpy()
+    mean, variance = rows.mean(-1, keepdims=True), rows.var(-1, keepdims=True)
+    expected = (rows - mean) / np.sqrt(variance + 1e-5)
+    assert np.allclose(norm(h).detach().numpy(), expected, atol=1e-12)
+    with torch.no_grad():
+        norm.gain.copy_(torch.arange(1.0, 6))
+        norm.shift.copy_(torch.arange(5.0) - 9)
+    changed = expected * np.arange(1, 6) + np.arange(5) - 9
+    assert np.allclose(norm(h).detach().numpy(), changed, atol=1e-12)
+
+
+@pytest.mark.covers("A06")
+def test_gelu_is_t_times_the_gaussian_distribution_function(lesson):
+    t = torch.linspace(-6, 6, 61, dtype=torch.float64)
+    assert np.allclose(lesson["gelu"](t).numpy(), t.numpy() * scipy_norm.cdf(t.numpy()), atol=1e-12)
+
+
+@pytest.mark.covers("A05")
+def test_the_product_of_jacobians_is_the_derivative(lesson):
+    u = torch.randn(4, 4, generator=generator()).double()
+    start, *inputs = torch.randn(6, 4, generator=generator(1)).double()
+    product, end = lesson["product_of_jacobians"](u, start, inputs)
+
+    def last(h):
+        for z in inputs:
+            h = torch.tanh(u @ h + z)
+        return h
+
+    assert torch.allclose(end, last(start), atol=1e-12)
+    assert torch.allclose(product, torch.autograd.functional.jacobian(last, start), atol=1e-10)
 
 
 # ------------------------------------------------------------------ text, tasks and costs
@@ -172,23 +205,42 @@ def test_tables_count(lesson, order):
     assert math.isclose(found, np.mean(cost), rel_tol=1e-4)
 
 
-@pytest.mark.covers("A05")
-def test_repeats_are_dropped_and_nothing_else(lesson):
-    long = "x" * 41
-    text = "\n".join(["short", long, "short", long, long + "y", "", ""])
-    assert lesson["without_repeats"](text) == "\n".join(
-        ["short", long, "short", long + "y", "", ""]
-    )
-    assert lesson["without_repeats"]("z" * 40 + "\n" + "z" * 40).count("z") == 80
+@pytest.mark.covers("A05", "A06")
+def test_the_copy_task_copies(lesson, monkeypatch):
+    for K in (1, 12):
+        monkeypatch.setitem(lesson, "K", K)
+        x = lesson["twice"](500)
+        assert x.shape == (500, 2 * K)
+        assert torch.equal(x[:, :K], x[:, K:])
+        assert set(x.flatten().tolist()) == set(range(8))
 
 
 @pytest.mark.covers("A05", "A06")
-@pytest.mark.parametrize("K", [1, 12])
-def test_the_copy_task_copies(lesson, K):
-    x = lesson["twice"](K, 500)
-    assert x.shape == (500, 2 * K)
-    assert torch.equal(x[:, :K], x[:, K:])
-    assert set(x.flatten().tolist()) == set(range(8))
+def test_the_rate_falls_to_zero_and_costs_are_told_ten_times(lesson):
+    model = gl.LSTM(3, 2, hidden=2)
+    rates, batch = [], torch.zeros(4, 3)
+    before = [p.detach().clone() for p in model.parameters()]
+
+    def cost(model):
+        pairs = zip(model.parameters(), before, strict=True)
+        rates.append(max((p - q).abs().max().item() for p, q in pairs))
+        before[:] = [p.detach().clone() for p in model.parameters()]
+        return len(rates)
+
+    curve = lesson["train"](model, lambda: batch, cost, steps=10, lr=0.1)
+    assert curve == dict(zip(range(1, 11), range(1, 11), strict=True))
+    # Adam's first step is as long as the rate; the gradients' direction stays, so the others too.
+    assert math.isclose(rates[0], 0.1, rel_tol=1e-2)
+    assert rates[-1] < 0.02 < rates[4] < 0.08
+
+
+@pytest.mark.covers("A05", "A06")
+def test_the_best_rate_is_the_one_of_least_cost(lesson, monkeypatch):
+    costs = {0.005: 3.0, 0.01: 1.0, 0.02: 2.0}
+    monkeypatch.setitem(
+        lesson, "train", lambda model, draw, cost, steps, lr: {1: 0.0, steps: costs[lr]}
+    )
+    assert lesson["best_rate"](lambda: None, None, None) == 0.01
 
 
 @pytest.mark.covers("A05")
