@@ -4,9 +4,6 @@ _SOURCE = "torch.arange(inputs) // (inputs // colours)"
 _TARGET = "torch.arange(outputs) // (outputs // colours)"
 _SEEN = "return (up, right) in seen"
 _EXTENT = "reach = first // 2 + layers * (later // 2)"
-_LAST = "torch.where(k[:, None] == levels - 1, 1.0, upper)"
-_FIRST = "torch.where(k[:, None] == 0, 0.0, lower)"
-_MASS = "((upper - lower) @ logits.softmax(0)).log()"
 _LAYER = "earlier[layer], h = h, cell(layer, earlier[layer], h)"
 
 WRONG = {
@@ -61,29 +58,45 @@ WRONG = {
         ),
         "the first kernel is as small as the later ones": ("steps(first", "steps(later"),
     },
-    "mass": {
-        "a whole level to each side": ("0.5 /", "1 /"),
-        "a bin of one 1/L": ("0.5 / (levels - 1)", "0.5 / levels"),
-        "closed ends": [(_LAST, "upper"), (_FIRST, "lower")],
-        "only the lower end is open": (_LAST, "upper"),
-        "only the upper end is open": (_FIRST, "lower"),
-        "logarithms are mixed": (_MASS, "((upper - lower).log() * logits.softmax(0)).sum(1)"),
-        "shares from exp without dividing": ("logits.softmax(0)", "logits.exp()"),
-        "a probability instead of its logarithm": (".log()", ""),
-        "the masses asked for sum to one": (
-            f"return {_MASS}",
-            "p = (upper - lower) @ logits.softmax(0)\n    return (p / p.sum()).log()",
+    "train": {
+        "3 × 3 kernels": ('Masked(1, 16, 5, "A")', 'Masked(1, 16, 3, "A")'),
+        "3 × 3 kernels, however many layers": [
+            ('Masked(1, 16, 5, "A")', 'Masked(1, 16, 3, "A")'),
+            ('Masked(16, 16, 1, "B")', 'Masked(16, 16, 3, "B")'),
+            ('Masked(16, 1, 1, "B")', 'Masked(16, 1, 3, "B")'),
+        ],
+        "mask B in the first layer": ('Masked(1, 16, 5, "A")', 'Masked(1, 16, 5, "B")'),
+        "mask A in every layer": [
+            ('Masked(16, 16, 1, "B")', 'Masked(16, 16, 1, "A")'),
+            ('Masked(16, 1, 1, "B")', 'Masked(16, 1, 1, "A")'),
+        ],
+        "an ordinary convolution at the end": (
+            'Masked(16, 1, 1, "B")',
+            "nn.Conv2d(16, 1, 3, padding=1)",
         ),
-        "scales are held above e⁻⁷": (
-            "    x, half =",
-            "    log_scales = log_scales.clamp(min=-7)\n    x, half =",
+        "a few steps, whatever they reach": ("range(600)", "range(20)"),
+        "stops when the batch is good": [
+            (
+                "        if step % 10 == 0:\n"
+                "            with torch.no_grad():\n"
+                "                if nats(network, valid) <= target:\n"
+                "                    break\n",
+                "",
+            ),
+            (
+                "        optimiser.step()\n",
+                "        optimiser.step()\n        if loss < target + 0.8:\n            break\n",
+            ),
+        ],
+        "the target taken per pixel": (
+            "nats(network, valid) <= target",
+            "nats(network, valid) / 25 <= target",
         ),
-        "a density normalised over the levels asked for": (
-            f"return {_MASS}",
-            "z = (x - means) / log_scales.exp()\n"
-            "    density = (z.sigmoid() * (-z).sigmoid() / log_scales.exp()) @ logits.softmax(0)\n"
-            "    return (density / density.sum()).log()",
+        "probabilities for logits": (
+            "    return network",
+            "    return nn.Sequential(network, nn.Sigmoid())",
         ),
+        "no network comes back": ("    return network", "    return None"),
     },
     "draw": {
         "whole passes for every pixel": """
@@ -200,43 +213,44 @@ def in_view(up, right, first, later, layers):
     return right <= max(with_first, without_first)
 """,
     },
-    "mass": {
-        "written once more": [
-            (_LAST, "upper.masked_fill(k[:, None] == levels - 1, 1)"),
-            (_FIRST, "lower.masked_fill(k[:, None] == 0, 0)"),
+    "train": {
+        "one layer of logits": [
+            ('        Masked(1, 16, 5, "A"),\n', '        Masked(1, 1, 5, "A"),\n'),
+            (
+                "        nn.ReLU(),\n"
+                '        Masked(16, 16, 1, "B"),\n'
+                "        nn.ReLU(),\n"
+                '        Masked(16, 1, 1, "B"),\n',
+                "",
+            ),
+            ("lr=0.02", "lr=0.1"),
         ],
-        "a level at a time": """
-def log_mass(k, logits, means, log_scales, levels):
-    def below(edge, mean, scale):
-        return 1 / (1 + math.exp(min((mean - edge) / scale, 700.0)))
+        "3 × 3 kernels after a first one of 5 × 5": (
+            'Masked(16, 16, 1, "B")',
+            'Masked(16, 16, 3, "B")',
+        ),
+        "a function that keeps double precision": (
+            "    return network",
+            "    network.double()\n    return lambda x: network(x.double())",
+        ),
+        "rows above in one convolution, the row itself in another": """
+def trained(train, valid, target):
+    above, left = nn.Conv2d(1, 8, (2, 5)), nn.Conv2d(1, 8, (1, 2))
+    out = nn.Conv2d(8, 1, 1)
 
-    found, top = [], max(float(logit) for logit in logits)
-    weights = [math.exp(float(logit) - top) for logit in logits]
-    for level in k:
-        mass, level = 0.0, int(level)
-        for weight, mean, log_scale in zip(weights, means, log_scales):
-            mean, scale = float(mean), math.exp(float(log_scale))
-            low, high = (level - 0.5) / (levels - 1), (level + 0.5) / (levels - 1)
-            upper = 1.0 if level == levels - 1 else below(high, mean, scale)
-            lower = 0.0 if level == 0 else below(low, mean, scale)
-            mass += weight / sum(weights) * (upper - lower)
-        found.append(math.log(mass))
-    return found
-""",
-        "edges shared by neighbours": """
-def log_mass(k, logits, means, log_scales, levels):
-    edges = (torch.arange(levels + 1, dtype=torch.float64) - 0.5) / (levels - 1)
-    edges[0], edges[-1] = -math.inf, math.inf
-    below = torch.sigmoid((edges[:, None] - means) / log_scales.exp())
-    return torch.log(((below[1:] - below[:-1]) * logits.softmax(0)).sum(1))[k.long()]
-""",
-        "in logarithms": """
-def log_mass(k, logits, means, log_scales, levels):
-    d = k[:, None].double() - means * (levels - 1)
-    s = log_scales.exp() * (levels - 1)
-    a = torch.where(k[:, None] == 0, -math.inf, (d - 0.5) / s)
-    b = torch.where(k[:, None] == levels - 1, math.inf, (d + 0.5) / s)
-    return torch.logsumexp(logits.log_softmax(0) + (b.sigmoid() - a.sigmoid()).log(), 1)
+    def network(x):
+        rows = above(F.pad(x[:, :, :-1], (2, 2, 2, 0)))
+        places = left(F.pad(x[..., :-1], (2, 0)))
+        return out((rows + places).tanh())
+
+    parts = [p for layer in (above, left, out) for p in layer.parameters()]
+    optimiser = torch.optim.Adam(parts, lr=0.03)
+    while nats(network, valid).item() > target:
+        for rows in torch.randperm(len(train)).split(100):
+            optimiser.zero_grad()
+            nats(network, train[rows]).backward()
+            optimiser.step()
+    return network
 """,
     },
     "draw": {

@@ -140,6 +140,90 @@ def test_skewed_columns_are_diagonals(lesson, shape):
             assert found[row, diagonal].item() == expected
 
 
+@pytest.mark.covers("A08")
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (3, 4), (5, 3)], ids=str)
+def test_diagonal_lstm_is_torchs_lstm_cell_at_every_place(lesson, shape):
+    """A place at a time, from the states to the left and above, gathered by hand."""
+    n, hidden, (height, width) = 3, 4, shape
+    source = generator(height)
+    gates = torch.randn(n, 4 * hidden, height, width, generator=source).double()
+    weight = torch.randn(4 * hidden, hidden, 2, generator=source).double()
+    bias = torch.randn(4 * hidden, generator=source).double()
+    cell = nn.LSTMCell(4 * hidden, hidden).double()
+    order = torch.arange(4 * hidden).view(4, hidden)[[2, 1, 3, 0]].flatten()  # torch: i, f, g, o
+    with torch.no_grad():
+        cell.weight_ih.copy_(torch.eye(4 * hidden)[order])
+        for rest in (cell.weight_hh, cell.bias_hh, cell.bias_ih):
+            rest.zero_()
+    found = lesson["diagonal_lstm"](gates, weight, bias)
+    assert found.shape == (n, hidden, height, width)
+    h, c = {}, {}
+    nothing = gates.new_zeros(n, hidden)
+    with torch.no_grad():
+        for row in range(height):
+            for column in range(width):
+                above, left = (row - 1, column), (row, column - 1)
+                total = gates[:, :, row, column] + bias
+                total = total + h.get(above, nothing) @ weight[:, :, 0].T
+                total = total + h.get(left, nothing) @ weight[:, :, 1].T
+                # the cell state is handed on along the row
+                before = nothing, c.get(left, nothing)
+                h[row, column], c[row, column] = cell(total, before)
+                assert torch.allclose(found[:, :, row, column], h[row, column], atol=1e-12)
+
+
+# ------------------------------------------------------------------ gated layers
+
+
+@pytest.mark.covers("A09")
+def test_gate_is_a_product_of_tanh_and_sigmoid(lesson):
+    x = torch.randn(3, 8, 2, 2, generator=generator()).double()
+    found = lesson["gate"](x)
+    for unit in range(4):
+        value, opening = x[:, unit], x[:, 4 + unit]
+        expected = (value.exp() - (-value).exp()) / (value.exp() + (-value).exp())
+        assert torch.allclose(found[:, unit], expected / (1 + (-opening).exp()), atol=1e-12)
+
+
+@pytest.mark.covers("A09")
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("first", [True, False])
+def test_gated_layer_is_its_definition_at_every_place(lesson, size, first):
+    inputs, channels, height, width = 3, 2, 4, 5
+    inputs = inputs if first else channels  # a residual connection wants as many
+    layer = scattered(lesson["GatedLayer"](inputs, channels, size, first), 0.5).double()
+    v, h = torch.randn(2, 2, inputs, height, width, generator=generator(size)).double()
+    with torch.no_grad():
+        new_v, new_h = layer(v, h)
+    reach = size // 2
+    for row in range(height):
+        for column in range(width):
+            above, left = layer.vertical.bias, layer.horizontal.bias
+            for up in range(int(first), reach + 1):
+                for right in range(-reach, reach + 1):
+                    r, c = row - up, column + right
+                    if r >= 0 and 0 <= c < width:
+                        above = (
+                            above
+                            + v[:, :, r, c]
+                            @ layer.vertical.weight[:, :, reach - up, right + reach].T
+                        )
+            for back in range(int(first), reach + 1):
+                if column >= back:
+                    left = (
+                        left
+                        + h[:, :, row, column - back]
+                        @ layer.horizontal.weight[:, :, 0, reach - back].T
+                    )
+            above = above.expand(2, -1)
+            seen = left + layer.link.bias + above @ layer.link.weight[:, :, 0, 0].T
+            gated = [p[:, :channels].tanh() * p[:, channels:].sigmoid() for p in (above, seen)]
+            out = gated[1] @ layer.out.weight[:, :, 0, 0].T + layer.out.bias
+            out = out if first else out + h[:, :, row, column]
+            assert torch.allclose(new_v[:, :, row, column], gated[0], atol=1e-10)
+            assert torch.allclose(new_h[:, :, row, column], out, atol=1e-10)
+
+
 # ------------------------------------------------------------------ logistic mixture
 
 
@@ -170,6 +254,48 @@ def test_mass_beyond_the_ends_goes_to_the_end_levels(lesson):
     for mean, end in ((-3.0, 0), (4.0, -1)):
         p = lesson["level_probabilities"](*torch.tensor([[0.0], [mean], [-2.0]]).double())
         assert p[end] > 1 - 1e-6
+
+
+@pytest.mark.covers("A09")
+def test_neighbouring_levels_are_as_alike_as_the_smallest_scale_allows(lesson):
+    """Between the ends |log P(k + 1) − log P(k)| < 1 / ((L − 1) s), and at the ends it fails."""
+    source = generator(5)
+    for levels in (8, 256):
+        logits, means = torch.randn(2, 3, generator=source).double()
+        scales = 0.02 + torch.rand(3, generator=source).double()
+        p = lesson["level_probabilities"](logits, means, scales.log(), levels)
+        steps = p.log().diff().abs()
+        assert (steps[1:-1] < 1 / (levels - 1) / scales.min()).all()
+    p = lesson["level_probabilities"](*torch.tensor([[0.0], [1.0], [-3.0]]).double(), 256)
+    assert p[255].log() - p[254].log() > 1 / 255 / math.exp(-3)
+
+
+@pytest.mark.covers("A07")
+def test_closed_colours_do_not_see_each_other(lesson):
+    model = scattered(gl.PixelCNN((3, 3, 3), 12, 1, levels=3, first_kernel_size=3), 0.5)
+    lesson["close_colours"](model)
+    x = torch.rand(40, 3, 3, 3, generator=generator(6)).mul(2).round().div(2).requires_grad_()
+    for colour in range(3):
+        asked = model.conditionals(x)[:, colour, 1, 1].exp().sum()
+        slope = torch.autograd.grad(asked, x)[0].abs().sum(0)
+        assert (slope[:, 1, 1] == 0).all()  # of the pixel itself no colour
+        assert (slope[:, 0, 0] > 0).all()  # of an earlier one all
+    small = scattered(gl.PixelCNN((3, 1, 2), 6, 1, first_kernel_size=3), 0.5)
+    lesson["close_colours"](small)
+    gl.verify.normalised(small)
+
+
+@pytest.mark.covers("A09", "A10")
+def test_a_model_with_labels_is_the_mean_over_them_and_bayes_rule_follows():
+    model = scattered(gl.GatedPixelCNN((1, 2, 3), 4, 2, classes=3), 0.5).double()
+    every = gl.binary_events(6).view(-1, 1, 2, 3).double()
+    with torch.no_grad():
+        given = torch.stack([model.log_prob(every, torch.full((64,), y)) for y in range(3)], 1)
+        alone = model.log_prob(every)
+    assert torch.allclose(given.exp().sum(0), torch.ones(3).double(), atol=1e-9)
+    assert torch.allclose(alone.exp(), given.exp().mean(1), atol=1e-12)
+    posterior = given.exp() / 3 / alone.exp()[:, None]
+    assert torch.allclose(posterior, given.softmax(1), atol=1e-9)
 
 
 # ------------------------------------------------------------------ drawing and the probe
