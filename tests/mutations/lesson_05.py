@@ -56,12 +56,6 @@ MUTATIONS = [
             "test_the_running_sum_is_the_naive_sum_and_genlibs",
         ),
         (
-            "parameters of NADE: one matrix",
-            "return n * (2 * d + 1) + d\\n",
-            "return n * (d + 1) + d\\n",
-            "test_parameter_formulas_count_tensors",
-        ),
-        (
             "parameters of separate networks: a pixel too many",
             "sum(d * (i - 1) + d + d + 1 for",
             "sum(d * i + d + d + 1 for",
