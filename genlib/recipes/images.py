@@ -77,7 +77,7 @@ _face = partial(
 
 _walk = partial(
     Recipe,
-    data=partial(_strokes, 10_000, size=14),
+    data=partial(_strokes, n=10_000, size=14),
     train=InStages([Stage(2e-3, 7), Stage(7e-4, 3), Stage(2e-4, 2)], batch_size=50),
     group=RECURRENT,
 )
@@ -104,7 +104,7 @@ RECIPES = (
     Recipe(
         name="strokes_pixel_cnn",
         title="gated PixelCNN given a label, 6 layers of 24 channels",
-        data=partial(_strokes, 10_000),
+        data=partial(_strokes, n=10_000),
         model=lambda: GatedPixelCNN((1, 28, 28), 24, 6, classes=10),
         train=InStages([Stage(2e-3, 8), Stage(7e-4, 4), Stage(2e-4, 2)], batch_size=50),
         measure=labelled_nats,
