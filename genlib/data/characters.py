@@ -31,7 +31,7 @@ class Text(Dataset):
         The characters, in the order of the symbols; the last stands for all that are not in it.
     """
 
-    alphabet: str = _ALPHABET
+    alphabet: str = ""
 
     def spell(self, row: Tensor) -> str:
         """The characters of one row of symbols, with ⏎ for the end of a line.
@@ -85,6 +85,7 @@ def passages(length: int = 64) -> Text:
         train=rows(*range(8)),
         valid=rows(8),
         test=rows(9),
+        alphabet=_ALPHABET,
         name="reference manual of Python",
         source=f"pydoc_data of Python {platform.python_version()}",
         licence="Python Software Foundation License",

@@ -616,7 +616,7 @@ def ask_for(browser, address, query):
         ("EM", "lessons/08_mixtures_and_em/lesson.html"),
         ("VAE", "lessons/09_variational_autoencoders/lesson.html"),
         ("RBM", "lessons/14_restricted_boltzmann_machines/lesson.html"),
-        ("teacher forcing", "book/glossary.html"),
+        ("teacher forcing", "lessons/06_sequence_models/lesson.html"),
         ("perplexity", "book/glossary.html"),
     ],
 )
