@@ -7,6 +7,7 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,36 +21,13 @@ from genlib.recipes.text import bits_per_character
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
 BENCHMARK = re.compile(r"<!-- benchmark: (.+?) -->")
 BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
-PUBLISHED = """\
-| model | {} | same model, published | parameters | time |
-|---|---:|---:|---:|---:|
-"""
-APART = """\
-| model | {} | same model, published | for orientation | parameters | time |
-|---|---:|---:|---:|---:|---:|
-"""
 MEASURED = {label_errors: "test errors, %", squared_errors: "squared test error"}
-IN_BITS = """\
-| model | bits per character | parameters | epochs | time |
-|---|---:|---:|---:|---:|
-"""
-LABELLED = """\
-| model | test nats | given the label | labels named | parameters | time |
-|---|---:|---:|---:|---:|---:|
-"""
-COMPARED = """\
-| model | test nats | bits per value | parameters |
-|---|---:|---:|---:|
-"""
 TIMED = """\
 | contender | seconds | times genlib |
 |---|---:|---:|
 """
-BOUNDED = """\
-| model | test ELBO, nats | KL divergence, nats | parameters | time |
-|---|---:|---:|---:|---:|
-"""
 Record = dict[str, object]
+Columns = dict[str, Callable[[Recipe, Record], str]]  # heading, and what a cell says
 
 
 def table(group: str, found: dict[str, Record]) -> str:
@@ -57,20 +35,10 @@ def table(group: str, found: dict[str, Record]) -> str:
     recipes = [recipe for recipe in RECIPES.values() if recipe.group == group]
     if not recipes:
         raise ValueError(f"results: there is no recipe in the group {group!r}.")
-    measure = recipes[0].measure
-    if measure in MEASURED or recipes[0].published:
-        apart = not all(recipe.same_model for recipe in recipes)
-        head = (APART if apart else PUBLISHED).format(MEASURED.get(measure, "test nats"))
-        row = partial(_published, apart=apart)
-    elif measure is bounded_nats:
-        head, row = BOUNDED, _bounded
-    elif measure is bits_per_character:
-        head, row = IN_BITS, _in_bits
-    elif measure is labelled_nats:
-        head, row = LABELLED, _labelled
-    else:
-        head, row = COMPARED, _compared
-    return head + "\n".join(row(recipe, found.get(recipe.name)) for recipe in recipes)
+    columns = _columns(recipes)
+    lines = [["model", *columns], ["---", *["---:"] * len(columns)]]
+    lines += [_row(recipe, found.get(recipe.name), columns) for recipe in recipes]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def timings(name: str) -> str:
@@ -96,62 +64,65 @@ def _apart(case: Record, cases: list[Record]) -> str:
     return f"With {said}:\n\n" if said else ""
 
 
-def _published(recipe: Recipe, record: Record | None, *, apart: bool) -> str:
-    columns = ["—"] * (1 + apart)  # of the same model, and of another one
-    if recipe.published is not None:
-        figure = f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
-        columns[not recipe.same_model] = figure
-    published = " | ".join(columns)
+def _columns(recipes: list[Recipe]) -> Columns:
+    """What is told of the recipes of a group, which have one measure."""
+    measure = recipes[0].measure
+    parameters: Columns = {"parameters": lambda _, record: f"{record['parameters']:,}"}
+    time: Columns = {"time": lambda _, record: _time(record)}
+    if measure in MEASURED or recipes[0].published:
+        apart = not all(recipe.same_model for recipe in recipes)
+        shown = PUBLISHED if apart else {SAME_MODEL: PUBLISHED[SAME_MODEL]}
+        return {MEASURED.get(measure, "test nats"): _measured, **shown, **parameters, **time}
+    if measure is bounded_nats:
+        kl = partial(_further, name="KL")
+        return {"test ELBO, nats": _measured, "KL divergence, nats": kl, **parameters, **time}
+    if measure is bits_per_character:
+        epochs: Columns = {"epochs": lambda _, record: str(len(record["validation curve"]))}
+        return {"bits per character": _measured, **parameters, **epochs, **time}
+    if measure is labelled_nats:
+        return {
+            "test nats": _measured,
+            "given the label": partial(_further, name="nats given the label"),
+            "labels named": lambda _, record: f"{record['labels named']:.1%}",
+            **parameters,
+            **time,
+        }
+    return {"test nats": _measured, "bits per value": _bits, **parameters}
+
+
+def _row(recipe: Recipe, record: Record | None, columns: Columns) -> list[str]:
     if record is None:
-        return f"| {recipe.title} | not run yet | {published} | | |"
+        cells = [say(recipe, {}) if name in PUBLISHED else "" for name, say in columns.items()]
+        return [recipe.title, "not run yet", *cells[1:]]
     remark = f" ({recipe.remarks})" if recipe.remarks else ""
-    return (
-        f"| {recipe.title}{remark} | {_nats(record)} | {published} "
-        f"| {record['parameters']:,} | {_time(record)} |"
-    )
+    return [recipe.title + remark, *(say(recipe, record) for say in columns.values())]
 
 
-def _in_bits(recipe: Recipe, record: Record | None) -> str:
-    if record is None:
-        return f"| {recipe.title} | not run yet | | | |"
-    epochs = len(record["validation curve"])
-    return (
-        f"| {recipe.title} | {_with_error(record['bits per character'], record['standard error'])} "
-        f"| {record['parameters']:,} | {epochs} | {_time(record)} |"
-    )
+def _figure(recipe: Recipe, _: Record, *, same_model: bool) -> str:
+    """The published figure, where it is of the same model or, if that is asked for, of another."""
+    if recipe.published is None or recipe.same_model != same_model:
+        return "—"
+    return f"{_minus(recipe.published)} {{cite}}`{recipe.source}`"
 
 
-def _labelled(recipe: Recipe, record: Record | None) -> str:
-    if record is None:
-        return f"| {recipe.title} | not run yet | | | | |"
-    given = _with_error(
-        record["nats given the label"], record["standard error of nats given the label"]
-    )
-    return (
-        f"| {recipe.title} | {_nats(record)} | {given} | {record['labels named']:.1%} "
-        f"| {record['parameters']:,} | {_time(record)} |"
-    )
+SAME_MODEL = "same model, published"
+PUBLISHED: Columns = {
+    SAME_MODEL: partial(_figure, same_model=True),
+    "for orientation": partial(_figure, same_model=False),
+}
 
 
-def _compared(recipe: Recipe, record: Record | None) -> str:
-    if record is None:
-        return f"| {recipe.title} | not run yet | | |"
-    bits = -record["nats"] / record["dimensions"] / math.log(2)
-    return f"| {recipe.title} | {_nats(record)} | {bits:.4f} | {record['parameters']:,} |"
+def _measured(_: Recipe, record: Record) -> str:
+    return _with_error(record[record.get("measure", "nats")], record["standard error"])
 
 
-def _bounded(recipe: Recipe, record: Record | None) -> str:
-    if record is None:
-        return f"| {recipe.title} | not run yet | | | |"
-    kl = _with_error(record["KL"], record["standard error of KL"])
-    return (
-        f"| {recipe.title} | {_nats(record)} | {kl} | {record['parameters']:,} | {_time(record)} |"
-    )
+def _further(_: Recipe, record: Record, *, name: str) -> str:
+    """A measure that is not the first one."""
+    return _with_error(record[name], record[f"standard error of {name}"])
 
 
-def _nats(record: Record) -> str:
-    value = record[record.get("measure", "nats")]
-    return _with_error(value, record["standard error"])
+def _bits(_: Recipe, record: Record) -> str:
+    return f"{-record['nats'] / record['dimensions'] / math.log(2):.4f}"
 
 
 def _with_error(value: float, error: float) -> str:
