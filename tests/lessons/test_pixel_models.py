@@ -92,6 +92,17 @@ def test_blind_spot_of_the_hand_written_network(lesson, place):
 # ------------------------------------------------------------------ PixelRNN
 
 
+def cell_of_gates(hidden):
+    """Torch's LSTM cell, whose input are the gates (N, 4 · hidden) themselves: o, f, i, g."""
+    cell = nn.LSTMCell(4 * hidden, hidden).double()
+    order = torch.arange(4 * hidden).view(4, hidden)[[2, 1, 3, 0]].flatten()  # torch: i, f, g, o
+    with torch.no_grad():
+        cell.weight_ih.copy_(torch.eye(4 * hidden)[order])
+        for rest in (cell.weight_hh, cell.bias_hh, cell.bias_ih):
+            rest.zero_()
+    return cell
+
+
 @pytest.mark.covers("A08")
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_row_lstm_is_torchs_lstm_cell_at_every_place(lesson, size):
@@ -101,12 +112,7 @@ def test_row_lstm_is_torchs_lstm_cell_at_every_place(lesson, size):
     gates = torch.randn(n, 4 * hidden, height, width, generator=source).double()
     weight = torch.randn(4 * hidden, hidden, size, generator=source).double()
     bias = torch.randn(4 * hidden, generator=source).double()
-    cell = nn.LSTMCell(4 * hidden, hidden).double()
-    order = torch.arange(4 * hidden).view(4, hidden)[[2, 1, 3, 0]].flatten()  # torch: i, f, g, o
-    with torch.no_grad():
-        cell.weight_ih.copy_(torch.eye(4 * hidden)[order])
-        for rest in (cell.weight_hh, cell.bias_hh, cell.bias_ih):
-            rest.zero_()
+    cell = cell_of_gates(hidden)
     found = lesson["row_lstm"](gates, weight, bias)
     reach = size // 2
     h = [gates.new_zeros(n, hidden)] * width
@@ -149,12 +155,7 @@ def test_diagonal_lstm_is_torchs_lstm_cell_at_every_place(lesson, shape):
     gates = torch.randn(n, 4 * hidden, height, width, generator=source).double()
     weight = torch.randn(4 * hidden, hidden, 2, generator=source).double()
     bias = torch.randn(4 * hidden, generator=source).double()
-    cell = nn.LSTMCell(4 * hidden, hidden).double()
-    order = torch.arange(4 * hidden).view(4, hidden)[[2, 1, 3, 0]].flatten()  # torch: i, f, g, o
-    with torch.no_grad():
-        cell.weight_ih.copy_(torch.eye(4 * hidden)[order])
-        for rest in (cell.weight_hh, cell.bias_hh, cell.bias_ih):
-            rest.zero_()
+    cell = cell_of_gates(hidden)
     found = lesson["diagonal_lstm"](gates, weight, bias)
     assert found.shape == (n, hidden, height, width)
     h, c = {}, {}

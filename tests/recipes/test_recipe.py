@@ -11,7 +11,6 @@ import torch
 import genlib as gl
 from genlib import recipes
 from genlib.recipes import boltzmann
-from genlib.recipes.images import labelled_nats
 from genlib.recipes.recipe import WEIGHTS
 from genlib.recipes.text import bits_per_character
 from tests.processes import run_python
@@ -292,13 +291,21 @@ class TestPretrained:
         shapes = {key: value.shape for key, value in made.state_dict().items()}
         assert {key: value.shape for key, value in model.state_dict().items()} == shapes
 
-    @pytest.mark.parametrize("name", BOUNDED)
-    def test_a_vae_reaches_what_the_record_says(self, name):
+    @pytest.mark.parametrize(
+        ("name", "n"), [*((name, 400) for name in BOUNDED), ("strokes_pixel_cnn", 300)]
+    )
+    def test_a_model_of_drawn_images_reaches_what_the_record_says(self, name, n):
         """New rows from the source of the test rows; false alarms at 5 standard errors: 6e-7."""
-        model, record = recipes.pretrained(name), recipes.records()[name]
-        data = recipes.RECIPES[name].data(n=400, seed=1)
+        model, record, recipe = (
+            recipes.pretrained(name),
+            recipes.records()[name],
+            recipes.RECIPES[name],
+        )
+        data = recipe.data(n=n, seed=1)
         new = torch.cat([part for _, part in data.splits.items()])
-        found = recipes.bounded_nats(model, gl.data.Dataset(new, new, new))
+        labels = data.labels and torch.cat([part for _, part in data.labels.items()])
+        labels = None if labels is None else gl.data.Splits(labels, labels, labels)
+        found = recipe.measure(model, gl.data.Dataset(new, new, new, labels=labels))
         errors = [""] + [f" of {key}" for key in list(found)[1:]]
         for (key, (value, error)), label in zip(found.items(), errors, strict=True):
             allowed = 5 * math.hypot(error.item(), record[f"standard error{label}"])
@@ -311,20 +318,6 @@ class TestPretrained:
         found = bits_per_character(model, recipes.RECIPES[name].data())
         for key, (value, _) in found.items():
             assert value.item() == pytest.approx(record[key], abs=0.02), key
-
-    def test_a_pixel_model_reaches_what_the_record_says(self):
-        """New rows from the source of the test rows; false alarms at 5 standard errors: 6e-7."""
-        name = "strokes_pixel_cnn"
-        model, record = recipes.pretrained(name), recipes.records()[name]
-        new = recipes.RECIPES[name].data(n=300, seed=1)
-        x = torch.cat([part for _, part in new.splits.items()])
-        y = torch.cat([part for _, part in new.labels.items()])
-        labels = gl.data.Splits(y, y, y)
-        found = labelled_nats(model, gl.data.Dataset(x, x, x, labels=labels))
-        errors = [""] + [f" of {key}" for key in list(found)[1:]]
-        for (key, (value, error)), label in zip(found.items(), errors, strict=True):
-            allowed = 5 * math.hypot(error.item(), record[f"standard error{label}"])
-            assert abs(value.item() - record[key]) < allowed, key
 
     @pytest.mark.skipif("GENLIB_DATA" not in os.environ, reason="binarised MNIST is not at hand")
     def test_a_machine_reaches_what_the_record_says(self):
