@@ -300,7 +300,7 @@ def pretrained(name: str) -> Model:
     torch.Size([4, 1, 28, 28])
     """
     shipped = sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
-    if name in records() and name not in shipped:
+    if name in list(records()) and name not in shipped:
         raise ValueError(
             f"name: expected a recipe whose weights came with genlib, {', '.join(shipped)}; got "
             f"{name!r}. python -m genlib.recipes {name} trains it anew, and leaves its weights in "

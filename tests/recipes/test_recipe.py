@@ -357,7 +357,7 @@ class TestPretrained:
         with pytest.raises(ValueError, match="the file was altered after it was written"):
             recipes.pretrained("vae_strokes")
 
-    @pytest.mark.parametrize("name_of_none", ["vae_stroke", "../records/nade", None, 1])
+    @pytest.mark.parametrize("name_of_none", ["vae_stroke", "../records/nade", None, 1, ["nade"]])
     def test_another_name_is_refused_with_those_that_there_are(self, name_of_none):
         with pytest.raises(ValueError, match=r"name: expected one of .*'vae_strokes'"):
             recipes.pretrained(name_of_none)
