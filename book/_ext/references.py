@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from types import SimpleNamespace
 
+from pybtex.backends.plaintext import Backend
 from pybtex.database import Entry
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style
@@ -18,14 +19,16 @@ from sphinx.environment import BuildEnvironment
 from sphinxcontrib.bibtex.style.referencing import PersonStyle
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# Made once: each of them asks all installed packages for pybtex's plug-ins.
+PERSONS = PersonStyle()  # the style of citations in the text
+PLAIN = Backend()
 
 
 def label(entry: Entry) -> str:
     """Authors and year, as a citation in the text gives them: "van den Oord et al., 2016"."""
-    person = PersonStyle()  # the style of citations in the text
-    template = person.author_or_editor_or_title(full=False)
-    authors = template.format_data({"entry": entry, "style": SimpleNamespace(person=person)})
-    return f"{authors.render_as('text')}, {entry.fields['year']}"
+    template = PERSONS.author_or_editor_or_title(full=False)
+    authors = template.format_data({"entry": entry, "style": SimpleNamespace(person=PERSONS)})
+    return f"{authors.render(PLAIN)}, {entry.fields['year']}"
 
 
 def order(entry: Entry) -> tuple[str, str]:

@@ -42,7 +42,7 @@ class Browser:
     console as an error.
     """
 
-    def __init__(self, timeout: float = 30) -> None:
+    def __init__(self, timeout: float = 120) -> None:
         self.timeout = timeout
         self.requests: list[str] = []
         self.errors: list[str] = []

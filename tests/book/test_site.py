@@ -11,6 +11,7 @@ import posixpath
 import re
 import threading
 import zipfile
+from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlencode, urlsplit
@@ -175,6 +176,11 @@ def test_pages_are_small(site):
 
 def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
     """Neither on a page nor in a source, an index or a download."""
+    texts = [path for path in site.rglob("*") if path.suffix in (".html", ".ipynb", ".js", ".txt")]
+    texts = [path.read_text("utf-8") for path in texts if "_static" not in path.parts]
+    published = unescape("\n".join(texts))
+    archive = editions(site)
+    assert "between the marks" not in published
     for assignment in assignments().values():
         hidden = [
             cell.source for cell in assignment.source.cells if grade_id(cell).endswith(HIDDEN)
@@ -183,14 +189,9 @@ def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
             line for source in hidden for line in source.splitlines()[1:-1] if len(line) > 50
         }
         assert secrets
-        texts = [p for p in site.rglob("*") if p.suffix in (".html", ".ipynb", ".js", ".txt")]
-        published = "\n".join(
-            path.read_text("utf-8") for path in texts if "_static" not in path.parts
-        )
-        assert [line for line in secrets if line in unescape(published)] == []
-        offered = editions(site)[f"lessons/{assignment.lesson}/exercises.ipynb"]
-        assert "between the marks" not in published + offered
-        assert HOW in offered
+        assert [line for line in secrets if line in published] == []
+        offered = archive[f"lessons/{assignment.lesson}/exercises.ipynb"]
+        assert HOW in offered and "between the marks" not in offered
         page = (site / f"lessons/{assignment.lesson}/exercises.html").read_text("utf-8")
         assert HOW_ON_A_PAGE in page and "Each answer goes where" not in page
         assert "BEGIN SOLUTION" not in offered
@@ -373,47 +374,89 @@ def browser():
         yield browser
 
 
-@pytest.mark.parametrize("page", PAGES + GENERATED)
-def test_a_page_works_in_a_browser_without_network(browser, address, page):
-    """Complete, and nothing cut off at any width."""
+@dataclass
+class Visit:
+    """What one sees of a page on one visit; by width, what is not as it should be."""
+
+    page: str
+    errors: list[str]
+    requests: list[str]
+    mathematics: list[int]  # formulas, and those that are typeset
+    broken_pictures: list[str]
+    share_of_code: float | None
+    tab_stops: list
+    loose_links: list[str]
+    too_wide: dict[int, bool] = field(default_factory=dict)
+    cut_off: dict[int, list] = field(default_factory=dict)
+    bad_scrollers: dict[int, list] = field(default_factory=dict)
+    wide_pictures: dict[int, list] = field(default_factory=dict)
+    not_well_enlarged: dict[int, list] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module", params=PAGES + GENERATED)
+def visit(request, browser, address):
+    """A page opened once, for laying one out takes seconds, and looked at in every width."""
+    page = request.param
     browser.open(f"{address}/{page}", 1280)
-    assert browser.errors == []
-    assert [url for url in browser.requests if not url.startswith((address, "data:"))] == []
-    mathematics, typeset = browser.ask(COUNT_MATHEMATICS)
-    assert typeset == mathematics
-    assert browser.ask(BROKEN_PICTURES) == []
+    seen = Visit(
+        page,
+        errors=list(browser.errors),
+        requests=list(browser.requests),
+        mathematics=browser.ask(COUNT_MATHEMATICS),
+        broken_pictures=browser.ask(BROKEN_PICTURES),
+        share_of_code=browser.ask(CODE) if page in LESSONS else None,
+        tab_stops=browser.ask(TAB_STOPS) if page in LESSONS else None,
+        loose_links=browser.ask(LOOSE_LINKS),
+    )
+    enlarges = browser.ask("!!document.querySelector('a.enlarge')")
     browser.ask(UNFOLD)  # a browser need not lay out again what is folded away
     for width in WIDTHS:
         browser.resize(width)
-        assert browser.ask("document.documentElement.scrollWidth") <= width
-        assert browser.ask(CUT_OFF) == [], width
+        seen.too_wide[width] = browser.ask("document.documentElement.scrollWidth") > width
+        seen.cut_off[width] = browser.ask(CUT_OFF)
+        seen.bad_scrollers[width] = browser.ask(BAD_SCROLLERS)
+        seen.wide_pictures[width] = browser.ask(WIDE_PICTURES)
+        if enlarges and width in (390, 1280):
+            seen.not_well_enlarged[width] = browser.ask(NOT_WELL_ENLARGED)
+            assert browser.ask("document.querySelector('dialog.enlarged')") is None
+    return seen
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_follows(
-    browser, address, page
-):
+def test_a_page_works_in_a_browser_without_network(visit, address):
+    assert visit.errors == []
+    assert [url for url in visit.requests if not url.startswith((address, "data:"))] == []
+    formulas, typeset = visit.mathematics
+    assert typeset == formulas
+
+
+def test_nothing_is_cut_off_at_any_width(visit):
+    assert visit.too_wide == dict.fromkeys(WIDTHS, False)
+    assert visit.cut_off == {width: [] for width in WIDTHS}
+
+
+def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_follows(visit):
     """Formulas, code and what code puts out; what scrolls is reached by keys."""
-    browser.open(f"{address}/{page}", 1280)
-    for width in WIDTHS:
-        browser.resize(width)
-        assert browser.ask(BAD_SCROLLERS) == [], width
+    assert visit.bad_scrollers == {width: [] for width in WIDTHS}
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if "lesson" in page or page == "index.html"]
-)
-def test_pictures_fit_their_place_and_are_enlarged_by_a_click(browser, address, page):
-    browser.open(f"{address}/{page}", 1280)
-    browser.ask(BROKEN_PICTURES)
-    for width in WIDTHS:
-        browser.resize(width)
-        assert browser.ask(WIDE_PICTURES) == [], width
-    for width in (390, 1280) if browser.ask("!!document.querySelector('a.enlarge')") else ():
-        browser.resize(width, 844)
-        assert browser.ask(NOT_WELL_ENLARGED) == [], width
-        assert browser.ask("document.querySelector('dialog.enlarged')") is None
-    assert browser.ask(LOOSE_LINKS) == []
+def test_pictures_fit_their_place_and_are_enlarged_by_a_click(visit):
+    assert visit.broken_pictures == []
+    assert visit.wide_pictures == {width: [] for width in WIDTHS}
+    assert not any(visit.not_well_enlarged.values())
+    assert visit.loose_links == []
+
+
+def test_code_takes_a_quarter_of_a_lesson_at_most(visit):
+    """What sets up, draws and checks is folded; what is left to see is worth reading."""
+    assert visit.page not in LESSONS or visit.share_of_code <= 0.25
+
+
+def test_the_first_figure_is_reached_by_keys(visit):
+    """The first stop skips the side bar, which grows with the book; the text has few before it."""
+    if visit.page in LESSONS:
+        first, from_the_text = visit.tab_stops
+        assert first == "#main-content"
+        assert from_the_text < 60
 
 
 @pytest.mark.parametrize("missing", ["nothing.html", "lessons/99_x/lesson.html", "a/b/c/"])
@@ -519,13 +562,6 @@ def test_on_paper_nothing_is_cut_off_and_all_is_light(browser, address, page):
     assert browser.ask("document.querySelector('.bd-article h1').offsetHeight") > 0
 
 
-@pytest.mark.parametrize("page", LESSONS)
-def test_code_takes_a_quarter_of_a_lesson_at_most(browser, address, page):
-    """What sets up, draws and checks is folded; what is left to see is worth reading."""
-    browser.open(f"{address}/{page}")
-    assert browser.ask(CODE) <= 0.25
-
-
 # Screens of 700 px, one every tenth of a second: how much of what is in view moves meanwhile.
 SHIFT_WHILE_SCROLLING = """(async () => {
     let moved = 0;
@@ -543,29 +579,6 @@ def test_nothing_moves_under_the_eyes_of_one_who_scrolls(browser, address):
     """Formulas are typeset before they come into view."""
     browser.open(f"{address}/{LESSONS[2]}", 390, 844)
     assert browser.ask(SHIFT_WHILE_SCROLLING) < 0.1
-
-
-SETTLED = """new Promise((done) => document.readyState === "complete"
-    ? setTimeout(done, 200) : addEventListener("load", () => setTimeout(done, 200)))"""
-TAB_STOPS = """(() => {
-    const figure = document.querySelector(".course-figure, [data-figure]");
-    const main = document.querySelector("#main-content");
-    const stops = "a[href], button, input, select, textarea, summary, [tabindex]";
-    const before = [...document.querySelectorAll(stops)].filter((part) =>
-        part.tabIndex >= 0 && !part.disabled && part.checkVisibility({ visibilityProperty: true })
-        && figure.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_PRECEDING);
-    return [before[0].getAttribute("href"), before.filter((part) => main.contains(part)).length];
-})()"""
-
-
-@pytest.mark.parametrize("page", LESSONS)
-def test_the_first_figure_is_reached_by_keys(browser, address, page):
-    """The first stop skips the side bar, which grows with the book; the text has few before it."""
-    browser.open(f"{address}/{page}", 1280, 900)
-    browser.ask(SETTLED)
-    first, from_the_text = browser.ask(TAB_STOPS)
-    assert first == "#main-content"
-    assert from_the_text < 60
 
 
 def test_a_moving_figure_answers_the_keyboard(browser, address, pages):
@@ -713,6 +726,20 @@ CODE = """
         .filter(cell => !cell.closest("details:not([open])"))
         .reduce((sum, cell) => sum + cell.getBoundingClientRect().height, 0)
         / document.querySelector(".bd-article").getBoundingClientRect().height
+"""
+# Where the keys lead first, and how many stops of the text come before its first figure.
+TAB_STOPS = """
+    (() => {
+        const figure = document.querySelector(".course-figure, [data-figure]");
+        const main = document.querySelector("#main-content");
+        const stops = "a[href], button, input, select, textarea, summary, [tabindex]";
+        const before = [...document.querySelectorAll(stops)].filter((part) =>
+            part.tabIndex >= 0 && !part.disabled
+            && part.checkVisibility({ visibilityProperty: true })
+            && figure.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_PRECEDING);
+        const inside = before.filter((part) => main.contains(part));
+        return [before[0].getAttribute("href"), inside.length];
+    })()
 """
 COUNT_MATHEMATICS = """
     [".math", "mjx-container"].map(selector => document.querySelectorAll(selector).length)

@@ -292,7 +292,7 @@ class TestPretrained:
         assert {key: value.shape for key, value in model.state_dict().items()} == shapes
 
     @pytest.mark.parametrize(
-        ("name", "n"), [*((name, 400) for name in BOUNDED), ("strokes_pixel_cnn", 300)]
+        ("name", "n"), [*((name, 400) for name in BOUNDED), ("strokes_pixel_cnn", 90)]
     )
     def test_a_model_of_drawn_images_reaches_what_the_record_says(self, name, n):
         """New rows from the source of the test rows; false alarms at 5 standard errors: 6e-7."""
