@@ -65,6 +65,13 @@ def test_no_stored_output_shows_an_address_in_memory(path):
 
 
 @notebooks
+def test_no_stored_output_is_what_a_call_happened_to_return(path):
+    """Words are printed; what a cell ends with is a picture or a table."""
+    shown = [output.data for output in outputs(path) if output.output_type == "execute_result"]
+    assert [data for data in shown if data.keys() == {"text/plain"}] == []
+
+
+@notebooks
 def test_it_is_small(path):
     assert path.stat().st_size <= FILE_BYTES
     sizes = [len(base64.b64decode(figure)) for o in outputs(path) for figure in figures(o)]
