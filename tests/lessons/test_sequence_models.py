@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,6 +186,22 @@ def test_bits_by_place_are_the_model_s_own(lesson):
     assert math.isclose(bits.sum(), expected, rel_tol=1e-9)
 
 
+@pytest.mark.covers("A06")
+@pytest.mark.parametrize("temperature", [0.5, 3])
+def test_bits_at_a_temperature_are_those_of_the_scaled_logits(lesson, temperature):
+    model = scattered(gl.LSTM(3, 2, hidden=4), 1.0).double()
+    events = gl.binary_events(3, dtype=torch.float64)
+    total = 0.0
+    for event in events:
+        powers = model.conditionals(event[None])[0].softmax(1) ** (1 / temperature)
+        p = powers / powers.sum(1, keepdim=True)
+        expected = -p[torch.arange(3), event.long()].log2()
+        bits = lesson["bits_by_place"](model, event[None], temperature)
+        assert torch.allclose(bits, expected, rtol=1e-9)
+        total += 2 ** -bits.sum().item()
+    assert math.isclose(total, 1, rel_tol=1e-9)  # p_T is a model too
+
+
 @pytest.mark.covers("A05")
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_tables_count(lesson, order):
@@ -201,8 +218,52 @@ def test_tables_count(lesson, order):
             gram = tuple(row[i - order : i + 1])
             p = (longer[gram] + 1 / 32) / (shorter[gram[:-1]] + lesson["STATES"] / 32)
             cost.append(-math.log2(p))
-    found = lesson["table_bits"](known, rows, order)
+    found = lesson["table_bits"](known, rows, [order])
     assert math.isclose(found, np.mean(cost), rel_tol=1e-4)
+
+
+@pytest.mark.covers("A05")
+def test_a_table_is_the_prior_of_the_next(lesson):
+    known = torch.randint(5, (400,), generator=generator())
+    rows = torch.randint(5, (6, 10), generator=generator(9)).float()
+    text, beta, cost = known.tolist(), lesson["STATES"] / 8, []
+    for row in rows.long().tolist():
+        for i in range(3, 10):
+            p = 1 / lesson["STATES"]
+            for order in range(3):
+                places = [j for j in range(order, 400) if text[j - order : j] == row[i - order : i]]
+                hits = sum(text[j] == row[i] for j in places)
+                p = (hits + beta * p) / (len(places) + beta)
+            cost.append(-math.log2(p))
+    found = lesson["table_bits"](known, rows, range(3), 1 / 8)
+    assert math.isclose(found, np.mean(cost), rel_tol=1e-4)
+
+
+@pytest.mark.covers("A05")
+def test_bits_after_a_short_past_are_those_of_the_last_few_alone(lesson, monkeypatch):
+    model = scattered(gl.LSTM(64, 3, hidden=4), 0.5).double()
+    test = symbols(8, 64, 3)
+    monkeypatch.setitem(lesson, "rows", SimpleNamespace(test=test))
+    for past in (1, 5, 32):
+        cost = []
+        for row in test[::4]:
+            for i in (32, 40, 48, 56):
+                alone = F.pad(row[i - past : i + 1], (0, 63 - past))[None]
+                log_p = model.conditionals(alone)[0, past].log_softmax(0)
+                cost.append(-log_p[row[i].long()].item() / math.log(2))
+        assert math.isclose(lesson["bits_after"](model, past), np.mean(cost), rel_tol=1e-9)
+
+
+@pytest.mark.covers("A05")
+def test_what_is_shared_is_the_longest_common_stretch(lesson):
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        passage, text = ("".join(random.choice(list("ab"), n)) for n in (12, 60))
+        stretches = {passage[i:j] for i in range(12) for j in range(i + 1, 13)}
+        longest = max(len(stretch) for stretch in stretches if stretch in text)
+        found = lesson["shared"](passage, text)
+        assert len(found) == longest and found in passage and found in text
+    assert lesson["shared"]("xyz", "ab") == ""
 
 
 @pytest.mark.covers("A05", "A06")

@@ -45,9 +45,21 @@ MUTATIONS = [
         ),
         (
             "tables: alpha left out",
-            "p = (count[grams] + alpha)",
-            "p = (count[grams] + 1)",
+            "p = (count[grams] + STATES * alpha * p)",
+            "p = (count[grams] + STATES * p)",
             "test_tables_count",
+        ),
+        (
+            "tables: the shorter context left out",
+            "(count[grams] + STATES * alpha * p)",
+            "(count[grams] + alpha)",
+            "test_a_table_is_the_prior_of_the_next",
+        ),
+        (
+            "temperature: logits multiplied",
+            "logits = model.conditionals(some) / temperature",
+            "logits = model.conditionals(some) * temperature",
+            "test_bits_at_a_temperature_are_those_of_the_scaled_logits",
         ),
         (
             "bits by place: nats",
