@@ -7,8 +7,10 @@ import torch
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import genlib as gl
+from genlib.nn.heads import LogisticMixtureHead
 from tests.lessons.definitions import definitions
 from tests.parameters import scattered
 
@@ -173,6 +175,22 @@ def test_diagonal_lstm_is_torchs_lstm_cell_at_every_place(lesson, shape):
                 assert torch.allclose(found[:, :, row, column], h[row, column], atol=1e-12)
 
 
+@pytest.mark.covers("A08")
+@pytest.mark.parametrize("shape", [(4, 6), (5, 3)], ids=str)
+@pytest.mark.parametrize("kind", ["row", "diagonal"])
+def test_recurrent_layers_take_a_step_for_each_row_or_diagonal(kind, shape):
+    height, width = shape
+    model = gl.PixelRNN((1, *shape), 6, 2, kind=kind)
+    renewed = []
+    for part in model.modules():
+        if isinstance(part, nn.Conv1d):  # from one state to the next
+            part.register_forward_hook(lambda *_: renewed.append(1))
+    model.conditionals(torch.zeros(2, 1, *shape))
+    # two layers; the diagonal one has two directions, which do not wait for each other
+    expected = 2 * height if kind == "row" else 2 * 2 * (height + width - 1)
+    assert len(renewed) == expected
+
+
 # ------------------------------------------------------------------ gated layers
 
 
@@ -225,6 +243,32 @@ def test_gated_layer_is_its_definition_at_every_place(lesson, size, first):
             assert torch.allclose(new_h[:, :, row, column], out, atol=1e-10)
 
 
+@pytest.mark.covers("A09")
+@pytest.mark.parametrize("label", [0, 2])
+def test_a_label_adds_a_bias_to_what_goes_into_the_gates_of_either_stack(lesson, label):
+    """genlib's network given a label is the lesson's layers with other biases."""
+    network = scattered(gl.GatedPixelCNN((1, 5, 5), 4, 3, classes=3), 0.4).double().network
+    x = torch.randn(2, 1, 5, 5, generator=generator(label)).double()
+    v = h = x
+    for number, layer in enumerate(network.layers):
+        size = 7 if number == 0 else 3
+        by_hand = lesson["GatedLayer"](1 if number == 0 else 4, 4, size, number == 0).double()
+        with torch.no_grad():
+            for name in ("vertical", "horizontal", "link", "out"):
+                own, given = getattr(by_hand, name), getattr(layer, name)
+                own.weight.copy_(given.weight[..., : own.weight.shape[3]])
+                own.bias.copy_(given.bias)
+            above, left = layer.label.weight[label].chunk(2)
+            by_hand.vertical.bias += above
+            by_hand.link.bias -= layer.link.weight[..., 0, 0] @ above  # handed on without it
+            by_hand.horizontal.bias += left
+            v, h = by_hand(v, h)
+    found = network.hidden(h.relu()).relu()
+    expected = network.features(x, y=torch.full((2,), label))
+    assert torch.allclose(found, expected, atol=1e-10)
+    assert not torch.allclose(found, network.features(x, y=torch.full((2,), 1)), atol=1e-3)
+
+
 # ------------------------------------------------------------------ logistic mixture
 
 
@@ -269,6 +313,31 @@ def test_neighbouring_levels_are_as_alike_as_the_smallest_scale_allows(lesson):
         assert (steps[1:-1] < 1 / (levels - 1) / scales.min()).all()
     p = lesson["level_probabilities"](*torch.tensor([[0.0], [1.0], [-3.0]]).double(), 256)
     assert p[255].log() - p[254].log() > 1 / 255 / math.exp(-3)
+
+
+@pytest.mark.covers("A09")
+@pytest.mark.parametrize("rgb", [(1, 4, 2), (0, 2, 4), (3, 0, 1)], ids=str)
+def test_colours_of_a_component_are_shifted_linearly_by_those_before(lesson, rgb):
+    """p(r, g, b) as printed, against genlib's head, of two components and five levels."""
+    head = LogisticMixtureHead(2, 5)
+    out = torch.randn(1, 20, 1, 1, generator=generator(7)).double()
+    weight, mu, log_s, slopes = out.view(10, 2).split([1, 3, 3, 3])
+    r, g, b = rgb
+    total = 0
+    for j, start in enumerate((0.25, 0.75)):  # where genlib's means begin
+        shifts = 0, slopes[0, j] * r / 4, (slopes[1, j] * r + slopes[2, j] * g) / 4
+        red, green, blue = (
+            lesson["level_probabilities"](
+                torch.zeros(1).double(),
+                mu[c, j : j + 1] + start + shifts[c],
+                log_s[c, j : j + 1] - 2,
+                5,
+            )
+            for c in range(3)
+        )
+        total = total + weight[0].softmax(0)[j] * red[r] * green[g] * blue[b]
+    x = torch.tensor(rgb).double().view(1, 3, 1, 1) / 4
+    assert torch.allclose(total.log(), head.log_prob(out, x), atol=1e-5)
 
 
 @pytest.mark.covers("A07")
@@ -318,13 +387,28 @@ def test_cached_drawing_follows_the_exact_probabilities(kind):
     assert stats.chisquare(counts, 6000 * expected / expected.sum()).pvalue > 1e-4
 
 
+@pytest.mark.covers("A10")
+@pytest.mark.parametrize("side", [3, 5])
+def test_whole_passes_take_n_times_the_products_of_a_cache(side):
+    model = gl.PixelCNN((1, side, side), 8, 1)
+    products = {}
+    for cached in (True, False):
+        with FlopCounterMode(display=False) as counter:
+            model.draw(model.noise(4), cached=cached)
+        products[cached] = counter.get_total_flops()
+    assert products[False] == side * side * products[True]
+
+
 @pytest.mark.covers("A11")
-def test_features_of_the_probe_are_means_over_places():
-    model = scattered(gl.PixelCNN((1, 5, 5), 6, 1), 0.3).double()
+def test_features_of_the_probe_are_the_layers_one_after_another(lesson):
+    model = scattered(gl.PixelCNN((1, 5, 5), 6, 2), 0.3).double()
     x = torch.rand(4, 1, 5, 5, generator=generator(4)).round().double()
     taken = []
-    model.network.hidden.register_forward_hook(lambda module, inputs, out: taken.append(out))
-    with torch.no_grad():
-        features = model.encode(x)
-    assert features.shape == (4, 6)
-    assert torch.allclose(features, taken[0].relu().mean((2, 3)))
+    for layer in (model.network.first, *model.network.blocks, model.network.hidden):
+        layer.register_forward_hook(lambda module, inputs, out: taken.append(out))
+    features = model.encode(x)
+    expected = [*taken[:-1], taken[-1].relu()]
+    found = lesson["features_of"](model, x)
+    assert len(found) == len(expected) == 4
+    assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
+    assert torch.allclose(features, found[-1].mean((2, 3)))  # of the whole image

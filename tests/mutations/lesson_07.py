@@ -110,16 +110,22 @@ MUTATIONS = [
             "test_gated_layer_is_its_definition_at_every_place",
         ),
         (
-            "colours: the closed masks hide the own colour",
-            "own = kinds[1] & ~kinds[0]",
-            "own = kinds[0]",
+            "colours: the later masks are closed, too",
+            "isinstance(layer, MaskedConv2d) and layer.reads_image",
+            "isinstance(layer, MaskedConv2d)",
             "test_closed_colours_do_not_see_each_other",
         ),
         (
             "colours: the first layer sees the own colour",
-            "at_centre = own & (not layer.reads_image)",
-            "at_centre = own",
+            "layer.mask[:, :, -1, layer.mask.shape[3] // 2] = False",
+            "layer.mask[:, :, -1, layer.mask.shape[3] // 2 - 1] = False",
             "test_closed_colours_do_not_see_each_other",
+        ),
+        (
+            "probe: features of the first layer in the place of each block's",
+            "h = block(h, None)",
+            "block(h, None)",
+            "test_features_of_the_probe_are_the_layers_one_after_another",
         ),
         (
             "logistic mixture by hand: bins a level off",
