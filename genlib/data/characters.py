@@ -60,6 +60,10 @@ def passages(length: int = 64) -> Text:
     into blocks of 4096 characters, of which every tenth goes to the test rows and the one before it
     to the validation rows; blocks into rows, a rest shorter than a row dropped.
 
+    The manual differs a little between versions of Python, and with it where blocks begin. So test
+    a model under the version that it was trained under: in another, test rows may lie in the text
+    that it has read.
+
     Returns
     -------
     Text

@@ -3,6 +3,7 @@ import functools
 import json
 import math
 import os
+import platform
 from collections.abc import Sequence
 
 import pytest
@@ -313,11 +314,15 @@ class TestPretrained:
 
     @pytest.mark.parametrize("name", ["text_lstm", "text_transformer"])
     def test_a_model_of_text_reaches_what_the_record_says(self, name):
-        """The manual differs a little between versions of Python, and weights were rounded."""
+        """Weights were rounded. Another version of Python has another manual, of which test rows
+        may lie in the text that the weights were trained on: they cost no more, but may cost less.
+        """
         model, record = recipes.pretrained(name), recipes.records()[name]
         found = bits_per_character(model, recipes.RECIPES[name].data())
+        same_text = platform.python_version() == record["versions"]["python"]
         for key, (value, _) in found.items():
-            assert value.item() == pytest.approx(record[key], abs=0.02), key
+            assert value.item() < record[key] + 0.02, key
+            assert not same_text or value.item() > record[key] - 0.02, key
 
     @pytest.mark.skipif("GENLIB_DATA" not in os.environ, reason="binarised MNIST is not at hand")
     def test_a_machine_reaches_what_the_record_says(self):
