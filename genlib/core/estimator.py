@@ -23,7 +23,7 @@ class Estimator(Model, abstract=True):
 
     def __init__(self, event_shape: torch.Size | None = None) -> None:
         super().__init__()
-        self._given_shape = event_shape
+        self._given_shape = None if event_shape is None else torch.Size(event_shape)
         for name in self.fitted_buffers:
             self.register_buffer(name, torch.empty(0))
 

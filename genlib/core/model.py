@@ -38,6 +38,7 @@ from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run
 from genlib.core.history import History
 from genlib.core.hooks import EarlyStopping
 from genlib.core.saving import DamagedFileError, Tagged, read_tree, write_tree
+from genlib.core.shapes import as_shape
 from genlib.core.validation import (
     check_count,
     check_event,
@@ -48,6 +49,7 @@ from genlib.core.validation import (
 )
 
 _QUERIES = ("log_prob", "sample", "encode")
+_SHAPES = ("event_shape", "condition_shape")
 
 
 class Density(enum.Enum):
@@ -94,7 +96,8 @@ class Model(nn.Module):
         Where single values of an event may lie. ``log_prob`` is a log mass where it is discrete,
         else a log density.
     event_shape : torch.Size or None
-        Shape of one event. ``None`` until ``fit`` where the data decide it.
+        Shape of one event. ``None`` until ``fit`` where the data decide it. A subclass may declare
+        a tuple or a list, which becomes a torch.Size.
     classes : int or None
         Number of labels, for models that have them: then ``y=`` conditions.
     condition_shape : torch.Size or None
@@ -136,6 +139,9 @@ class Model(nn.Module):
         inherited = super(cls, cls).cannot
         own = cls.__dict__.get("cannot", {})
         cls.cannot = {q: why for q, why in inherited.items() if q not in answered} | dict(own)
+        for name in _SHAPES:
+            if name in cls.__dict__:
+                setattr(cls, name, _size(cls.__dict__[name], name))
         if not abstract:
             Model.registry[_registered_name(cls)] = cls
 
@@ -157,6 +163,10 @@ class Model(nn.Module):
                 arguments[f"{stars}{name}"] = _copied(value)
         object.__setattr__(self, "arguments", arguments)
         return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As `torch.nn.Module` does; a shape becomes a torch.Size."""
+        super().__setattr__(name, _size(value, name) if name in _SHAPES else value)
 
     # ------------------------------------------------------------------ the three queries
 
@@ -581,6 +591,13 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
             f"{', '.join([*missing, *unexpected][:3])}."
         )
     return model.to(device).eval()
+
+
+def _size(value: Any, name: str) -> Any:
+    """A shape that is a tuple or a list as a torch.Size; anything else (None, a property) as is."""
+    if isinstance(value, torch.Size) or not isinstance(value, list | tuple):
+        return value
+    return as_shape(value, name)
 
 
 def _registered_name(kind: type[Model]) -> str:

@@ -38,6 +38,18 @@ def wasserstein(x, y):
     levels = torch.linspace(0, 1, max(len(x), len(y)))
     return (torch.quantile(x, levels) - torch.quantile(y, levels)).abs().mean()
 """,
+        "an integral on a fine grid": """
+def wasserstein(x, y):
+    t = torch.linspace(min(x.min(), y.min()), max(x.max(), y.max()), 200_001).double()
+    F, G = (torch.searchsorted(v.double().sort().values, t, right=True) for v in (x, y))
+    return torch.trapezoid((F / len(x) - G / len(y)).abs(), t)
+""",
+        "a fine grid of levels": """
+def wasserstein(x, y):
+    u = (torch.arange(200_000) + 0.5).double() / 200_000
+    a, b = (v.sort().values[(u * len(v)).long()] for v in (x, y))
+    return (a - b).abs().double().mean()
+""",
         "the signed area": (".abs() * steps.diff()).sum()", " * steps.diff()).sum().abs()"),
         "the mean distance of all pairs": """
 def wasserstein(x, y):
@@ -69,6 +81,7 @@ def wasserstein(x, y):
         "the slope of sinh is forgotten": (" + torch.cosh(inner).log().sum(1)", ""),
         "the slope is taken at x": ("cosh(inner)", "cosh(x)"),
         "the slope divides and the matrix multiplies": (_DETERMINANT, f"-{_DETERMINANT}"),
+        "asinh in place": ("torch.asinh(x)", "x.asinh_()"),
         "a norm instead of a volume": (_DETERMINANT, "A.norm().log() * d"),
     },
     "diluted": {
@@ -81,6 +94,16 @@ def wasserstein(x, y):
         "shifted by log p, whichever is larger": (
             _MIXTURE,
             "log_p + torch.log(weight + (1 - weight) * (log_u - log_p).exp())",
+        ),
+        "shifted by the larger of the two, weights inside": (
+            _MIXTURE,
+            "torch.maximum(log_p, log_u) + (weight * (log_p - torch.maximum(log_p, log_u)).exp()"
+            " + (1 - weight) * (log_u - torch.maximum(log_p, log_u)).exp()).log()",
+        ),
+        "a little is added so that zero has a logarithm": ("1 - weight]", "1 - weight + 1e-300]"),
+        "the weight is added in place": (
+            _MIXTURE,
+            "torch.logaddexp(log_p.add_(weights[0]), log_u + weights[1])",
         ),
         "the noise adds nothing": (_MIXTURE, "log_p + weights[0]"),
         "the larger of the two": ("logaddexp", "maximum"),
@@ -112,6 +135,16 @@ def wasserstein(x, y):
         "draws are not folded": (".abs()", ""),
         "sigma is a variance in the draws": ("self.sigma *", "self.sigma**0.5 *"),
         "folds before it shifts": (").abs()", ".abs())"),
+        "draws are sorted": (".abs()", ".abs().sort(0).values"),
+        "every draw comes twice": (
+            "torch.randn(n, 1, generator=generator)",
+            "torch.randn((n + 1) // 2, 1, generator=generator).repeat(2, 1)[:n]",
+        ),
+        "every other z mirrors the one before": [
+            ("torch.randn(n, 1,", "torch.randn((n + 1) // 2, 1,"),
+            (".abs()", ".abs()[:n]"),
+            ("self.sigma * z", "self.sigma * torch.stack([z, -z], 1).flatten(0, 1)"),
+        ],
         "one noise for all draws": [("randn(n,", "randn(1,"), (".abs()", ".abs().expand(n, 1)")],
     },
 }
@@ -151,6 +184,20 @@ def honest_mmd(x, y, width):
 """,
     },
     "push": {
+        "row by row": """
+def pushed_log_prob(x, A, b):
+    log_p_x = []
+    for row in x:
+        inner = torch.asinh(row)
+        z = torch.linalg.solve(A, inner - b)
+        base = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum()
+        log_p_x.append(base - torch.linalg.slogdet(A)[1] - torch.log(torch.cosh(inner)).sum())
+    return torch.stack(log_p_x)
+""",
+        "an inverse in double precision": (
+            "torch.linalg.solve(A, (inner - b).T).T",
+            "(inner - b) @ torch.linalg.solve(A, torch.eye(d, dtype=torch.float64)).T",
+        ),
         "the slope of asinh": ("torch.cosh(inner).log()", "0.5 * torch.log1p(x**2)"),
         "the determinant of the inverse": [
             (_DETERMINANT, "torch.linalg.slogdet(torch.linalg.inv(A)).logabsdet"),
@@ -165,6 +212,23 @@ def honest_mmd(x, y, width):
         ],
     },
     "folded": {
+        "row by row, with a tuple for the shape": [
+            ("torch.Size([1])", "(1,)"),
+            (
+                f"{_SIDES}[:, 0]",
+                "torch.stack([torch.logaddexp(normal.log_prob(v), normal.log_prob(-v)) "
+                "for v in x[:, 0]])",
+            ),
+        ],
+        "the square written out": [
+            (_NORMAL, "x, variance = x[:, 0], self.sigma**2"),
+            (
+                f"{_SIDES}[:, 0]",
+                "torch.logaddexp(x * self.mu / variance, -x * self.mu / variance)"
+                " - (x**2 + self.mu**2) / (2 * variance)"
+                " - math.log(self.sigma * math.sqrt(2 * math.pi))",
+            ),
+        ],
         "the library's normal, and logsumexp": [
             (
                 "self.mu, self.sigma = mu, sigma",

@@ -1,6 +1,7 @@
 """Answers to the exercises of lesson 02, written as tools/coursework/answers.py says."""
 
 _ROWS = "math.prod(states[j] for j in of)"
+_PAST = "past = initial.double()\n"
 _FACTORS = "torch.where(x == 1, p.log(), (1 - p).log())"
 
 # A tree that grows from the first column by the largest of ``shared``, up to the new edge (i, j).
@@ -22,6 +23,12 @@ WRONG = {
             ("(own - 1)", "own"),
             ("strict=True)\n    )", "strict=True)\n    ) - 1"),
         ],
+        "parents stand before their children": """
+def free_parameters(parents, states):
+    return sum(
+        (states[i] - 1) * math.prod(states[j] for j in of if j < i) for i, of in enumerate(parents)
+    )
+""",
         "the joint table": """
 def free_parameters(parents, states):
     return math.prod(states) - 1
@@ -59,6 +66,8 @@ def conditional_table(x, child, parents, smoothing):
             "future @ transition.double()",
         ),
         "one step too many": ("range(i - 1)", "range(i)"),
+        "no step is impossible": (_PAST, f"transition = transition.clamp_min(1e-4)\n    {_PAST}"),
+        "the start is scaled in place": (_PAST, f"initial /= 2\n    {_PAST}"),
         "the past twice": ("past * future", "past * future * past"),
         "twenty steps on either side": [
             ("range(i - 1)", "range(min(i - 1, 20))"),
@@ -111,6 +120,21 @@ def given_last(initial, transition, n, i, last):
             "return log_joint.softmax(0)",
             "joint = (log_joint - log_joint.max()).exp()\n    return (joint / joint.sum(0))",
         ),
+        "a product of ratios": """
+def posterior(x, known, word_probability, prior):
+    ham, spam = word_probability.double()
+    factors = torch.where(x == 1, spam / ham, (1 - spam) / (1 - ham)) ** known
+    odds = factors.prod(-1) * prior[1] / prior[0]
+    return torch.stack([1 / (1 + odds), odds / (1 + odds)], 1)
+""",
+        "factors doubled against underflow": """
+def posterior(x, known, word_probability, prior):
+    p = word_probability.double()[:, None]
+    factors = torch.where(known == 1, 2 * torch.where(x == 1, p, 1 - p), 1.0)
+    joint = prior.double()[:, None] * factors.prod(-1)
+    return (joint / joint.sum(0)).T
+""",
+        "unknown words are struck out in place": ("p = ", "x *= known\n    p = "),
         "absent words say nothing": ("(1 - p).log()", "0 * p"),
         "the prior is forgotten": ("prior.double().log()[:, None] + ", ""),
         "a missing word is half there": (
@@ -154,6 +178,38 @@ def best_tree(x):
 def best_tree(x):
     centred = x.double() - x.double().mean(0)
     shared = centred.T @ centred
+"""
+        + GROWN
+        + """        edges.append((i, j))
+    return edges
+""",
+        "the correlation, whatever its sign": """
+def best_tree(x):
+    shared = torch.corrcoef(x.T).nan_to_num(0).abs()
+"""
+        + GROWN
+        + """        edges.append((i, j))
+    return edges
+""",
+        "one more of each pair of states": """
+def best_tree(x):
+    on = torch.stack([1 - x, x]).double()
+    joint = (torch.einsum("ani,bnj->abij", on, on) + 1) / (len(x) + 4)
+    apart = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
+    shared = (joint * (joint / apart).log()).sum((0, 1))
+"""
+        + GROWN
+        + """        edges.append((i, j))
+    return edges
+""",
+        "information divided by entropies": """
+def best_tree(x):
+    on = torch.stack([1 - x, x]).double()
+    joint = torch.einsum("ani,bnj->abij", on, on) / len(x)
+    apart = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
+    shared = torch.special.xlogy(joint, joint / apart.clamp_min(1e-12)).sum((0, 1))
+    entropy = shared.diagonal()
+    shared = shared / (entropy[:, None] * entropy).sqrt().clamp_min(1e-12)
 """
         + GROWN
         + """        edges.append((i, j))

@@ -12,6 +12,20 @@ WRONG = {
         "the volume of one side only": (" ** d\n", "\n"),
         "the lower edge lies outside": ("x >= low", "x > low"),
         "outside counts as the nearest cell": ("torch.where(inside, count, 0.0)", "count"),
+        "an empty cell is not quite empty": (
+            ".div(n * volume).log()",
+            ".div(n * volume).add(1e-12 * inside).log()",
+        ),
+        "whole numbers decide what is inside, cut towards zero": (
+            "(x >= low)",
+            "(((x - low) / (high - low) * bins).long() >= 0)",
+        ),
+        "the library's histogram": """
+def histogram_log_prob(train, x, bins, low, high):
+    model = gl.Histogram(bins=bins, low=low, high=high)
+    model.fit(train)
+    return model.log_prob(x)
+""",
         "the upper edge has a cell of its own": [
             ("count = ", "train = train[(train < high).all(1)]\n    count = "),
             ("x <= high", "x < high"),
@@ -29,6 +43,7 @@ WRONG = {
             "torch.logsumexp(exponent, 1)",
             "torch.where(exponent.exp().sum(1) > 0, exponent.exp().sum(1).log(), exponent.amax(1))",
         ),
+        "the row itself is put far away": (_DIAGONAL, "exponent.fill_diagonal_(-1e9)"),
         "everything at distance zero is left out": (_DIAGONAL, "exponent[exponent == 0] = -1e4"),
     },
     "neighbours": {
@@ -39,6 +54,20 @@ WRONG = {
             "torch.cdist(x, train)",
             "torch.cdist(x, train).masked_fill(torch.cdist(x, train) == 0, math.inf)",
         ),
+        "rows that coincide count once": [
+            ("torch.cdist(x, train)", "torch.cdist(x, train.unique(dim=0))"),
+            ("k - 1]", "min(k, distances.shape[1]) - 1]"),
+        ],
+        "training rows are sorted in place": (
+            "n, d = train.shape",
+            "n, d = train.shape\n    train[:] = train.sort(0).values",
+        ),
+        "the library's nearest neighbours": """
+def neighbour_log_density(train, x, k):
+    model = gl.KNearest(k=k)
+    model.fit(train)
+    return model.unnormalised_log_prob(x)
+""",
         "no radius is smaller than a millionth": ("k - 1]", "k - 1].clamp_min(1e-6)"),
         "a cube instead of a ball": (_BALL, "d * math.log(2.0)"),
         "a disc in every dimension": (_BALL, "math.log(2.0) if d == 1 else math.log(math.pi)"),
@@ -54,6 +83,14 @@ def expected_estimate(x, h, w, m, s):
     truth = normals.log_prob(t[:, None]).exp() @ w.double()
     kernel = torch.distributions.Normal(t, h).log_prob(x.double()[:, None]).exp()
     return torch.trapezoid(kernel * truth, t)
+""",
+        "an integral over a grid along the kernel": """
+def expected_estimate(x, h, w, m, s):
+    u = torch.linspace(-8, 8, 2001).double()
+    normals = torch.distributions.Normal(m.double(), s.double())
+    truth = normals.log_prob((x.double()[:, None] + h * u)[..., None]).exp() @ w.double()
+    kernel = torch.distributions.Normal(0, 1).log_prob(u).exp()
+    return torch.trapezoid(kernel * truth, u)
 """,
         "the weights are forgotten": ("density @ w", "density.sum(1)"),
     },
@@ -93,6 +130,16 @@ def parzen_sample(train, h, n, generator):
     chosen = torch.randint(len(train), (half,), generator=generator)
     noise = h * torch.randn(half, train.shape[1], generator=generator)
     return torch.cat([train[chosen] + noise, train[chosen] - noise])[:n]
+""",
+        "rows come three times": (
+            _CHOSEN,
+            "torch.randint(len(train), ((n + 2) // 3,), generator=generator).repeat(3)[:n]",
+        ),
+        "the library's draws": """
+def parzen_sample(train, h, n, generator):
+    model = gl.Parzen(bandwidth=h)
+    model.fit(train)
+    return model.sample(n, generator=generator)
 """,
         "rows are sorted": ("train[chosen]", "train[chosen.sort().values]"),
         "only the first rows": (_CHOSEN, "torch.arange(n) % 2"),

@@ -39,6 +39,12 @@ WRONG = {
             "rows = torch.randint(len(x), (batch,), generator=generator.manual_seed(3))",
         ),
         "the generator is ignored": (", generator=generator", ""),
+        "long gradients are cut": (
+            "slope = gradient(theta, x[rows], y[rows])",
+            "slope = gradient(theta, x[rows], y[rows])\n"
+            "        slope = slope / slope.norm().clamp_min(5)",
+        ),
+        "t counts from one": ("(1 + t / 100)", "(1 + (t + 1) / 100)"),
         "the gradient of all rows": ("gradient(theta, x[rows], y[rows])", "gradient(theta, x, y)"),
     },
     "encode": {
@@ -47,6 +53,21 @@ WRONG = {
         "only the carry is mended": (_LAST, "low"),
         "the carry stops at the last byte": (_CARRY, "code[-1] = (code[-1] + 1) % 256"),
         "the carry skips bytes of 255 and leaves them": ("code[place] = 0", "pass"),
+        "a carry that calls itself": (
+            _CARRY,
+            """def one(place):
+            if code[place] == 255:
+                code[place] = 0
+                one(place - 1)
+            else:
+                code[place] += 1
+
+        one(len(code) - 1)""",
+        ),
+        "a carry through 700 bytes at most": (
+            "while code[place] == 255:",
+            "while code[place] == 255 and len(code) - place < 700:",
+        ),
         "no carry at the end": (_LAST, "min(low + LEAST - 1, FULL - 1)"),
         "all six bytes at the end": (_END, "code.extend((low + width - 1).to_bytes(7)[1:])"),
         "one more byte to be sure": (_END, "code.extend((low // (LEAST >> 8)).to_bytes(2))"),
@@ -75,6 +96,15 @@ def finish(low, width, code):
         "nats for bits": (" / math.log(2)", ""),
         "one level too few": ("/ levels", "/ (levels - 1)"),
         "always 256 levels": [("/ levels", "/ 256"), ("math.log(levels)", "math.log(256)")],
+        "as many levels as occur": [
+            ("/ levels", "/ (k.max() + 1)"),
+            ("math.log(levels)", "(k.max() + 1).log()"),
+        ],
+        "ten midpoints": (_NOISE, "(torch.randint(10, k.shape, generator=generator) + 0.5) / 10"),
+        "two values with the moments of even noise": (
+            _NOISE,
+            "0.5 + (torch.randint(2, k.shape, generator=generator) - 0.5) / 3**0.5",
+        ),
         "no noise": (_NOISE, "0.0"),
         "the middle of the cell": (_NOISE, "0.5"),
         "noise around the level": (_NOISE, f"{_NOISE} - 0.5"),
@@ -98,6 +128,7 @@ def finish(low, width, code):
             "(2 * spread / mean) ** 2",
             "2 * spread * math.sqrt(len(gain)) / mean.abs()",
         ),
+        "the gain in the place of a": ("a - b", "a.sub_(b)"),
         "the sum of the gains": ("gain.mean()", "gain.sum()"),
     },
 }
@@ -120,6 +151,12 @@ def excess_bits(counts, q):
     ours = torch.where(p > 0, -p.log2(), 0.0)
     theirs = torch.where(p > 0, -q.double().log2(), 0.0)
     return (p * (theirs - ours))[p > 0].sum()
+""",
+        "a dot product in single precision": """
+def excess_bits(counts, q):
+    seen = counts > 0
+    p = (counts / counts.sum())[seen]
+    return torch.dot(p, torch.log2(p / q[seen]))
 """,
     },
     "rates": {

@@ -169,6 +169,22 @@ class TestDoor:
         with pytest.raises(error, match=words):
             getattr(gaussian, method)(x)
 
+    @pytest.mark.parametrize("shape", [(3,), [3], torch.Size([3])])
+    def test_a_shape_may_be_declared_as_a_tuple(self, gaussian, shape):
+        class Declared(TrainedGaussian):
+            event_shape = shape
+
+        gaussian.event_shape = shape
+        for shaped in (Declared, gaussian):
+            assert isinstance(shaped.event_shape, torch.Size) and shaped.event_shape == (3,)
+        for x, words in ((torch.zeros(2, 4), r"got \(2, 4\)"), (torch.zeros(2, 1, 3), "reshape")):
+            with pytest.raises(ValueError, match=words):
+                gaussian.log_prob(x)
+
+    def test_a_declared_shape_has_sizes(self, gaussian):
+        with pytest.raises(TypeError, match="event_shape: expected"):
+            gaussian.event_shape = (2.0,)
+
     def test_data_and_model_live_on_one_device(self, gaussian):
         with pytest.raises(ValueError, match="the model is on meta, the data on cpu"):
             gaussian.to("meta").log_prob(torch.zeros(2, 3))
