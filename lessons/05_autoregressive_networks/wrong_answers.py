@@ -58,6 +58,10 @@ def train(x, valid, order):
 
     return logits
 """,
+        "learned from the validation rows": (
+            "x[torch.randperm(len(x))]",
+            "valid[torch.randperm(len(valid))]",
+        ),
         "the library's model": """
 def train(x, valid, order):
     model = gl.NADE(12, hidden=40, order=order)
@@ -93,6 +97,14 @@ def train(x, valid, order):
         "one where u is above p": ("u[:, i] <", "u[:, i] >"),
         "fresh noise": ("u[:, i] <", "torch.rand(len(u)) <"),
         "one uniform number a picture": ("u[:, i]", "u[:, 0]"),
+        "what is nearly certain is certain": [
+            (
+                "    for",
+                "    def sharp(p):\n        return p + 1.0 * (p > 0.999) - 1.0 * (p < 0.001)\n\n    for",
+            ),
+            ("logits(x)[:, i].sigmoid()", "sharp(logits(x)[:, i].sigmoid())"),
+        ],
+        "nothing is nearly certain": (".sigmoid()", ".sigmoid().clamp(1e-3, 1 - 1e-3)"),
         "uniform numbers by place": [_PLACES, ("u[:, i]", "u[:, t]")],
         "probabilities are passed on, not draws": [
             ("    for", "    seen = x.clone()\n    for"),
@@ -114,6 +126,21 @@ def sample(logits, order, u):
         "logarithms are added as they are": ("F.logsigmoid(", "F.sigmoid("),
         "weights do not sum to one": ("return drawn, weights", "return drawn, log_weight.exp()"),
         "weights underflow": ("log_weight.softmax(0)", "log_weight.exp() / log_weight.exp().sum()"),
+        "products of probabilities, in double precision": [
+            ("torch.zeros(len(u))", "torch.ones(len(u)).double()"),
+            (_WEIGHT, "log_weight = log_weight * towards.double().sigmoid()"),
+            ("log_weight.softmax(0)", "log_weight / log_weight.sum()"),
+        ],
+        "a little is added to p": (
+            _WEIGHT,
+            "log_weight = log_weight + (towards.sigmoid() + 1e-8).log()",
+        ),
+        "logarithms of one minus p": (
+            f"towards = logit if x[i] == 1 else -logit\n            {_WEIGHT}",
+            "p = logit.sigmoid()\n            "
+            "log_weight = log_weight + (p if x[i] == 1 else 1 - p).log()",
+        ),
+        "no draw is nearly certain": ("logit.sigmoid()", "logit.sigmoid().clamp(0.01, 0.99)"),
         "logarithms are normalised": ("log_weight.softmax(0)", "log_weight / log_weight.sum()"),
         "the likelier value": ("u[:, i] <", "0.5 <"),
         "known pixels are met before the unknown": (

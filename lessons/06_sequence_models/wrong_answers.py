@@ -2,6 +2,7 @@
 
 _MERGE = "transpose(0, 1).flatten(1)"
 _MASKED = "scores.masked_fill(future, -math.inf)"
+_JOINT = "first.log()[:, None] + second.log()"
 _TABLE = "(joint / temperature).flatten().softmax(0).view_as(second)"
 
 WRONG = {
@@ -18,6 +19,10 @@ WRONG = {
         "no recurrence": (" + h @ u.T", ""),
         "u is not transposed": ("u.T", "u.reshape(-1, 4 * h.shape[1])"),
         "c is returned": ("append(h)", "append(c)"),
+        "a weight is changed in place": [
+            ("    h = c", "    w.neg_()\n    h = c"),
+            ("now @ w.T", "-now @ w.T"),
+        ],
         "time comes first": ("(states, 1)", "(states, 0)"),
     },
     "attention": {
@@ -36,6 +41,12 @@ WRONG = {
         "vectors times matrices": ("matrix.T", "matrix"),
         "heads are added up": (_MERGE, "sum(0).repeat(1, heads)"),
         "heads are interleaved": (_MERGE, "permute(1, 2, 0).flatten(1)"),
+        "a large negative number on the future": ("-math.inf", "-1e4"),
+        "scores are kept between bounds": (_MASKED, _MASKED.replace(".", ".clamp(-50, 50).", 1)),
+        "the queries' matrix is scaled in place": [
+            ("    query, key", "    q /= math.sqrt(len(q) // heads)\n    query, key"),
+            (" / math.sqrt(query.shape[-1])", ""),
+        ],
         "only the best is looked at": [
             (_MASKED, f"F.one_hot({_MASKED}"),
             (".softmax(-1)", ".argmax(-1), len(h)).float()"),
@@ -54,14 +65,28 @@ WRONG = {
         "no scaling": (" / math.sqrt(query.shape[1])", ""),
         "keys are mixed": ("* values)", "* keys)"),
         "values are kept as keys": (", (keys, values)", ", (values, values)"),
-        "only the last sixteen are remembered": (
+        "only the last sixty-four are remembered": (
             ", (keys, values)",
-            ", (keys[:, -16:], values[:, -16:])",
+            ", (keys[:, -64:], values[:, -64:])",
         ),
         "only the last is remembered": (", (keys, values)", ", (key[:, None], value[:, None])"),
         "newest first, values last": ("[memory[0], keys]", "[keys, memory[0]]"),
         "only the first row's memory": ("* keys)", "* keys[:1])"),
         "no softmax": ("scores.softmax(1)", "(scores / scores.shape[1])"),
+        "the softmax overflows": (
+            "scores.softmax(1)",
+            "(scores.exp() / scores.exp().sum(1, keepdim=True))",
+        ),
+        "scores are kept between bounds": ("scores.softmax(1)", "scores.clamp(-20, 20).softmax(1)"),
+        "written into one buffer": """
+def step(query, key, value, memory):
+    if memory is None:
+        memory = torch.zeros(2, len(query), 100, query.shape[1]), 0
+    (keys, values), t = memory
+    keys[:, t], values[:, t] = key, value
+    scores = (query[:, None] * keys[:, : t + 1]).sum(2) / math.sqrt(query.shape[1])
+    return (scores.softmax(1)[:, :, None] * values[:, : t + 1]).sum(1), (memory[0], t + 1)
+""",
         "the memory is changed in place": """
 def step(query, key, value, memory):
     memory = ([], []) if memory is None else memory
@@ -88,6 +113,34 @@ def step(query, key, value, memory):
             f"return {_TABLE}",
             "powers = (joint / temperature).exp()\n    return powers / powers.sum()",
         ),
+        "powers underflow, in double precision as well": """
+def stepwise(first, second, temperature):
+    a, b = first.double() ** (1 / temperature), second.double() ** (1 / temperature)
+    return a[:, None] / a.sum() * b / b.sum(1, keepdim=True)
+
+
+def sharpened(first, second, temperature):
+    powers = (first.double()[:, None] * second) ** (1 / temperature)
+    return powers / powers.sum()
+""",
+        "a little is added to p": [
+            ("second.log() / temperature", "(second + 1e-8).log() / temperature"),
+            ("first.log() / temperature", "(first + 1e-8).log() / temperature"),
+            (_JOINT, "(first + 1e-8).log()[:, None] + (second + 1e-8).log()"),
+        ],
+        "never colder than a hundredth": [
+            ("second.log() / temperature", "second.log() / max(temperature, 0.01)"),
+            ("first.log() / temperature", "first.log() / max(temperature, 0.01)"),
+            ("joint / temperature", "joint / max(temperature, 0.01)"),
+        ],
+        "the likeliest when it is cold": [
+            (
+                "second.log() / temperature",
+                "second.log() / temperature ** (1 + (temperature < 0.1))",
+            ),
+            ("first.log() / temperature", "first.log() / temperature ** (1 + (temperature < 0.1))"),
+            ("joint / temperature", "joint / temperature ** (1 + (temperature < 0.1))"),
+        ],
         "the pair is sharpened twice": ("joint / temperature", "joint / temperature**2"),
     },
     "train": {
@@ -104,6 +157,11 @@ def step(query, key, value, memory):
         "a fixed number of steps": (
             "step % 10 == 0 and bits(predict, valid[:200]) < goal",
             "step == 120",
+        ),
+        "stops by the training rows": ("bits(predict, valid", "bits(predict, train"),
+        "learns from the validation rows": (
+            "train[torch.randint(len(train), (16,))]",
+            "valid[torch.randint(len(valid), (16,))]",
         ),
         "stops at the first look": ("bits(predict, valid[:200]) < goal", "step > 0"),
         "only the function is returned": ("return predict, step", "return predict"),
@@ -230,6 +288,21 @@ def step(query, key, value, memory):
         )
     return torch.tensor(mixtures), memory
 """,
+        "in NumPy": """
+import numpy as np
+
+
+def step(query, key, value, memory):
+    query, key, value = (np.asarray(part, dtype=float) for part in (query, key, value))
+    keys, values = key[:, None], value[:, None]
+    if memory is not None:
+        keys = np.concatenate([memory[0], keys], 1)
+        values = np.concatenate([memory[1], values], 1)
+    scores = np.einsum("nd,nkd->nk", query, keys) / np.sqrt(query.shape[1])
+    weights = np.exp(scores - scores.max(1, keepdims=True))
+    weights = weights / weights.sum(1, keepdims=True)
+    return np.einsum("nk,nkd->nd", weights, values), (keys, values)
+""",
         "newest first": [
             ("[memory[0], keys]", "[keys, memory[0]]"),
             ("[memory[1], values]", "[values, memory[1]]"),
@@ -244,7 +317,7 @@ def step(query, key, value, memory):
     },
     "temperature": {
         "with a logsumexp": [
-            ("first.log()[:, None] + second.log()", "(first[:, None] * second).log()"),
+            (_JOINT, "(first[:, None] * second).log()"),
             (_TABLE, "(joint / temperature - (joint / temperature).logsumexp((0, 1))).exp()"),
         ],
         "a number at a time": """

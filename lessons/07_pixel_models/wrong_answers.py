@@ -56,6 +56,13 @@ WRONG = {
             "    before = up > 0 or (up == 0 and right < 0)\n"
             "    return before and up <= reach and -reach <= right <= up",
         ),
+        "the first layer always steps up": """
+def in_view(up, right, first, later, layers):
+    a, b = first // 2, later // 2
+    if up < 0 or up > a + layers * b or right < -(a + layers * b):
+        return False
+    return right < 0 if up == 0 else right <= a + min(up - 1, layers) * b
+""",
         "the first kernel is as small as the later ones": ("steps(first", "steps(later"),
     },
     "train": {
@@ -88,6 +95,14 @@ WRONG = {
                 "        optimiser.step()\n        if loss < target + 0.8:\n            break\n",
             ),
         ],
+        "learns from the validation pictures": (
+            "nats(network, train[rows])",
+            "nats(network, valid[rows])",
+        ),
+        "centred by the mean of the batch": (
+            "    return network",
+            "    return lambda x: network(x - x.mean(0))",
+        ),
         "the target taken per pixel": (
             "nats(network, valid) <= target",
             "nats(network, valid) / 25 <= target",
@@ -115,6 +130,7 @@ def draw(cell, channels, u):
             "        pixel = (",
             "        h = torch.where(h.abs() > math.log(19), 1e4 * h, h)\n        pixel = (",
         ),
+        "nothing is nearly certain": ("h.sigmoid()", "h.sigmoid().clamp(1e-3, 1 - 1e-3)"),
         "the memory is emptied every ten places": (
             "        h = pixel\n",
             "        h = pixel\n"
