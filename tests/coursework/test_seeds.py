@@ -13,7 +13,12 @@ from tools.coursework.marking import check_seed
 LESSONS = sorted(path.parent.name for path in ROOT.glob("lessons/*/exercises.ipynb"))
 WORDS = 60
 WORDS_OF_SLOW = 12
-SLOW = {"04_maximum_likelihood", "07_pixel_models"}  # as long as all the others together
+SLOW = {  # as long as all the others together
+    "04_maximum_likelihood",
+    "05_autoregressive_networks",
+    "06_sequence_models",
+    "07_pixel_models",
+}
 
 
 def code_cells(lesson):
