@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genlib.core.history import History
 from genlib.core.model import Model
+from genlib.core.shapes import declared_shape
 from genlib.core.validation import check_event
 
 
@@ -23,7 +24,7 @@ class Estimator(Model, abstract=True):
 
     def __init__(self, event_shape: torch.Size | None = None) -> None:
         super().__init__()
-        self._given_shape = None if event_shape is None else torch.Size(event_shape)
+        self._given_shape = declared_shape(event_shape, "event_shape")
         for name in self.fitted_buffers:
             self.register_buffer(name, torch.empty(0))
 

@@ -38,7 +38,7 @@ from genlib.core.fit import Data, Hook, MakeOptimizer, Player, Run
 from genlib.core.history import History
 from genlib.core.hooks import EarlyStopping
 from genlib.core.saving import DamagedFileError, Tagged, read_tree, write_tree
-from genlib.core.shapes import as_shape
+from genlib.core.shapes import declared_shape
 from genlib.core.validation import (
     check_count,
     check_event,
@@ -141,7 +141,7 @@ class Model(nn.Module):
         cls.cannot = {q: why for q, why in inherited.items() if q not in answered} | dict(own)
         for name in _SHAPES:
             if name in cls.__dict__:
-                setattr(cls, name, _size(cls.__dict__[name], name))
+                setattr(cls, name, declared_shape(cls.__dict__[name], name))
         if not abstract:
             Model.registry[_registered_name(cls)] = cls
 
@@ -166,7 +166,7 @@ class Model(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """As `torch.nn.Module` does; a shape becomes a torch.Size."""
-        super().__setattr__(name, _size(value, name) if name in _SHAPES else value)
+        super().__setattr__(name, declared_shape(value, name) if name in _SHAPES else value)
 
     # ------------------------------------------------------------------ the three queries
 
@@ -591,13 +591,6 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
             f"{', '.join([*missing, *unexpected][:3])}."
         )
     return model.to(device).eval()
-
-
-def _size(value: Any, name: str) -> Any:
-    """A shape that is a tuple or a list as a torch.Size; anything else (None, a property) as is."""
-    if isinstance(value, torch.Size) or not isinstance(value, list | tuple):
-        return value
-    return as_shape(value, name)
 
 
 def _registered_name(kind: type[Model]) -> str:

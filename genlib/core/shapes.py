@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -23,6 +24,13 @@ def as_shape(shape: int | Sequence[int], name: str = "shape") -> torch.Size:
     for size in sizes:
         check_count(size, name)
     return torch.Size(sizes)
+
+
+def declared_shape(value: Any, name: str) -> Any:
+    """A shape that is a tuple or a list as a torch.Size; anything else (None, a property) as is."""
+    if isinstance(value, torch.Size) or not isinstance(value, list | tuple):
+        return value
+    return as_shape(value, name)
 
 
 def check_image_shape(shape: Sequence[int]) -> torch.Size:

@@ -181,6 +181,12 @@ class TestDoor:
             with pytest.raises(ValueError, match=words):
                 gaussian.log_prob(x)
 
+    def test_an_estimator_may_be_given_its_shape_as_a_tuple(self):
+        class Given(gl.core.Estimator, abstract=True):
+            pass
+
+        assert isinstance(Given((3,)).event_shape, torch.Size)
+
     def test_a_declared_shape_has_sizes(self, gaussian):
         with pytest.raises(TypeError, match="event_shape: expected"):
             gaussian.event_shape = (2.0,)
