@@ -13,6 +13,12 @@ GROWN = """    inside, edges = {0}, []
         )
         inside.add(j)
 """
+_TREE = (
+    GROWN
+    + """        edges.append((i, j))
+    return edges
+"""
+)
 
 WRONG = {
     "count": {
@@ -179,18 +185,12 @@ def best_tree(x):
     centred = x.double() - x.double().mean(0)
     shared = centred.T @ centred
 """
-        + GROWN
-        + """        edges.append((i, j))
-    return edges
-""",
+        + _TREE,
         "the correlation, whatever its sign": """
 def best_tree(x):
     shared = torch.corrcoef(x.T).nan_to_num(0).abs()
 """
-        + GROWN
-        + """        edges.append((i, j))
-    return edges
-""",
+        + _TREE,
         "one more of each pair of states": """
 def best_tree(x):
     on = torch.stack([1 - x, x]).double()
@@ -198,10 +198,7 @@ def best_tree(x):
     apart = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
     shared = (joint * (joint / apart).log()).sum((0, 1))
 """
-        + GROWN
-        + """        edges.append((i, j))
-    return edges
-""",
+        + _TREE,
         "information divided by entropies": """
 def best_tree(x):
     on = torch.stack([1 - x, x]).double()
@@ -211,10 +208,7 @@ def best_tree(x):
     entropy = shared.diagonal()
     shared = shared / (entropy[:, None] * entropy).sqrt().clamp_min(1e-12)
 """
-        + GROWN
-        + """        edges.append((i, j))
-    return edges
-""",
+        + _TREE,
         "the library's tree": """
 def best_tree(x):
     return [(i, of[0]) for i, of in enumerate(gl.chow_liu(x)) if of]
