@@ -48,10 +48,9 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pages(site):
     """Every HTML page that a reader can come to, parsed."""
-    paths = [path for path in site.rglob("*.html") if "_static" not in path.parts]
     return {
-        path.relative_to(site).as_posix(): BeautifulSoup(path.read_text("utf-8"), "html.parser")
-        for path in paths
+        path.relative_to(site).as_posix(): BeautifulSoup(text, "html.parser")
+        for path, text in texts_of(site, ".html")
     }
 
 
@@ -165,9 +164,8 @@ def test_the_root_is_a_page_and_a_missing_page_says_so(site, pages):
 
 def test_no_page_names_a_path_of_the_machine_that_built_it(site):
     machine = re.compile(r"(?<![\w.])/(?:work|root|home|Users|tmp)/\w")
-    texts = [path for path in site.rglob("*") if path.suffix in (".html", ".txt", ".ipynb", ".md")]
-    texts = [path for path in texts if "_static" not in path.parts]
-    assert [path.name for path in texts if machine.search(path.read_text("utf-8"))] == []
+    texts = texts_of(site, ".html", ".txt", ".ipynb", ".md")
+    assert [path.name for path, text in texts if machine.search(text)] == []
 
 
 def test_pages_are_small(site):
@@ -176,9 +174,8 @@ def test_pages_are_small(site):
 
 def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
     """Neither on a page nor in a source, an index or a download."""
-    texts = [path for path in site.rglob("*") if path.suffix in (".html", ".ipynb", ".js", ".txt")]
-    texts = [path.read_text("utf-8") for path in texts if "_static" not in path.parts]
-    published = unescape("\n".join(texts))
+    texts = texts_of(site, ".html", ".ipynb", ".js", ".txt")
+    published = unescape("\n".join(text for _, text in texts))
     archive = editions(site)
     assert "between the marks" not in published
     for assignment in assignments().values():
@@ -196,6 +193,13 @@ def test_hidden_tests_are_nowhere_and_downloads_are_the_students_versions(site):
         assert HOW_ON_A_PAGE in page and "Each answer goes where" not in page
         assert "BEGIN SOLUTION" not in offered
         assert "raise NotImplementedError" in offered
+
+
+def texts_of(site, *endings):
+    """Each file with one of these endings, but for the theme's own, and its text."""
+    for path in site.rglob("*"):
+        if path.suffix in endings and "_static" not in path.parts:
+            yield path, path.read_text("utf-8")
 
 
 def editions(site):
@@ -378,7 +382,6 @@ def browser():
 class Visit:
     """What one sees of a page on one visit; by width, what is not as it should be."""
 
-    page: str
     errors: list[str]
     requests: list[str]
     mathematics: list[int]  # formulas, and those that are typeset
@@ -393,13 +396,16 @@ class Visit:
     not_well_enlarged: dict[int, list] = field(default_factory=dict)
 
 
-@pytest.fixture(scope="module", params=PAGES + GENERATED)
-def visit(request, browser, address):
-    """A page opened once, for laying one out takes seconds, and looked at in every width."""
-    page = request.param
+@pytest.fixture(scope="module")
+def visit(browser, address):
+    """Visits a page when a test first asks for it, and once: laying one out takes seconds."""
+    return functools.cache(functools.partial(visited, browser, address))
+
+
+def visited(browser, address, page):
+    """A page as it is opened, and then in every width."""
     browser.open(f"{address}/{page}", 1280)
     seen = Visit(
-        page,
         errors=list(browser.errors),
         requests=list(browser.requests),
         mathematics=browser.ask(COUNT_MATHEMATICS),
@@ -417,46 +423,59 @@ def visit(request, browser, address):
         seen.bad_scrollers[width] = browser.ask(BAD_SCROLLERS)
         seen.wide_pictures[width] = browser.ask(WIDE_PICTURES)
         if enlarges and width in (390, 1280):
+            browser.resize(width, 844)
             seen.not_well_enlarged[width] = browser.ask(NOT_WELL_ENLARGED)
             assert browser.ask("document.querySelector('dialog.enlarged')") is None
     return seen
 
 
-def test_a_page_works_in_a_browser_without_network(visit, address):
-    assert visit.errors == []
-    assert [url for url in visit.requests if not url.startswith((address, "data:"))] == []
-    formulas, typeset = visit.mathematics
+every_page = pytest.mark.parametrize("page", PAGES + GENERATED)
+every_lesson = pytest.mark.parametrize("page", LESSONS)
+
+
+@every_page
+def test_a_page_works_in_a_browser_without_network(visit, address, page):
+    seen = visit(page)
+    assert seen.errors == []
+    assert [url for url in seen.requests if not url.startswith((address, "data:"))] == []
+    formulas, typeset = seen.mathematics
     assert typeset == formulas
 
 
-def test_nothing_is_cut_off_at_any_width(visit):
-    assert visit.too_wide == dict.fromkeys(WIDTHS, False)
-    assert visit.cut_off == {width: [] for width in WIDTHS}
+@every_page
+def test_nothing_is_cut_off_at_any_width(visit, page):
+    seen = visit(page)
+    assert seen.too_wide == dict.fromkeys(WIDTHS, False)
+    assert seen.cut_off == {width: [] for width in WIDTHS}
 
 
-def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_follows(visit):
+@every_page
+def test_what_is_too_wide_is_shown_from_its_left_edge_with_a_sign_that_more_follows(visit, page):
     """Formulas, code and what code puts out; what scrolls is reached by keys."""
-    assert visit.bad_scrollers == {width: [] for width in WIDTHS}
+    assert visit(page).bad_scrollers == {width: [] for width in WIDTHS}
 
 
-def test_pictures_fit_their_place_and_are_enlarged_by_a_click(visit):
-    assert visit.broken_pictures == []
-    assert visit.wide_pictures == {width: [] for width in WIDTHS}
-    assert not any(visit.not_well_enlarged.values())
-    assert visit.loose_links == []
+@every_page
+def test_pictures_fit_their_place_and_are_enlarged_by_a_click(visit, page):
+    seen = visit(page)
+    assert seen.broken_pictures == []
+    assert seen.wide_pictures == {width: [] for width in WIDTHS}
+    assert not any(seen.not_well_enlarged.values())
+    assert seen.loose_links == []
 
 
-def test_code_takes_a_quarter_of_a_lesson_at_most(visit):
+@every_lesson
+def test_code_takes_a_quarter_of_a_lesson_at_most(visit, page):
     """What sets up, draws and checks is folded; what is left to see is worth reading."""
-    assert visit.page not in LESSONS or visit.share_of_code <= 0.25
+    assert visit(page).share_of_code <= 0.25
 
 
-def test_the_first_figure_is_reached_by_keys(visit):
+@every_lesson
+def test_the_first_figure_is_reached_by_keys(visit, page):
     """The first stop skips the side bar, which grows with the book; the text has few before it."""
-    if visit.page in LESSONS:
-        first, from_the_text = visit.tab_stops
-        assert first == "#main-content"
-        assert from_the_text < 60
+    first, from_the_text = visit(page).tab_stops
+    assert first == "#main-content"
+    assert from_the_text < 60
 
 
 @pytest.mark.parametrize("missing", ["nothing.html", "lessons/99_x/lesson.html", "a/b/c/"])
