@@ -140,6 +140,38 @@ def images(
     return ax
 
 
+def image_rows(
+    rows: Mapping[str, Tensor],
+    shape: Sequence[int] | None = None,
+    *,
+    ax: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """Draw rows of images, one below the other, each with its name to the left.
+
+    Parameters
+    ----------
+    rows : mapping of str to Tensor
+        As many images in each, as `images` takes them.
+    shape : sequence of int, optional
+        Of one image, where they are flattened.
+    """
+    if not isinstance(rows, Mapping) or not rows:
+        raise TypeError(f"rows: expected images by name, at least one, got {type(rows).__name__}.")
+    for name, x in rows.items():
+        check_tensor(x, f"rows[{name!r}]")
+    counts = {name: len(x) for name, x in rows.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"rows: expected as many images in each row, got {counts}.")
+    parts = [x if shape is None else x.reshape(-1, *shape) for x in rows.values()]
+    ax = images(torch.cat(parts), max(counts.values()), ax=ax, title=title)
+    height, width = parts[0].shape[-2:]
+    for row, name in enumerate(rows):
+        middle = row * (height + 1) + (height - 1) / 2
+        ax.text(-0.2 * width, middle, name, ha="right", va="center", fontsize=9)
+    return ax
+
+
 def curves(
     x: Tensor,
     ys: Mapping[str, Tensor],

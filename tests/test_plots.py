@@ -34,6 +34,38 @@ def test_colour_images_stay_in_colour():
     np.testing.assert_allclose(picture[:4, :4], x[0].permute(1, 2, 0), rtol=1e-6)
 
 
+def test_rows_of_images_stand_below_each_other_with_their_names_beside_them():
+    upper, lower = torch.rand(2, 3, 20)
+    ax = gl.plots.image_rows({"upper": upper, "lower": lower}, (4, 5), title="both")
+    expected = gl.plots.images(torch.cat([upper, lower]).view(6, 4, 5), 3)
+    np.testing.assert_array_equal(ax.images[0].get_array(), expected.images[0].get_array())
+    assert ax.get_title() == "both"
+    assert [text.get_text() for text in ax.texts] == ["upper", "lower"]
+    for text, of_row in zip(ax.texts, (range(4), range(5, 9)), strict=True):
+        x, y = text.get_position()
+        assert x < 0 and y == np.mean(of_row)
+
+
+def test_rows_of_images_need_no_shape_where_they_have_one():
+    ax = gl.plots.image_rows({"faces": torch.rand(2, 3, 4, 4)})
+    assert ax.images[0].get_array().shape == (4, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        ({}, TypeError, "rows: expected images by name, at least one"),
+        (torch.rand(2, 4, 4), TypeError, "rows: expected images by name, .* got Tensor"),
+        ({"a": [1.0]}, TypeError, "a"),
+        ({"a": torch.rand(2, 4, 4), "b": torch.rand(3, 4, 4)}, ValueError, "'a': 2, 'b': 3"),
+        ({"a": torch.rand(2, 16)}, ValueError, r"\(2, 16\)"),
+    ],
+)
+def test_rows_of_images_refuse_what_is_none(rows, error, words):
+    with pytest.raises(error, match=words):
+        gl.plots.image_rows(rows)
+
+
 @pytest.mark.parametrize(
     ("x", "error", "words"),
     [

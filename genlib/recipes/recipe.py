@@ -37,7 +37,7 @@ PACKAGES = ("genlib-course", "torch", "numpy")
 RECORDS = Path(__file__).with_name("records")
 WEIGHTS = Path(__file__).with_name("weights")
 PUBLISHED = "models with published figures"
-_ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 1000
 
 Train = Callable[..., History]
 Measure = Callable[[Model, Dataset], Mapping[str, Estimate]]
@@ -147,7 +147,7 @@ def nats(model: Model, data: Dataset) -> dict[str, Estimate]:
     The error is that of the rows: they are a sample.
     """
     return {
-        name: mean_of_rows(_log_likelihoods(model, rows))
+        name: mean_of_rows(log_likelihoods(model, rows))
         for name, rows in {"nats": data.test, "validation nats": data.valid}.items()
     }
 
@@ -173,7 +173,7 @@ def bounded_nats(model: Model, data: Dataset) -> dict[str, Estimate]:
     The error is that of the rows together with that of the ten draws of z for each.
     """
     with torch.no_grad():
-        kl = torch.cat([model.kl(part).sum(1) for part in data.test.split(_ROWS_AT_ONCE)])
+        kl = torch.cat([model.kl(part).sum(1) for part in data.test.split(ROWS_AT_ONCE)])
     return {
         "ELBO": mean_of_rows(_bounds(model, data.test)),
         "validation ELBO": mean_of_rows(_bounds(model, data.valid)),
@@ -393,5 +393,6 @@ def _bounds(model: Model, rows: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _log_likelihoods(model: Model, rows: Tensor) -> Tensor:
-    return torch.cat([model.log_prob(part) for part in rows.split(_ROWS_AT_ONCE)]).double()
+def log_likelihoods(model: Model, rows: Tensor) -> Tensor:
+    """log p(x) of every row, (N,) in float64."""
+    return torch.cat([model.log_prob(part) for part in rows.split(ROWS_AT_ONCE)]).double()

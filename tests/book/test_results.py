@@ -68,7 +68,8 @@ def test_text_is_told_in_bits_per_character():
 def test_a_model_with_labels_is_told_with_and_without_them():
     record = RECORD | {"nats given the label": -95.5, "labels named": 0.968}
     record |= {"standard error of nats given the label": 0.5}
-    (row,) = rows(LABELLED, {"strokes_pixel_cnn": record})
+    found = rows(LABELLED, {"strokes_pixel_cnn": record})
+    (row,) = (row for row in found if "not run yet" not in row)
     assert row[1:4] == [
         "−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23",
         "−95.50\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.50",

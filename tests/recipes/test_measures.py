@@ -7,6 +7,7 @@ import torch
 
 import genlib as gl
 from genlib.recipes.images import labelled_nats
+from genlib.recipes.mnist import nats_of_mixture
 from genlib.recipes.text import bits_per_character
 
 
@@ -54,3 +55,27 @@ def test_labels_are_summed_over_given_and_named():
     assert found["labels named"].error.item() == pytest.approx(
         math.sqrt(named * (1 - named) / 59), rel=1e-4
     )
+
+
+def test_probabilities_of_orders_are_averaged_and_single_orders_told_by_their_mean():
+    gl.seed(0)
+    model = gl.NADE(6, 5, orderless=True)
+    with torch.no_grad():
+        for part in model.parameters():
+            part.normal_(std=1.5)
+    rows = symbols(50, 6, 2, 0)
+    found = nats_of_mixture(model, gl.data.Dataset(rows[:9], rows[:9], rows), orders=3)
+    generator = torch.Generator().manual_seed(1)
+    p = torch.ones(3, 50, dtype=torch.float64)
+    for k in range(3):
+        given = torch.zeros(6)
+        for i in torch.randperm(6, generator=generator).tolist():
+            a = model.c + (given * rows) @ model.w + given @ model.m
+            on = torch.sigmoid(model.b[i] + a.sigmoid() @ model.v[i]).detach().double()
+            p[k] *= torch.where(rows[:, i] == 1, on, 1 - on)
+            given[i] = 1
+    mixed = p.mean(0).log()
+    assert found["nats"].value.item() == pytest.approx(mixed.mean().item(), rel=1e-5)
+    assert found["nats"].error.item() == pytest.approx(mixed.std().item() / 50**0.5, rel=1e-5)
+    assert found["nats in one order"].value.item() == pytest.approx(p.log().mean().item(), rel=1e-5)
+    assert mixed.mean() - p.log().mean() > 0.1
