@@ -26,6 +26,7 @@ def receptive_field(
     start: Mapping[str, Any] | None = None,
     cell: Cell | None = None,
     hint: str | None = None,
+    alt: str | None = None,
 ) -> Grid:
     """Point at a pixel of a ``side`` × ``side`` image: what its output sees through a stack of
     masked convolutions.
@@ -50,6 +51,8 @@ def receptive_field(
         Pixel to start from; by default in the row before the last, a quarter from the left.
     hint : str, optional
         What to look for; by default where the blind spot is.
+    alt : str, optional
+        What is seen at the start, in words; by default what the figure is of.
 
     Returns
     -------
@@ -82,7 +85,8 @@ def receptive_field(
         empty="not earlier",
         labels={"layers": "layers after the first"},
         hint=_blind_spot(kernel_size) if hint is None else hint,
-        alt=f"An image of {side} × {side} pixels, and which of them the output at the selected one "
+        alt=alt
+        or f"An image of {side} × {side} pixels, and which of them the output at the selected one "
         "sees. Controls choose one stack of masked convolutions or two, the masks, and the layers.",
     )
 
@@ -158,6 +162,7 @@ def pixel_weights(
     start: Mapping[str, Any] | None = None,
     cell: Cell | None = None,
     hint: str | None = None,
+    alt: str | None = None,
 ) -> Grid:
     """Point at a pixel: how much its logit moves, on average over pictures, when an earlier pixel
     is flipped.
@@ -178,6 +183,8 @@ def pixel_weights(
         strongest in all models, if there is one (`neighbours_lead` says whether).
     hint : str, optional
         What to look for; by default how many pixels depend most on their two neighbours.
+    alt : str, optional
+        What is seen at the start, in words; by default what the figure is of.
 
     Returns
     -------
@@ -218,7 +225,8 @@ def pixel_weights(
         | {name: (0, linked.nan_to_num().max().item()) for name in models},
         empty="not earlier than the pixel",
         hint=hint,
-        alt=f"A picture of {rows} × {columns} pixels in which one is selected, and beside it for "
+        alt=alt
+        or f"A picture of {rows} × {columns} pixels in which one is selected, and beside it for "
         f"{' and '.join(models)} how much its logit moves when an earlier pixel is flipped.",
     )
 

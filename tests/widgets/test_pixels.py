@@ -110,6 +110,14 @@ def test_b_everywhere_leaks_the_pixel_itself():
     assert (shown == LEAKED).nonzero().tolist() == [list(figure.cell)]
 
 
+def test_what_is_seen_can_be_put_in_words():
+    said = "A grid of 9 × 9 pixels."
+    assert gl.widgets.receptive_field(alt=said).alt == said
+    figure = gl.widgets.pixel_weights({"FVSBN": gl.FVSBN(4)}, {"a": torch.eye(4)}, (2, 2), alt=said)
+    assert figure.alt == said
+    assert said != gl.widgets.receptive_field().alt != ""
+
+
 def test_receptive_field_is_small_enough_for_a_page():
     assert len(gl.widgets.receptive_field()._repr_html_()) < 100_000
 
