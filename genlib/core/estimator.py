@@ -113,7 +113,11 @@ class Estimator(Model, abstract=True):
     def _check_rows(self, x: Tensor, event_shape: torch.Size | None, name: str) -> None:
         check_event(x, event_shape, self.support, dtype=self.dtype, device=self.device, name=name)
         if event_shape is None and x.dim() != 2:
+            mend = (
+                f"flatten with {name}.flatten(1)"
+                if x.dim() > 2
+                else f"{name}.unsqueeze(1) makes rows of one value"
+            )
             raise ValueError(
-                f"{name}: expected a matrix of shape (N, d), got {tuple(x.shape)}; flatten with "
-                f"{name}.flatten(1)."
+                f"{name}: expected a matrix of shape (N, d), got {tuple(x.shape)}; {mend}."
             )

@@ -88,10 +88,11 @@ def categorical(weights: Tensor, u: Tensor) -> Tensor:
     """
     ends = weights.cumsum(-1)
     total = ends[..., -1]
-    if not (torch.isfinite(total) & (total > 0)).all():
+    positive = torch.isfinite(total) & (total > 0)
+    if not positive.all():
         raise ValueError(
             "weights: expected a positive finite sum in every row, got "
-            f"{total[~(torch.isfinite(total) & (total > 0))][0].item():g}; were NaN or infinite "
+            f"{total[~positive][0].item():g}; were NaN or infinite "
             "parameters loaded, or did training diverge?"
         )
     # u < 1, so u · total rounds to less than total, and the last state found has some weight.

@@ -13,6 +13,7 @@ import math
 import reprlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import constraints
@@ -22,7 +23,7 @@ _VALUES_AT_ONCE = 2**18  # their checks fit in a cache
 
 def check_tensor(x: object, name: str = "x") -> None:
     """Raise unless ``x`` is a non-empty floating-point tensor without NaN or infinity."""
-    check_dense(x, name, f"convert it with torch.as_tensor({name}).float()")
+    check_dense(x, name, _as_floats(x, name))
     if not x.is_floating_point():
         mend = f"{name}.float() / 255" if x.dtype == torch.uint8 else f"{name}.float()"
         raise TypeError(
@@ -141,7 +142,8 @@ def check_one_a_row(answer: Tensor, x: Tensor, name: str) -> None:
 def check_count(n: object, name: str = "n", minimum: int = 1, maximum: int = 2**31 - 1) -> None:
     """Raise unless ``n`` is an integer in ``minimum`` … ``maximum``."""
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"{name}: expected an integer, got {_shortened(n)}.")
+        mend = f"; convert it with int({name})" if isinstance(n, np.integer) else ""
+        raise TypeError(f"{name}: expected an integer, got {_shortened(n)}{mend}.")
     if n < minimum:
         raise ValueError(f"{name}: expected at least {minimum}, got {_shortened(n)}.")
     if n > maximum:
@@ -173,8 +175,7 @@ def check_choice(value: object, choices: Iterable[str], name: str) -> None:
 def check_positive(value: object, name: str, *, zero: bool = False) -> None:
     """Raise unless ``value`` is a finite number above zero, or zero where that is allowed."""
     kind = "number, zero or positive" if zero else "positive number"
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a {kind}, got {_shortened(value)}.")
+    _check_number(value, f"a {kind}", name)
     if not (0 < value < 1e300 or (zero and value == 0)):  # a longer integer is no float
         raise ValueError(f"{name}: expected a finite {kind}, got {_shortened(value)}.")
 
@@ -182,10 +183,16 @@ def check_positive(value: object, name: str, *, zero: bool = False) -> None:
 def check_between(value: object, low: float, high: float, name: str, *, ends: bool = True) -> None:
     """Raise unless ``value`` is a number in [low, high], or inside (low, high) without ``ends``."""
     where = f"in [{low}, {high}]" if ends else f"inside ({low}, {high})"
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a number {where}, got {_shortened(value)}.")
+    _check_number(value, f"a number {where}", name)
     if not (low < value < high or (ends and value in (low, high))):
         raise ValueError(f"{name}: expected a number {where}, got {_shortened(value)}.")
+
+
+def _check_number(value: object, expected: str, name: str) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        mend = f"; convert it with {name}.item()" if isinstance(value, np.number) else ""
+        mend = f"; convert it with {name}.tolist()" if isinstance(value, np.ndarray) else mend
+        raise TypeError(f"{name}: expected {expected}, got {_shortened(value)}{mend}.")
 
 
 def is_finite(x: Tensor) -> bool:
@@ -228,9 +235,22 @@ def _all_inside(x: Tensor, support: constraints.Constraint) -> bool:
     return bool(support.check(x).all())
 
 
+def _as_floats(x: object, name: str) -> str:
+    """How to make a tensor of floats of ``x``, which is none."""
+    if hasattr(x, "train") and hasattr(x, "valid"):
+        return f"pass its parts, as in fit({name}.train, valid={name}.valid)"
+    if hasattr(x, "to_numpy"):
+        return f"convert it with torch.tensor({name}.to_numpy()).float()"
+    if isinstance(x, list | tuple) and x and all(isinstance(row, Tensor) for row in x):
+        return f"put its rows together with torch.stack({name})"
+    return f"convert it with torch.as_tensor({name}).float()"
+
+
 def _shape_message(x: Tensor, event_shape: torch.Size, name: str) -> str:
     expected = ", ".join(["N", *map(str, event_shape)])
     message = f"{name}: expected shape ({expected}), got {tuple(x.shape)}"
+    if x.dim() == 1 and event_shape == (1,):
+        return f"{message}; {name}.unsqueeze(1) makes rows of one value."
     if x.shape == event_shape:
         return f"{message}; a single event needs a batch dimension: {name}.unsqueeze(0)."
     if x.dim() > 1 and x[0].numel() == event_shape.numel():

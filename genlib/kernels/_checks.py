@@ -23,7 +23,7 @@ def check_operand(value: object, name: str, like: Tensor, of: str = "x") -> None
     if value.dtype not in (torch.float32, torch.float64):
         raise TypeError(
             f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; "
-            f"convert it with {name}.float()."
+            "convert the model and its data with .float()."
         )
     if value.dtype != like.dtype:
         raise TypeError(

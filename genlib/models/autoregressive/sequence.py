@@ -122,13 +122,14 @@ class SequenceModel(Autoregressive, abstract=True):
         state, read = self._initial_state(len(x)) if cache else None, 0
         # What all rows know at the beginning is read at one go.
         first = int(known.all(0).long().cumprod(0).sum())
+        partly = known.any(0).tolist()
         for i in range(first, x.shape[1]):
             features, after = self._read(symbols[:, read : i + 1], state)
             if cache:
                 state, read = after, i + 1
             weights = _softmax(self.head(features[:, -1]), temperature)
             drawn = categorical(weights.to(u), u[:, i])
-            symbols[:, i + 1] = drawn.where(~known[:, i], symbols[:, i + 1])
+            symbols[:, i + 1] = drawn.where(~known[:, i], symbols[:, i + 1]) if partly[i] else drawn
         return symbols[:, 1:].to(x)
 
     def _symbols(self, x: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class Histogram(DensityEstimator):
         super().__init__()
         if isinstance(bins, str) and bins != "scott":
             raise ValueError(f'bins: expected a count, counts, or "scott", got {bins!r}.')
-        if bins != "scott":
+        if not isinstance(bins, str):
             check_each(bins, check_count, "bins")
         for edge, name in ((low, "low"), (high, "high")):
             if edge is not None:
@@ -91,7 +91,7 @@ class Histogram(DensityEstimator):
             column = first_index(high <= low)[0]
             raise ValueError(
                 f"x: column {column} spans [{low[column]:g}, {high[column]:g}]; expected low < "
-                "high."
+                "high; give low= and high=."
             )
         check_finite(high - low, "span")
         if (least < low).any() or (most > high).any():

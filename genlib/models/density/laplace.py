@@ -14,9 +14,9 @@ class Laplace(DensityEstimator):
     """Independent Laplace densities, ``Π_i exp(−|x_i − m_i| / b_i) / (2 b_i)``, fitted by maximum
     likelihood.
 
-    The estimate is each column's median and mean absolute deviation from it. The course uses it as
-    the family that is *not* the data's: maximum likelihood then finds the best of a poor choice,
-    without a word of warning.
+    The estimate is each column's median, the lower one if N is even, and the mean absolute
+    deviation from it. The course uses it as the family that is *not* the data's: maximum likelihood
+    then finds the best of a poor choice, without a word of warning.
     """
 
     fitted_buffers = ("loc", "scale")

@@ -38,7 +38,8 @@ class Parzen(DensityEstimator):
         search for the multiple of Scott's bandwidth that makes training rows, each predicted from
         the others, or the rows of ``valid``, most likely. Weights count in all four: deviations and
         the mean over training rows are weighted, and the rules take for the number of rows the
-        effective one, 1 / Σ_j w_j².
+        effective one, 1 / Σ_j w_j². Deviations have the divisor N. Where all rows repeat,
+        ``"leave-one-out"`` has no best bandwidth: the smaller, the better a row predicts its twin.
 
     References
     ----------
@@ -215,6 +216,11 @@ def _search(score: Callable[[float], float]) -> tuple[History, float]:
     centre = best_of(torch.linspace(-5, 3, 17))
     best_of(centre + torch.linspace(-0.4, 0.4, 9))
     best = history.best("loss")
+    if best["factor"] < 2**-5:
+        raise ValueError(
+            "bandwidth: expected a best one, but the smaller it is, the likelier are the rows; do "
+            "they repeat? Remove copies, or give a number."
+        )
     if not math.isfinite(best["loss"]):
         raise ValueError(
             "bandwidth: every candidate gives some row density zero; use the Gaussian kernel or "

@@ -8,9 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from genlib.core.random import normal, uniform
-from genlib.core.rows import VALUES_AT_ONCE
 from genlib.kernels.kde import log_kernel_sum
-from genlib.models.density.base import full_precision, log_unit_ball
+from genlib.models.density.base import log_unit_ball
+
+_IN_CACHE = 2**18  # values of the window that are computed at a time
 
 
 class Window:
@@ -68,13 +69,12 @@ class _Compact(Window):
         self, x: Tensor, y: Tensor, h: Tensor, w: Tensor, *, leave_one_out: bool = False
     ) -> Tensor:
         sums, start = [], 0
-        for part in x.split(max(1, VALUES_AT_ONCE // len(y))):  # the (N, M) matrix is never whole
+        for part in x.split(max(1, _IN_CACHE // len(y))):  # the (N, M) matrix is never whole
             values = self.value(part.T[:, :, None], y.T[:, None, :], h)
             if leave_one_out:
                 rows = torch.arange(len(part), device=x.device)
                 values = values.index_put((rows, rows + start), values.new_zeros(()))
-            with full_precision(x):
-                sums.append(values @ w)
+            sums.append((values * w).sum(1))  # in pairs: a product adds one after another
             start += len(part)
         return torch.cat(sums).log()
 

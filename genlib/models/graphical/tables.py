@@ -41,6 +41,12 @@ class TableModel(Estimator, abstract=True):
         Number of states of each variable.
     shapes : list of (int, int)
         Rows and columns of each table.
+
+    Notes
+    -----
+    Answers are computed in float64, from logarithms that are kept in the dtype of the model: in
+    float32 a probability p is right to a part in 10⁷ · max(1, |log p|) or so; a model that was made
+    double before it was fitted, or given its tables, answers in full.
     """
 
     density = Density.EXACT
@@ -143,9 +149,9 @@ class TableModel(Estimator, abstract=True):
         self.log_table = probabilities.log().to(self.log_table)
 
     def _table(self, k: int) -> Tensor:
-        """Table k: probabilities, float64 of shape (rows, columns)."""
+        """Table k: probabilities, float64 of shape (rows, columns); each row sums to one."""
         flat = self.log_table[self._starts[k] : self._starts[k + 1]]
-        return flat.double().exp().view(self.shapes[k])
+        return flat.double().view(self.shapes[k]).softmax(1)  # of logarithms that were rounded
 
 
 class Categorical(TableModel):
