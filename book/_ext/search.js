@@ -108,6 +108,7 @@ Search.makeSearchSummary = (html, words, anchor) => {
     const summary = document.createElement("p");
     summary.className = "context";
     const [before, after] = [start > 0 ? "… " : "", end < text.length ? " …" : ""];
-    summary.textContent = before + text.slice(start, end) + after;
+    const passage = text.slice(start, end).replace(/^[…\s]+|[…\s]+$/g, ""); // a formula at an end
+    summary.textContent = before + passage + after;
     return summary;
 };

@@ -21,9 +21,10 @@ def check_operand(value: object, name: str, like: Tensor, of: str = "x") -> None
             f"{name}.to_dense()."
         )
     if value.dtype not in (torch.float32, torch.float64):
+        whole = value.is_floating_point()  # of a model that is, too
+        mend = "the model and its data with .float()" if whole else f"it with {name}.float()"
         raise TypeError(
-            f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; "
-            "convert the model and its data with .float()."
+            f"{name}: expected torch.float32 or torch.float64, got {value.dtype}; convert {mend}."
         )
     if value.dtype != like.dtype:
         raise TypeError(

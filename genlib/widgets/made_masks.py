@@ -149,6 +149,7 @@ class MadeMasks(Interactive):
             '<span><span class="genlib-swatch" style="background: #56B4E9"></span>seen</span>'
             '<span><span class="genlib-swatch" style="background: #E69F00; border-style: dashed">'
             "</span>not seen</span>"
+            '<span><span class="genlib-swatch" style="background: #fff"></span>on no path</span>'
             "</div>" + bar({}, {}, "")
         )
 

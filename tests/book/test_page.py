@@ -482,3 +482,17 @@ def test_the_pages_address_is_github_s_unless_another_is_given():
         config = SimpleNamespace(html_baseurl=given, html_theme_options=options)
         find_address(None, config)
         assert config.html_baseurl == expected
+
+
+def test_a_formula_in_a_line_keeps_the_full_stop_after_it():
+    equations = importlib.import_module("equations")
+    document = new_document("page")
+    x, y, z = (nodes.math("", name) for name in "xyz")
+    document += nodes.paragraph("", "", nodes.Text("If "), x, nodes.Text(", then "), y)
+    document[0] += [nodes.Text(" and "), z, nodes.Text(").")]
+    for kind in ("latex", "html"):
+        app = SimpleNamespace(builder=SimpleNamespace(format=kind))
+        equations.keep_together(app, document, "page")
+        joined = [node.astext() for node in document.findall(nodes.inline)]
+        assert joined == ([] if kind == "latex" else ["x,", "z)."])
+        assert document.astext() == "If x, then y and z)."

@@ -388,6 +388,7 @@ class Visit:
     broken_pictures: list[str]
     share_of_code: float | None
     tab_stops: list
+    scrolls_on_a_desk: list | None
     loose_links: list[str]
     too_wide: dict[int, bool] = field(default_factory=dict)
     cut_off: dict[int, list] = field(default_factory=dict)
@@ -412,6 +413,7 @@ def visited(browser, address, page):
         broken_pictures=browser.ask(BROKEN_PICTURES),
         share_of_code=browser.ask(CODE) if page in LESSONS else None,
         tab_stops=browser.ask(TAB_STOPS) if page in LESSONS else None,
+        scrolls_on_a_desk=browser.ask(SCROLLS) if page in LESSONS else None,
         loose_links=browser.ask(LOOSE_LINKS),
     )
     enlarges = browser.ask("!!document.querySelector('a.enlarge')")
@@ -462,6 +464,12 @@ def test_pictures_fit_their_place_and_are_enlarged_by_a_click(visit, page):
     assert seen.wide_pictures == {width: [] for width in WIDTHS}
     assert not any(seen.not_well_enlarged.values())
     assert seen.loose_links == []
+
+
+@every_lesson
+def test_formulas_and_outputs_of_a_lesson_fit_the_page_on_a_desk(visit, page):
+    """The number of a formula stands at its end: where the formula scrolls, it is out of sight."""
+    assert visit(page).scrolls_on_a_desk == []
 
 
 @every_lesson
@@ -783,6 +791,12 @@ ON_PAPER_ONLY_IN_THE_WAY = """
             .filter(box => ["paddingTop", "borderTopWidth"].some(side =>
                 parseFloat(getComputedStyle(box)[side]) > 0)),
     ].map(part => `${part.tagName} ${part.className} ${part.textContent.slice(0, 40)}`)
+"""
+# Formulas and outputs in sight that are wider than their place.
+SCROLLS = """
+    [...document.querySelectorAll(".bd-article :is(div.math, .cell_output pre)")]
+        .filter(part => part.checkVisibility() && part.scrollWidth > part.clientWidth + 4)
+        .map(part => part.textContent.slice(0, 60))
 """
 # Where what scrolls does not begin at its left edge, is not reached by keys or has no shadow at its
 # right one; and formulas that begin left of their box.

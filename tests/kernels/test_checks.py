@@ -14,7 +14,7 @@ BAD = {
     "a list": ([1.0], TypeError, r"w: expected a torch.Tensor, got list.*torch.as_tensor\(w\)"),
     "an array": (np.ones(2), TypeError, "w: expected a torch.Tensor, got ndarray"),
     "integers": (torch.ones(2).int(), TypeError, r"w: .* got torch.int32; convert it with w.float"),
-    "halves": (LIKE.half(), TypeError, "w: expected torch.float32 or torch.float64"),
+    "halves": (LIKE.half(), TypeError, "w: .* got torch.float16; convert the model and its"),
     "complex": (LIKE.cfloat(), TypeError, "w: expected torch.float32 or torch.float64"),
     "another dtype": (LIKE.double(), TypeError, r"w: expected the dtype of u, .*w.to\(u.dtype\)"),
     "sparse": (LIKE.to_sparse(), TypeError, r"w: expected a dense tensor.*w.to_dense\(\)"),

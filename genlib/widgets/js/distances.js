@@ -67,7 +67,7 @@
   function draw() {
     const p = shown.map((at) => Math.exp(logClusters(at, separation)));
     const q = shown.map((at) => Math.exp(logNormal(at, mean, deviation)));
-    const ceiling = 1.1 * Math.max(peak(), ...p);
+    const ceiling = 1.1 * Math.max(peak(), 0.7); // p is always lower: the data keep their height
     up = (value) => bottom - (value / ceiling) * (bottom - top);
     const line = (y) => shown.map((at, i) => `${across(at).toFixed(1)} ${up(y[i]).toFixed(1)}`).join("L");
     part("data").setAttribute("d", `M${left} ${bottom}L${line(p)}L${width - right} ${bottom}Z`);

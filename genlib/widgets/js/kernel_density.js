@@ -65,7 +65,7 @@
     part(plot, "mean").setAttribute("d", line(x, y.map(up)));
     part(plot, "mean").dataset.ceiling = ceiling;
     const each = xs.map((centre) => {
-      const around = near(centre, h);
+      const around = near(centre, h).filter((p) => low <= p && p <= high);
       return line(around, around.map((p) => up(kernel((p - centre) / h, h) / xs.length)));
     });
     part(plot, "kernels").setAttribute("d", each.join(""));
@@ -77,8 +77,8 @@
     const group = part(plot, "points");
     group.replaceChildren();
     xs.forEach((x, k) => {
-      const style = { cx: across(x), cy: bottom, r: k === chosen ? 8 : 5, fill: k === chosen ? "#d55e00" : "currentColor" };
-      kit.svg(group, "circle", { ...style, "data-x": x, "fill-opacity": 0.8 });
+      const style = { cx: across(x), cy: bottom, r: k === chosen ? 8 : 4, fill: k === chosen ? "#d55e00" : "currentColor" };
+      kit.svg(group, "circle", { ...style, "data-x": x, "fill-opacity": k === chosen ? 1 : 0.5 });
     });
   }
 

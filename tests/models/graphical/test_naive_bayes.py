@@ -661,3 +661,8 @@ class TestDoor:
     def test_bad_settings(self, settings, error, words):
         with pytest.raises(error, match=words):
             gl.NaiveBayes(**settings)
+
+
+def test_the_class_that_is_missing_is_named_though_its_number_exceeds_the_rows():
+    with pytest.raises(ValueError, match="every class in 0 … 5, got none of class 1; number"):
+        gl.NaiveBayes().fit(torch.eye(2), torch.tensor([0, 5]))

@@ -61,6 +61,13 @@ class TestCategorical:
         assert gl.Categorical(6).event_shape == (1,)
         assert gl.Categorical().states == (2,)
 
+    def test_each_row_of_a_table_sums_to_one_though_logarithms_are_rounded(self):
+        net = gl.BayesNet({"a": [], "b": ["a"]})
+        given = torch.tensor([[0.3, 0.7], [0.6, 0.4]]).double()
+        net.set_tables({"a": torch.tensor([0.1, 0.9]).double(), "b": given})
+        assert (net.table("b").sum(1) - 1).abs().max() < 1e-15
+        assert (net.table("b") - given).abs().max() < 1e-7
+
     def test_given_probabilities(self):
         model = gl.Categorical((2, 3))
         table = torch.tensor([[0.1, 0.2, 0.0], [0.3, 0.0, 0.4]])
