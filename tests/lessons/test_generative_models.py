@@ -51,6 +51,25 @@ def test_k_means_finds_clusters_that_lie_apart(lesson):
 
 
 @pytest.mark.covers("F01")
+def test_k_means_assigns_each_row_to_the_nearest_of_the_centres_it_returns(lesson):
+    x = torch.randn(300, 2)
+    centres, cluster = lesson["k_means"](x, 9, rounds=1)
+    assert torch.equal(cluster, (x[:, None] - centres).square().sum(2).argmin(1))
+
+
+@pytest.mark.covers("F01")
+def test_the_best_k_means_is_the_best_of_its_starts(lesson):
+    x = torch.randn(100, 3)
+    costs = []
+    for starts in range(1, 7):
+        torch.manual_seed(1)
+        costs.append(lesson["spread"](x, *lesson["best_k_means"](x, 8, starts)))
+    torch.manual_seed(1)
+    each = [lesson["spread"](x, *lesson["k_means"](x, 8)) for _ in range(6)]
+    assert costs == list(itertools.accumulate(each, min)) and len(set(costs)) > 1
+
+
+@pytest.mark.covers("F01")
 def test_k_means_survives_clusters_that_run_empty(lesson):
     x = torch.tensor([[0.0], [0.0], [0.0], [1.0]])
     centres, cluster = lesson["k_means"](x, 3)

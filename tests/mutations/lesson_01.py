@@ -23,6 +23,24 @@ MUTATIONS = [
             "test_k_means_finds_clusters_that_lie_apart",
         ),
         (
+            "k-means: the clusters of the round before",
+            "return centres, torch.cdist(x, centres).argmin(1)",
+            "return centres, cluster",
+            "test_k_means_assigns_each_row_to_the_nearest_of_the_centres_it_returns",
+        ),
+        (
+            "best k-means: the first",
+            "return min(found, key=lambda one: spread(x, *one))",
+            "return found[0]",
+            "test_the_best_k_means_is_the_best_of_its_starts",
+        ),
+        (
+            "best k-means: the worst",
+            "return min(found, key=lambda one: spread(x, *one))",
+            "return max(found, key=lambda one: spread(x, *one))",
+            "test_the_best_k_means_is_the_best_of_its_starts",
+        ),
+        (
             "principal components: the mean stays in",
             "torch.linalg.svd(x - mean, full_matrices=False)",
             "torch.linalg.svd(x, full_matrices=False)",
