@@ -114,8 +114,8 @@ EMPTY = gl.History([{"epoch": 1, "seconds": 0.1}])
         (lambda: gl.plots.curves(X, {}), TypeError, "ys: expected .*, at least one"),
         (lambda: gl.plots.curves(X, {"a": X[:2]}), ValueError, r"3 values of 'a', got \(2,\)"),
         (lambda: gl.plots.curves(X, {"a": X[:, None, None]}), ValueError, r"got \(3, 1, 1\)"),
-        (lambda: gl.plots.curves(X, {"a": X + 1j}), TypeError, "'a': expected real .* got torch.complex"),
-        (lambda: gl.plots.curves(X + 1j, {"a": X}), TypeError, "x: expected real .* got torch.complex"),
+        (lambda: gl.plots.curves(X, {"a": X + 1j}), TypeError, "'a': expected real .* got"),
+        (lambda: gl.plots.curves(X + 1j, {"a": X}), TypeError, "x: expected real .* got"),
         (lambda: gl.plots.curves(X[0], {"a": X[0]}), ValueError, r"x: expected shape \(N,\)"),
         (
             lambda: gl.plots.density(lambda x: x[:, 0] + 1j, (0, 0), (1, 1)),
