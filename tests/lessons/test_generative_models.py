@@ -141,6 +141,24 @@ def test_transport_of_samples_is_that_of_scipy(lesson):
         assert lesson["wasserstein_of_samples"](x, y).tolist() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.covers("F02")
+@pytest.mark.parametrize(("mean", "deviation"), [(-2.0, 1.0), (1.5, 0.4)])
+def test_the_two_clusters_and_their_distances_are_those_of_the_figure(lesson, mean, deviation):
+    """The larger one on the left, as the text says: 0.65 N(−2, 0.6²) + 0.35 N(2, 0.6²)."""
+    log_p = torch.stack(
+        [math.log(w) + part.log_prob(lesson["AXIS"]) for w, part in lesson["PARTS"]]
+    )
+    p = 0.65 * stats.norm(-2, 0.6).pdf(lesson["AXIS"]) + 0.35 * stats.norm(2, 0.6).pdf(
+        lesson["AXIS"]
+    )
+    np.testing.assert_allclose(log_p.logsumexp(0).exp(), p, rtol=1e-6, atol=1e-12)
+    figure = gl.widgets.Distances(4.0, mean, deviation, names=list(lesson["DISTANCES"]))
+    log_q = log_normal(lesson, mean, deviation)
+    for name, value in figure.distances().items():
+        found = lesson["DISTANCES"][name](log_p.logsumexp(0), log_q)
+        assert found.item() == pytest.approx(value, rel=1e-5)
+
+
 # ---------------------------------------------------------------------- F03, F04
 
 

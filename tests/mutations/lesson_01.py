@@ -83,6 +83,12 @@ MUTATIONS = [
             "test_transport_of_samples_is_that_of_scipy",
         ),
         (
+            "two clusters: the larger one on the right",
+            "[(0.65, Normal(-2, 0.6)), (0.35, Normal(2, 0.6))]",
+            "[(0.35, Normal(-2, 0.6)), (0.65, Normal(2, 0.6))]",
+            "test_the_two_clusters_and_their_distances_are_those_of_the_figure",
+        ),
+        (
             "staircase: the slope multiplies",
             "Normal(0, 1).log_prob(z) - self.slope(z).log()",
             "Normal(0, 1).log_prob(z) + self.slope(z).log()",
