@@ -184,11 +184,15 @@ def curves(
     """Draw named curves over ``x``, shape (N,), in colours and dashes that also differ in print."""
     if not isinstance(x, Tensor):
         raise TypeError(f"x: expected a torch.Tensor, got {type(x).__name__}.")
+    _check_real(x, "x")
+    if x.dim() == 0:
+        raise ValueError("x: expected shape (N,), got one number.")
     if not isinstance(ys, Mapping) or not ys:
         raise TypeError(f"ys: expected curves by name, at least one, got {type(ys).__name__}.")
     values = {name: torch.as_tensor(y).detach().cpu() for name, y in ys.items()}
     for name, y in values.items():
-        if y.shape[:1] != x.shape[:1]:
+        _check_real(y, f"ys: {name!r}")
+        if y.shape[:1] != x.shape[:1] or y.dim() > 2:
             raise ValueError(f"ys: expected {len(x)} values of {name!r}, got {tuple(y.shape)}.")
     ax = _lines({name: (x.detach().cpu(), y) for name, y in values.items()}, ax)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -215,6 +219,10 @@ def density(
     TypeError, ValueError
         As `grid`; also if ``log_prob`` returns another shape, or NaN.
     """
+    if not callable(log_prob) or isinstance(log_prob, Model):
+        raise TypeError(
+            f"log_prob: expected a function such as model.log_prob, got {type(log_prob).__name__}."
+        )
     if vmax is not None:
         check_positive(vmax, "vmax")
     centres = grid(low, high, resolution)
@@ -223,6 +231,7 @@ def density(
     if not isinstance(values, Tensor) or values.shape != centres.shape[:1]:
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"log_prob: expected a tensor of shape ({len(centres)},), got {came}.")
+    _check_real(values, "log_prob")
     if values.isnan().any():
         where = centres[values.isnan().nonzero()[0, 0].cpu()].tolist()
         raise ValueError(f"log_prob: expected numbers or −inf, got NaN at {where}.")
@@ -450,6 +459,12 @@ def _lines(lines: Mapping[str, tuple[Any, Any]], ax: Axes | None) -> Axes:
     if len(lines) > 1:
         ax.legend()
     return ax
+
+
+def _check_real(values: Tensor, name: str) -> None:
+    """Raise where ``values`` are complex numbers, of which a figure would show one part alone."""
+    if values.is_complex():
+        raise TypeError(f"{name}: expected real numbers, got {values.dtype}.")
 
 
 def _check_corner(corner: object, name: str) -> None:

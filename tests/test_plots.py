@@ -145,6 +145,21 @@ EMPTY = gl.History([{"epoch": 1, "seconds": 0.1}])
         (lambda: gl.plots.curves(X, X), TypeError, "ys: expected curves by name.* got Tensor"),
         (lambda: gl.plots.curves(X, {}), TypeError, "ys: expected .*, at least one"),
         (lambda: gl.plots.curves(X, {"a": X[:2]}), ValueError, r"3 values of 'a', got \(2,\)"),
+        (lambda: gl.plots.curves(X, {"a": X[:, None, None]}), ValueError, r"got \(3, 1, 1\)"),
+        (lambda: gl.plots.curves(X, {"a": X + 1j}), TypeError, "'a': expected real .* got"),
+        (lambda: gl.plots.curves(X + 1j, {"a": X}), TypeError, "x: expected real .* got"),
+        (lambda: gl.plots.curves(X[0], {"a": X[0]}), ValueError, r"x: expected shape \(N,\)"),
+        (
+            lambda: gl.plots.density(lambda x: x[:, 0] + 1j, (0, 0), (1, 1)),
+            TypeError,
+            "log_prob: expected real numbers, got torch.complex64",
+        ),
+        (lambda: gl.plots.density(None, (0, 0), (1, 1)), TypeError, "a function .* got NoneType"),
+        (
+            lambda: gl.plots.density(gl.Gaussian(), (0, 0), (1, 1)),
+            TypeError,
+            "log_prob: expected a function such as model.log_prob, got Gaussian",
+        ),
         (lambda: gl.plots.history([{"epoch": 1}]), TypeError, "record: expected a History, got li"),
         (lambda: gl.plots.history(gl.History()), KeyError, "no column 'epoch'; it has none"),
         (

@@ -12,6 +12,7 @@ from torch.distributions import constraints
 from genlib.core.validation import check_count
 
 LARGEST_LISTING = 2**20  # events that are listed, to be summed over or counted
+_MOST_BINARY = 26  # variables whose events fit into a computer's memory
 
 
 class States(constraints.Constraint):
@@ -141,5 +142,5 @@ def binary_events(
     """All 2**size binary vectors, shape (2**size, size), counting upwards with the last column
     fastest.
     """
-    check_count(size, "size")
+    check_count(size, "size", maximum=_MOST_BINARY)
     return discrete_events([2] * size, dtype=dtype, device=device)

@@ -100,6 +100,8 @@ def test_bad_numbers_of_states(states, error, words):
         gl.discrete_events(states)
     with pytest.raises(ValueError, match="size: expected at least 1, got 0"):
         gl.binary_events(0)
+    with pytest.raises(ValueError, match="size: expected at most 26, got 784"):
+        gl.binary_events(784)
 
 
 class TestFiniteEvents:

@@ -24,6 +24,13 @@ def definitions(lesson, name="lesson"):
     return namespace
 
 
+def run_cell(lesson, cell_id, namespace, name="lesson"):
+    """Run one cell of a lesson in ``namespace``, which holds what the cell takes from others."""
+    notebook = nbformat.read(ROOT / "lessons" / lesson / f"{name}.ipynb", as_version=4)
+    (source,) = [cell.source for cell in notebook.cells if cell.id == cell_id]
+    exec(compile(source, f"{lesson}, {cell_id}", "exec"), namespace)
+
+
 def _defines(statement):
     if isinstance(statement, ast.Assign):
         parts = [part for target in statement.targets for part in ast.walk(target)]

@@ -8,7 +8,7 @@ import torch
 from scipy import integrate, stats
 
 import genlib as gl
-from tests.lessons.definitions import definitions
+from tests.lessons.definitions import definitions, run_cell
 
 
 @pytest.fixture
@@ -52,6 +52,44 @@ def test_the_density_with_a_hidden_switch(lesson):
     for side, mean in ((0, -2.0), (1, 2.0)):
         piece = stats.norm(mean, math.sqrt(0.5))
         assert stats.kstest(drawn[switch == side, 0].numpy(), piece.cdf).pvalue > 1e-6
+
+
+@pytest.mark.covers("F10")
+def test_without_the_switch_the_loss_is_that_of_the_gaussian_with_the_same_moments(lesson):
+    """For a Gaussian with the moments of p, KL(p || q) = h(q) − h(p): entropies alone."""
+    run_cell("03_density_estimation", "cell-013", lesson)
+    entropy = integrate.quad(lambda x: -two_pieces(x) * np.log(two_pieces(x)), -9, 9, limit=200)[0]
+    moments = [integrate.quad(lambda x, k=k: x**k * two_pieces(x), -9, 9)[0] for k in (1, 2)]
+    best = stats.norm(moments[0], math.sqrt(moments[1] - moments[0] ** 2))
+    assert lesson["floor"] == pytest.approx(best.entropy() - entropy, abs=1e-6)
+
+
+@pytest.mark.covers("F10")
+def test_the_parameters_of_a_gaussian_are_its_mean_and_one_triangle(lesson, capsys):
+    torch.manual_seed(0)
+    run_cell("03_density_estimation", "cell-016", lesson)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    for d, count, ratio, *_ in rows:
+        expected = int(d) + len(torch.tril_indices(int(d), int(d)).T)
+        assert int(count) == expected and float(ratio) == pytest.approx(expected / 200, abs=6e-4)
+        # What the lesson says of it: for d far below N the mean loss is this over 2N.
+        near = lesson["mean_loss_of_fit"](10**6, int(d))
+        assert 2e6 * near == pytest.approx(expected, rel=1e-3)
+    assert [int(d) for d, *_ in rows] == [1, 2, 4, 8, 16, 32, 64]
+
+
+@pytest.mark.covers("F11")
+def test_bias_and_variance_of_a_count_are_those_of_a_binomial(lesson):
+    run_cell("03_density_estimation", "exact-errors", lesson)
+    widths, n = lesson["widths"].double().numpy(), lesson["n"]
+    for i in range(0, 60, 9):
+        h = widths[i]
+        P = integrate.quad(two_pieces, 2 - h / 2, 2 + h / 2)[0]
+        estimate = stats.binom(n, P)  # of N h p
+        bias = estimate.mean() / (n * h) - two_pieces(2.0)
+        variance = estimate.var() / (n * h) ** 2
+        assert lesson["variance"][0, i].item() == pytest.approx(variance, rel=1e-4)
+        assert lesson["bias2"][0, i].item() == pytest.approx(bias**2, rel=1e-2, abs=1e-9)
 
 
 @pytest.mark.covers("F10")

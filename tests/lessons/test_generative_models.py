@@ -51,6 +51,25 @@ def test_k_means_finds_clusters_that_lie_apart(lesson):
 
 
 @pytest.mark.covers("F01")
+def test_k_means_assigns_each_row_to_the_nearest_of_the_centres_it_returns(lesson):
+    x = torch.randn(300, 2)
+    centres, cluster = lesson["k_means"](x, 9, rounds=1)
+    assert torch.equal(cluster, (x[:, None] - centres).square().sum(2).argmin(1))
+
+
+@pytest.mark.covers("F01")
+def test_the_best_k_means_is_the_best_of_its_starts(lesson):
+    x = torch.randn(100, 3)
+    costs = []
+    for starts in range(1, 7):
+        torch.manual_seed(1)
+        costs.append(lesson["spread"](x, *lesson["best_k_means"](x, 8, starts)))
+    torch.manual_seed(1)
+    each = [lesson["spread"](x, *lesson["k_means"](x, 8)) for _ in range(6)]
+    assert costs == list(itertools.accumulate(each, min)) and len(set(costs)) > 1
+
+
+@pytest.mark.covers("F01")
 def test_k_means_survives_clusters_that_run_empty(lesson):
     x = torch.tensor([[0.0], [0.0], [0.0], [1.0]])
     centres, cluster = lesson["k_means"](x, 3)
@@ -120,6 +139,24 @@ def test_transport_of_samples_is_that_of_scipy(lesson):
         x, y = torch.randn(3, n), torch.randn(3, n) * 2 + 1
         expected = [stats.wasserstein_distance(*pair) for pair in zip(x, y, strict=True)]
         assert lesson["wasserstein_of_samples"](x, y).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.covers("F02")
+@pytest.mark.parametrize(("mean", "deviation"), [(-2.0, 1.0), (1.5, 0.4)])
+def test_the_two_clusters_and_their_distances_are_those_of_the_figure(lesson, mean, deviation):
+    """The larger one on the left, as the text says: 0.65 N(−2, 0.6²) + 0.35 N(2, 0.6²)."""
+    log_p = torch.stack(
+        [math.log(w) + part.log_prob(lesson["AXIS"]) for w, part in lesson["PARTS"]]
+    )
+    p = 0.65 * stats.norm(-2, 0.6).pdf(lesson["AXIS"]) + 0.35 * stats.norm(2, 0.6).pdf(
+        lesson["AXIS"]
+    )
+    np.testing.assert_allclose(log_p.logsumexp(0).exp(), p, rtol=1e-6, atol=1e-12)
+    figure = gl.widgets.Distances(4.0, mean, deviation, names=list(lesson["DISTANCES"]))
+    log_q = log_normal(lesson, mean, deviation)
+    for name, value in figure.distances().items():
+        found = lesson["DISTANCES"][name](log_p.logsumexp(0), log_q)
+        assert found.item() == pytest.approx(value, rel=1e-5)
 
 
 # ---------------------------------------------------------------------- F03, F04

@@ -262,6 +262,13 @@ def test_coverage_counts_the_intervals_that_hold_the_truth(lesson):
 
 
 @pytest.mark.covers("F15")
+def test_the_error_of_a_mean_is_that_of_scipy(lesson):
+    values = torch.randn(30, generator=torch.Generator().manual_seed(5)).double() ** 2
+    expected = values.numpy().mean(), stats.sem(values.numpy())
+    assert lesson["mean_and_error"](values) == pytest.approx(expected)
+
+
+@pytest.mark.covers("F15")
 def test_bits_per_dimension_do_not_depend_on_the_units(lesson):
     levels = torch.randint(256, (100, 6), generator=generator()).double() + 0.5
     found = []

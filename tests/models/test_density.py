@@ -129,6 +129,8 @@ class TestDoor:
     ("model", "x", "words"),
     [
         (gl.Gaussian(), cloud(3, 3), "singular"),
+        (gl.Gaussian(), 1e-42 * cloud(60, 2), "deviation, .* column 0 is .* multiply the data"),
+        (gl.Gaussian("diagonal"), 1e-42 * cloud(60, 2), "deviation, .* too small for torch.float3"),
         (gl.Laplace(), torch.ones(5, 3), "column 0 is constant"),
         (gl.Histogram(), torch.ones(5, 3), "column 0 spans"),
         (gl.Histogram(bins=2**31 - 1), cloud(9, 3), "cannot be numbered"),

@@ -23,6 +23,24 @@ MUTATIONS = [
             "test_k_means_finds_clusters_that_lie_apart",
         ),
         (
+            "k-means: the clusters of the round before",
+            "return centres, torch.cdist(x, centres).argmin(1)",
+            "return centres, cluster",
+            "test_k_means_assigns_each_row_to_the_nearest_of_the_centres_it_returns",
+        ),
+        (
+            "best k-means: the first",
+            "return min(found, key=lambda one: spread(x, *one))",
+            "return found[0]",
+            "test_the_best_k_means_is_the_best_of_its_starts",
+        ),
+        (
+            "best k-means: the worst",
+            "return min(found, key=lambda one: spread(x, *one))",
+            "return max(found, key=lambda one: spread(x, *one))",
+            "test_the_best_k_means_is_the_best_of_its_starts",
+        ),
+        (
             "principal components: the mean stays in",
             "torch.linalg.svd(x - mean, full_matrices=False)",
             "torch.linalg.svd(x, full_matrices=False)",
@@ -63,6 +81,12 @@ MUTATIONS = [
             "(x.sort().values - y.sort().values)",
             "(x.sort().values - y)",
             "test_transport_of_samples_is_that_of_scipy",
+        ),
+        (
+            "two clusters: the larger one on the right",
+            "[(0.65, Normal(-2, 0.6)), (0.35, Normal(2, 0.6))]",
+            "[(0.35, Normal(-2, 0.6)), (0.65, Normal(2, 0.6))]",
+            "test_the_two_clusters_and_their_distances_are_those_of_the_figure",
         ),
         (
             "staircase: the slope multiplies",

@@ -48,6 +48,24 @@ MUTATIONS = [
             "test_the_density_with_a_hidden_switch",
         ),
         (
+            "without the switch: a variance of four and a quarter",
+            "q = -0.5 * axis**2 / 4.5 - 0.5 * math.log(2 * math.pi * 4.5)",
+            "q = -0.5 * axis**2 / 4.25 - 0.5 * math.log(2 * math.pi * 4.25)",
+            "test_without_the_switch_the_loss_is_that_of_the_gaussian_with_the_same_moments",
+        ),
+        (
+            "parameters of a Gaussian: the diagonal of its covariance halved",
+            "count = d + d * (d + 1) // 2",
+            "count = d + d * d // 2",
+            "test_the_parameters_of_a_gaussian_are_its_mean_and_one_triangle",
+        ),
+        (
+            "counting: the variance of K over N without 1 - P",
+            "variance = P * (1 - P) / (n * widths**2)",
+            "variance = P / (n * widths**2)",
+            "test_bias_and_variance_of_a_count_are_those_of_a_binomial",
+        ),
+        (
             "loss of a fit: the sign of log det",
             "0.5 * (trace + shift - d + torch.logdet(sigma))",
             "0.5 * (trace + shift - d - torch.logdet(sigma))",

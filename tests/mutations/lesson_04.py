@@ -88,6 +88,12 @@ MUTATIONS = [
             "test_coverage_counts_the_intervals_that_hold_the_truth",
         ),
         (
+            "error of a mean: the variance for the deviation",
+            "(values.std() / len(values) ** 0.5).item()",
+            "(values.var() / len(values) ** 0.5).item()",
+            "test_the_error_of_a_mean_is_that_of_scipy",
+        ),
+        (
             "bits per dimension: the sign of log Delta",
             "-(log_density / dims + math.log(cell)) / math.log(2)",
             "-(log_density / dims - math.log(cell)) / math.log(2)",

@@ -70,6 +70,17 @@ def check_finite(scale: Tensor, name: str) -> None:
         )
 
 
+def check_resolved(scale: Tensor, name: str) -> None:
+    """Raise unless one can divide by ``scale``, one value a column, without overflow."""
+    lost = ~torch.isfinite(1 / scale)
+    if lost.any():
+        column = first_index(lost)[0]
+        raise ValueError(
+            f"x: the {name} of column {column} is {scale[column]:.3g}, too small for "
+            f"{scale.dtype} to divide by; multiply the data by a constant."
+        )
+
+
 def full_precision(x: Tensor) -> torch.autocast:
     """Context in which products with ``x`` stay in its dtype, whatever autocast would do."""
     return torch.autocast(x.device.type, enabled=False)

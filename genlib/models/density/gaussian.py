@@ -14,7 +14,12 @@ from genlib.core import History
 from genlib.core.random import normal
 from genlib.core.rows import row_chunks
 from genlib.core.validation import check_choice, check_positive
-from genlib.models.density.base import DensityEstimator, check_finite, full_precision
+from genlib.models.density.base import (
+    DensityEstimator,
+    check_finite,
+    check_resolved,
+    full_precision,
+)
 
 _IN_CACHE = 2**18  # values of a part of the rows
 _SMALL = 128  # dimensions up to which a product with the inverse is faster than solving
@@ -74,6 +79,7 @@ class Gaussian(DensityEstimator):
                 f"singular in {x.dtype} (a constant column, a column that others determine, or "
                 'N ≤ d); use ridge=1e-3, or covariance="diagonal" for the last two.'
             )
+        check_resolved(kept.diagonal(), "deviation, given the columns before it,")
         self.loc, self.scale_tril = mean.to(x), kept
         return History()
 
