@@ -12,7 +12,7 @@ from torch.distributions import constraints
 from genlib.core.validation import check_count
 
 LARGEST_LISTING = 2**20  # events that are listed, to be summed over or counted
-_MOST_BINARY = 26  # variables whose events fit into a computer's memory
+_MOST_EVENTS = 2**24  # that are made on demand; of more, the numbers alone would fill the memory
 
 
 class States(constraints.Constraint):
@@ -127,10 +127,15 @@ def discrete_events(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """All events of variables with so many states each, shape (Π states, len(states)), counting
-    upwards with the last column fastest.
+    upwards with the last column fastest; 2**24 at most.
     """
     for count in states:
         check_count(count, "states")
+    if math.prod(states) > _MOST_EVENTS:
+        raise ValueError(
+            f"states: expected at most 2**24 events in all, got some 10**"
+            f"{math.log10(math.prod(states)):.0f} of {len(states)} variables."
+        )
     numbers = torch.arange(math.prod(states), device=device)[:, None]
     places = torch.tensor(place_values(states), device=device)
     return (numbers // places % torch.tensor(states, device=device)).to(dtype)
@@ -140,7 +145,7 @@ def binary_events(
     size: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> Tensor:
     """All 2**size binary vectors, shape (2**size, size), counting upwards with the last column
-    fastest.
+    fastest; ``size`` is 24 at most.
     """
-    check_count(size, "size", maximum=_MOST_BINARY)
+    check_count(size, "size", maximum=24)
     return discrete_events([2] * size, dtype=dtype, device=device)

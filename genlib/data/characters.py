@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlib.core.validation import check_count
+from genlib.core.validation import check_count, check_dense
 from genlib.data.bundled import text
 from genlib.data.dataset import Dataset
 
@@ -38,12 +38,16 @@ class Text(Dataset):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             ``row`` is not one row, or holds a symbol that is not in the alphabet.
         """
+        check_dense(row, "row", "convert it with torch.as_tensor(row)")
         if row.dim() != 1:
             raise ValueError(f"row: expected one row of symbols, got shape {tuple(row.shape)}.")
-        numbers = [int(number) for number in row]
+        broken = row[row != row.long()]
+        if broken.numel():
+            raise ValueError(f"row: expected whole numbers, got {broken[0].item():g}.")
+        numbers = row.long().tolist()
         if numbers and not 0 <= min(numbers) <= max(numbers) < len(self.alphabet):
             raise ValueError(
                 f"row: expected symbols from 0 to {len(self.alphabet) - 1}, got "

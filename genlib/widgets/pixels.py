@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlib.core.validation import check_count, check_tensor
-from genlib.models.autoregressive.base import Autoregressive
+from genlib.core.validation import check_count, check_counts, check_dense, check_tensor
+from genlib.models.autoregressive.base import Autoregressive, BinaryAutoregressive
 from genlib.nn.masked_conv import HorizontalConv2d, MaskedConv2d, VerticalConv2d, WindowConv2d
 from genlib.widgets.grid import Cell, Grid
 
@@ -197,7 +197,10 @@ def pixel_weights(
     TypeError, ValueError
         An argument is not of this kind.
     """
-    rows, columns = shape
+    rows, columns = _checked_sides(shape)
+    _check_models(models, rows * columns)
+    if not isinstance(pictures, Mapping) or not pictures:
+        raise TypeError(f"pictures: expected tensors by what they show, got {pictures!r:.60}.")
     for key, x in pictures.items():
         check_tensor(x, f"pictures: {key!r}")
         if x.dim() != 2 or x.shape[1] != rows * columns:
@@ -207,7 +210,7 @@ def pixel_weights(
             )
     frames = {
         key: {"mean picture": x.mean(0).view(rows, columns)}
-        | {name: influence(model, x).view(rows, columns, *shape) for name, model in models.items()}
+        | {name: influence(model, x).view(2 * (rows, columns)) for name, model in models.items()}
         for key, x in pictures.items()
     }
     linked = torch.cat([frame[name].flatten() for frame in frames.values() for name in models])
@@ -222,13 +225,38 @@ def pixel_weights(
         {"pictures": chosen},
         cell=plainest if cell is None else cell,
         limits={"mean picture": (0, 1)}
-        | {name: (0, linked.nan_to_num().max().item()) for name in models},
+        | {name: (0, linked.nan_to_num().max().item() or 1) for name in models},
         empty="not earlier than the pixel",
         hint=hint,
         alt=alt
         or f"A picture of {rows} × {columns} pixels in which one is selected, and beside it for "
         f"{' and '.join(models)} how much its logit moves when an earlier pixel is flipped.",
     )
+
+
+def _checked_sides(shape: object) -> tuple[int, int]:
+    """Rows and columns, checked to be two counts."""
+    check_counts(shape, "shape")
+    if len(shape) != 2:
+        raise ValueError(f"shape: expected (rows, columns), got {tuple(shape)}.")
+    return tuple(shape)
+
+
+def _check_models(models: object, size: int) -> None:
+    """Raise unless there are models of ``size`` binary values whose conditionals are logits."""
+    if not isinstance(models, Mapping) or not models:
+        raise TypeError(f"models: expected models by name, got {models!r:.60}.")
+    for name, model in models.items():
+        if not isinstance(model, BinaryAutoregressive):
+            raise TypeError(
+                f"models: expected a model of binary vectors, such as FVSBN, NADE or MADE, for "
+                f"{name!r}, got {type(model).__name__}."
+            )
+        if len(model.order) != size:
+            raise ValueError(
+                f"models: expected a model of {size} values for {name!r}, got one of "
+                f"{len(model.order)}."
+            )
 
 
 @torch.no_grad()
@@ -265,7 +293,19 @@ def mean_by_offset(weights: Tensor) -> Tensor:
     Tensor, shape (rows, 2 columns - 1)
         Entry (r, c) is the mean weight of the pixel r rows up and c - (columns - 1) columns to the
         right; NaN where there is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``weights`` is no such tensor.
     """
+    check_dense(weights, "weights", "take a panel's values")
+    paired = weights.dim() == 4 and weights.shape[2:] == weights.shape[:2]
+    if not weights.is_floating_point() or not paired:
+        raise ValueError(
+            "weights: expected floating-point values of shape (rows, columns, rows, columns), got "
+            f"{tuple(weights.shape)} of {weights.dtype}."
+        )
     rows, columns = weights.shape[:2]
     row, column = torch.arange(rows), torch.arange(columns)
     up = (row[:, None] - row)[:, None, :, None].expand_as(weights)
@@ -273,7 +313,7 @@ def mean_by_offset(weights: Tensor) -> Tensor:
     there = ~weights.isnan() & (up >= 0)
     places = up[there] * (2 * columns - 1) + right[there]
     size = rows * (2 * columns - 1)
-    total = torch.zeros(size).index_add(0, places, weights[there])
+    total = weights.new_zeros(size).index_add(0, places, weights[there])
     return (total / torch.bincount(places, minlength=size)).view(rows, -1)
 
 

@@ -100,8 +100,10 @@ def test_bad_numbers_of_states(states, error, words):
         gl.discrete_events(states)
     with pytest.raises(ValueError, match="size: expected at least 1, got 0"):
         gl.binary_events(0)
-    with pytest.raises(ValueError, match="size: expected at most 26, got 784"):
-        gl.binary_events(784)
+    with pytest.raises(ValueError, match="size: expected at most 24, got 40"):
+        gl.binary_events(40)
+    with pytest.raises(ValueError, match=r"at most 2\*\*24 events in all, got some 10\*\*19 of 40"):
+        gl.discrete_events([3] * 40)
 
 
 class TestFiniteEvents:
@@ -138,3 +140,12 @@ def test_levels_and_their_states_turn_into_each_other(levels, dtype):
     assert torch.equal(to_states(values + 9e-4 / (levels - 1), Levels(levels)), states)
     assert torch.equal(to_states(states.to(dtype), States((levels,) * levels)), states)
     assert torch.equal(to_values(states, States((levels,) * levels), dtype), states.to(dtype))
+
+
+@pytest.mark.parametrize("levels", [3, 256])
+def test_a_level_is_met_up_to_a_thousandth(levels):
+    near = (torch.arange(levels, dtype=torch.float64) + 9e-4) / (levels - 1)
+    off = (torch.arange(levels, dtype=torch.float64) + 2e-3) / (levels - 1)
+    assert Levels(levels).check(near).all() and not Levels(levels).check(off).any()
+    outside = torch.tensor([-1.0, levels]).double() / (levels - 1)
+    assert not Levels(levels).check(outside).any()

@@ -50,6 +50,8 @@ def test_no_long_line_is_both_trained_on_and_tested():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda rows: rows.spell(torch.tensor([3, 1.5])), "row: expected whole numbers, got 1.5"),
+        (lambda rows: rows.spell(torch.tensor([torch.nan])), "row: expected whole .* got nan"),
         (lambda rows: data.passages(0), "length: expected"),
         (lambda rows: data.passages(4097), "length: expected at most 4096, got 4097"),
         (lambda rows: rows.spell(rows.train[:2]), r"row: expected one row of symbols, got shape"),
@@ -59,3 +61,9 @@ def test_no_long_line_is_both_trained_on_and_tested():
 def test_refusals(rows, call, message):
     with pytest.raises(ValueError, match=message):
         call(rows)
+
+
+def test_only_a_tensor_is_spelt(rows):
+    for row in ([3, 1], rows.train[0].numpy(), "text"):
+        with pytest.raises(TypeError, match=r"row: expected a torch.Tensor, .*as_tensor\(row\)"):
+            rows.spell(row)

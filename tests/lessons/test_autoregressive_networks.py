@@ -95,6 +95,49 @@ def test_no_fvsbn_in_any_order_beats_fair_coins_on_check_digits():
         assert all(parameter.grad.abs().max() < 1e-6 for parameter in model.parameters())
 
 
+@pytest.mark.covers("A01")
+def test_even_pictures_have_even_rows_and_columns(lesson):
+    even = []
+    for picture in itertools.product((0, 1), repeat=9):
+        rows = [picture[3 * k : 3 * k + 3] for k in range(3)]
+        even.append(all(sum(line) % 2 == 0 for line in (*rows, *zip(*rows, strict=True))))
+    assert lesson["is_even"](gl.binary_events(9)).tolist() == even
+    assert sum(even) == 16
+
+
+@pytest.mark.covers("A01", "A02")
+def test_a_model_is_seen_as_made_at_random_and_trained(lesson, monkeypatch):
+    monkeypatch.setitem(lesson, "even", gl.binary_events(4)[:3])
+    made, random, trained = lesson["in_three_states"](gl.FVSBN(4))
+    assert all((parameter == 0).all() for parameter in made.parameters())
+    assert random.lower.abs().max() > 1 and random.bias.std() > 0.5
+    assert lesson["scores"](trained, gl.binary_events(4)[:3]).sum() > 3 * -4 * math.log(2)
+
+
+@pytest.mark.covers("A01", "A02")
+def test_the_rule_for_all_models_lets_the_rate_fall_to_zero(lesson):
+    """`finish` asks for 100 rows at a time, and so many steps as that makes."""
+    asked = {}
+
+    class Model:
+        def fit(self, x, **settings):
+            asked.update(settings, rows=len(x))
+
+    lesson["finish"](Model(), epochs=2, lr=0.5, x=torch.zeros(250, 3), valid=torch.ones(7, 3))
+    schedule, stop = asked["hooks"]
+    assert isinstance(stop, gl.EarlyStopping)
+    assert asked["rows"] == 250 and len(asked["valid"]) == 7 and asked["batch_size"] == 100
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=asked["lr"])
+    falling, steps = schedule.make(optimiser), 3 * asked["epochs"]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        falling.step()
+    assert rates == pytest.approx([0.5 * (1 - step / steps) for step in range(steps)])
+    assert optimiser.param_groups[0]["lr"] == 0
+
+
 # ------------------------------------------------------------------ NADE
 
 
@@ -185,6 +228,34 @@ def test_an_orderless_model_can_be_put_into_any_order(lesson):
 
 
 @pytest.mark.covers("A02")
+def test_nats_of_two_parts_add_up_and_are_the_conditionals_of_each(lesson):
+    model = scattered(gl.NADE(5, hidden=4, order=[3, 0, 4, 1, 2])).double()
+    x = gl.binary_events(5, dtype=torch.float64)
+    part = torch.tensor([True, False, False, True, True])
+    nats = [lesson["nats_of"](model, x, some) for some in (part, ~part)]
+    assert torch.allclose(sum(nats), -model.log_prob(x), atol=1e-9)
+    p = model.conditionals(x).sigmoid()
+    expected = -torch.where(x == 1, p, 1 - p).log()
+    assert torch.allclose(nats[0], expected[:, 0] + expected[:, 3] + expected[:, 4], atol=1e-9)
+
+
+@pytest.mark.covers("A02")
+def test_the_order_from_the_middle_goes_outwards(lesson):
+    order = lesson["by_distance"](torch.arange(196).view(14, 14)).tolist()
+    away = [math.dist(divmod(pixel, 14), (6.5, 6.5)) for pixel in order]
+    assert sorted(order) == list(range(196))
+    assert away == sorted(away)
+
+
+@pytest.mark.covers("A02")
+def test_paired_differences_are_those_of_the_t_test(lesson):
+    values, others = torch.randn(2, 30, generator=generator()).double()
+    mean, error = lesson["paired"](values, others)
+    assert mean == pytest.approx((values - others).mean().item())
+    assert mean / error == pytest.approx(stats.ttest_rel(values, others).statistic)
+
+
+@pytest.mark.covers("A02")
 def test_only_the_average_of_probabilities_is_normalised():
     model = scattered(gl.NADE(8, hidden=6, orderless=True), seed=2).double()
     x = gl.binary_events(8, dtype=torch.float64)
@@ -224,6 +295,35 @@ def test_clamped_draws_with_their_weights_are_the_conditional(lesson, seed):
     ess = lesson["effective"](log_weight).item()
     assert ess == pytest.approx((weights.sum() ** 2 / (weights**2).sum()).item(), rel=1e-4)
     assert 0.5 * (share - joint.softmax(0)).abs().sum() < 3 / math.sqrt(ess)
+
+
+@pytest.mark.covers("A01")
+def test_exact_completions_are_all_that_agree_with_what_is_known(lesson, monkeypatch):
+    monkeypatch.setitem(lesson, "events", gl.binary_events(6))
+    model = scattered(gl.NADE(6, hidden=5))
+    x, known = gl.binary_events(6)[37], torch.tensor([1, 0, 0, 1, 0, 1]).bool()
+    completions, p = lesson["exact_completions"](model, x, known)
+    assert len(completions.unique(dim=0)) == 8 and (completions[:, known] == x[known]).all()
+    joint = model.log_prob(completions).exp()
+    assert torch.allclose(p, joint / joint.sum(), atol=1e-6)
+
+
+@pytest.mark.covers("A01")
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_weights_of_digits_are_what_the_model_gives_the_rows_at_the_bottom(
+    lesson, monkeypatch, rows
+):
+    """The last 14 values are one row; those before them are as drawn."""
+    model = scattered(gl.NADE(28, hidden=5), 0.5).double()
+    drawn, picture = (torch.rand(7, 28, generator=generator()) < 0.5).double().split([6, 1])
+    for name, value in {"n": 28, "nade": model, "drawn": drawn}.items():
+        monkeypatch.setitem(lesson, name, value)
+    found = lesson["log_weights"](picture[0], rows)
+    seen = 28 - 14 * rows
+    tried = torch.cat([drawn[:, :seen], picture[:, seen:].expand(6, -1)], 1)
+    p = model.conditionals(tried).sigmoid()
+    met = torch.where(tried == 1, p, 1 - p)[:, seen:].prod(1)
+    assert torch.allclose(found, met.log(), atol=1e-9)
 
 
 @pytest.mark.covers("A01")
@@ -386,3 +486,12 @@ def test_noisy_bars_are_drawn_as_their_density_says(lesson):
     error = found.std().item() / math.sqrt(len(found))
     assert abs(found.mean().item() - entropy) < 5 * error
     assert F.mse_loss(drawn.mean(0), torch.full((16,), 0.5)).item() < 1e-3
+    assert lesson["NoisyBars"]().flips == 0.05  # as the text says
+
+
+@pytest.mark.covers("A01", "A02")
+def test_divergence_is_torchs(lesson):
+    log_p, log_q = torch.randn(2, 20, generator=generator()).double().log_softmax(1)
+    expected = F.kl_div(log_q, log_p, log_target=True, reduction="sum").item()
+    assert lesson["divergence"](log_p, log_q) == pytest.approx(expected)
+    assert lesson["divergence"](log_p, log_p) == 0

@@ -355,6 +355,73 @@ def test_closed_colours_do_not_see_each_other(lesson):
     gl.verify.normalised(small)
 
 
+@pytest.mark.covers("A07", "A10")
+@pytest.mark.parametrize("shape", [(1, 2, 3), (3, 1, 2)], ids=str)
+def test_bits_a_value_are_logarithms_to_base_two(lesson, shape):
+    """The mean over all values, of all colours, of −log₂ p(value | those before)."""
+    model = scattered(gl.PixelCNN(shape, 12, 1, first_kernel_size=3), 0.6).double()
+    x = gl.binary_events(6, dtype=torch.float64).view(-1, *shape)
+    p = model.conditionals(x).sigmoid()
+    expected = -torch.where(x == 1, p, 1 - p).log2().flatten(1).mean(1)
+    assert torch.allclose(lesson["bits"](model, x), expected, atol=1e-9)
+
+
+@pytest.mark.covers("A07", "A09", "A10")
+def test_paired_differences_are_those_of_the_t_test(lesson):
+    values, others = torch.randn(2, 30, generator=generator()).double()
+    mean, error = lesson["paired"](values, others)
+    assert mean == pytest.approx((values - others).mean().item())
+    assert mean / error == pytest.approx(stats.ttest_rel(values, others).statistic)
+
+
+@pytest.mark.covers("A07", "A09")
+def test_the_rule_for_all_models_lets_the_rate_fall_to_zero(lesson):
+    asked = {}
+
+    class Model:
+        def fit(self, x, y, **settings):
+            asked.update(settings, labels=y)
+
+    rows = [torch.zeros(70, 3), torch.arange(70)]
+    lesson["finish"](Model(), rows, torch.ones(7, 3), epochs=2, lr=0.5)
+    schedule, stop = asked["hooks"]
+    assert isinstance(stop, gl.EarlyStopping) and asked["batch_size"] == 32
+    assert len(asked["valid"]) == 7 and torch.equal(asked["labels"], rows[1])
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=asked["lr"])
+    falling, steps, rates = schedule.make(optimiser), 3 * asked["epochs"], []
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        falling.step()
+    assert rates == pytest.approx([0.5 * (1 - step / steps) for step in range(steps)])
+    assert optimiser.param_groups[0]["lr"] == 0
+
+
+@pytest.mark.covers("A07")
+def test_reduced_pictures_are_the_level_next_to_the_mean_of_four(lesson):
+    x = torch.rand(2, 3, 4, 6, generator=generator())
+    found = lesson["reduced"](x, levels=8)
+    assert found.shape == (2, 3, 2, 3)
+    for row in range(2):
+        for column in range(3):
+            block = x[:, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            away = block.mean((2, 3))[..., None] - torch.arange(8) / 7
+            assert torch.allclose(found[:, :, row, column], away.abs().argmin(-1) / 7)
+
+
+@pytest.mark.covers("A09")
+@pytest.mark.parametrize("place", [(15, 9), (3, 12)], ids=str)
+def test_the_field_of_a_pixel_is_what_flipping_others_changes(lesson, place):
+    model = scattered(gl.PixelCNNPP((1, 16, 16), 4, 1, 2, components=1, scales=1), 0.4)
+    x = torch.rand(1, 1, 16, 16, generator=generator()).round()
+    flipped = (x - torch.eye(256).view(256, 1, 16, 16)).abs()
+    with torch.no_grad():
+        means = model.double().conditionals(torch.cat([x, flipped]).double())[:, 0, *place, 0, 1]
+    moved = (means[1:] - means[0]).abs().gt(1e-12).view(16, 16)
+    torch.manual_seed(0)
+    assert torch.equal(lesson["field_of"](model.float(), *place), moved)
+
+
 @pytest.mark.covers("A09", "A10")
 def test_a_model_with_labels_is_the_mean_over_them_and_bayes_rule_follows():
     model = scattered(gl.GatedPixelCNN((1, 2, 3), 4, 2, classes=3), 0.5).double()

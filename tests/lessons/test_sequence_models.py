@@ -202,6 +202,44 @@ def test_bits_at_a_temperature_are_those_of_the_scaled_logits(lesson, temperatur
     assert math.isclose(total, 1, rel_tol=1e-9)  # p_T is a model too
 
 
+@pytest.mark.covers("A05", "A06")
+def test_bits_from_the_fourth_symbol_leave_out_the_first_three(lesson):
+    model = scattered(gl.LSTM(6, 3, hidden=4), 0.5).double()
+    x = symbols(20, 6, 3)
+    short = gl.LSTM(3, 3, hidden=4).double()  # the same weights, three symbols long
+    short.load_state_dict(model.state_dict())
+    nats = (short.log_prob(x[:, :3]) - model.log_prob(x)).mean().item()
+    assert math.isclose(lesson["bits_from_fourth"](model, x), nats / 3 / math.log(2), rel_tol=1e-9)
+
+
+@pytest.mark.covers("A05")
+def test_windows_are_stretches_of_the_training_text_from_any_place(lesson, monkeypatch):
+    monkeypatch.setitem(lesson, "known", torch.arange(70.0))
+    torch.manual_seed(0)
+    windows = lesson["windows"](200)
+    assert windows.shape == (200, lesson["LENGTH"])
+    assert (windows.diff() == 1).all()
+    assert windows[:, 0].unique().tolist() == list(range(6))
+
+
+@pytest.mark.covers("A05", "A06")
+@pytest.mark.parametrize("name", ["valid_bits", "valid_nats", "cost_of_copy"])
+def test_the_cost_that_chooses_rates_is_that_of_held_out_rows(lesson, monkeypatch, name):
+    model = scattered(gl.LSTM(4, 2, hidden=3), 0.5)
+    valid, test = symbols(9, 4, 2).float(), symbols(9, 4, 2, seed=1).float()
+    for split in ("rows", "strokes"):
+        monkeypatch.setitem(lesson, split, SimpleNamespace(valid=valid, test=test, train=test))
+    monkeypatch.setitem(lesson, "to_copy", valid)
+    monkeypatch.setitem(lesson, "K", 2)
+    p = model.conditionals(valid).detach().softmax(-1).gather(2, valid.long()[..., None])[..., 0]
+    expected = {
+        "valid_bits": -p.log2().mean(),
+        "valid_nats": -p.log().sum(1).mean(),
+        "cost_of_copy": -p[:, 2:].log2().mean(),
+    }[name]
+    assert math.isclose(lesson[name](model), expected, rel_tol=1e-5)
+
+
 @pytest.mark.covers("A05")
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_tables_count(lesson, order):
@@ -293,6 +331,26 @@ def test_the_rate_falls_to_zero_and_costs_are_told_ten_times(lesson):
     # Adam's first step is as long as the rate; the gradients' direction stays, so the others too.
     assert math.isclose(rates[0], 0.1, rel_tol=1e-2)
     assert rates[-1] < 0.02 < rates[4] < 0.08
+
+
+@pytest.mark.covers("A05", "A06")
+@pytest.mark.parametrize(("slope", "length"), [(50.0, 1.0), (0.01, 0.1)])
+def test_only_gradients_longer_than_one_are_rescaled(lesson, slope, length):
+    class Slope(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(100))
+
+        def loss(self, x):
+            return slope * self.w.sum()
+
+    model, lengths = Slope(), []
+
+    def cost(model):
+        lengths.append(model.w.grad.norm().item())
+
+    lesson["train"](model, lambda: None, cost, steps=10, lr=0.1)
+    assert lengths == pytest.approx([length] * 10, rel=1e-4)
 
 
 @pytest.mark.covers("A05", "A06")

@@ -62,6 +62,54 @@ MUTATIONS = [
             "test_bits_at_a_temperature_are_those_of_the_scaled_logits",
         ),
         (
+            "bits from the fourth: from the third",
+            "bits_by_place(model, x)[3:]",
+            "bits_by_place(model, x)[2:]",
+            "test_bits_from_the_fourth_symbol_leave_out_the_first_three",
+        ),
+        (
+            "windows: read backwards",
+            "known[starts + torch.arange(LENGTH)]",
+            "known[starts + torch.arange(LENGTH).flip(0)]",
+            "test_windows_are_stretches_of_the_training_text_from_any_place",
+        ),
+        (
+            "windows: all the same",
+            "known[starts + torch.arange(LENGTH)]",
+            "known[0 * starts + torch.arange(LENGTH)]",
+            "test_windows_are_stretches_of_the_training_text_from_any_place",
+        ),
+        (
+            "gradient clipping: left out",
+            "nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+            "nn.utils.clip_grad_norm_(model.parameters(), math.inf)",
+            "test_only_gradients_longer_than_one_are_rescaled",
+        ),
+        (
+            "gradient clipping: short ones stretched",
+            "nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+            "nn.utils.clip_grad_norm_(model.parameters(), 0.05)",
+            "test_only_gradients_longer_than_one_are_rescaled",
+        ),
+        (
+            "rates: by test rows",
+            "bits_by_place(model, rows.valid[:128])",
+            "bits_by_place(model, rows.test[:128])",
+            "test_the_cost_that_chooses_rates_is_that_of_held_out_rows",
+        ),
+        (
+            "rates: by the test digits",
+            "model.log_prob(strokes.valid)",
+            "model.log_prob(strokes.test)",
+            "test_the_cost_that_chooses_rates_is_that_of_held_out_rows",
+        ),
+        (
+            "copying: the first half's cost",
+            "bits_by_place(model, to_copy)[K:]",
+            "bits_by_place(model, to_copy)[:K]",
+            "test_the_cost_that_chooses_rates_is_that_of_held_out_rows",
+        ),
+        (
             "bits by place: nats",
             "return torch.cat(parts).mean(0) / math.log(2)",
             "return torch.cat(parts).mean(0)",
@@ -232,6 +280,26 @@ MUTATIONS = [
             "Jacobian of a recurrence: the state not squared",
             "product = (1 - h**2)[:, None]",
             "product = (1 - h)[:, None]",
+        ),
+        (
+            "norms: not the largest stretch",
+            "torch.linalg.matrix_norm, ord=2)",
+            "torch.linalg.matrix_norm, ord='fro')",
+        ),
+        (
+            "norms: a step less",
+            "torch.linalg.matrix_power(u, 30)",
+            "torch.linalg.matrix_power(u, 29)",
+        ),
+        (
+            "temperature by hand: the second symbol's multiplied",
+            "(after.log() / T).softmax(1)",
+            "(after.log() * T).softmax(1)",
+        ),
+        (
+            "records: nats of a row in bits of half a row",
+            "unit = 128 * math.log(2)",
+            "unit = 64 * math.log(2)",
         ),
         (
             "temperature by hand: multiplied",
@@ -425,6 +493,24 @@ MUTATIONS = [
         "06",
         "genlib/models/autoregressive/sequence.py",
         "tests/models/autoregressive/test_sequence.py",
+        (
+            "temperature: less than the largest of all rows",
+            "logits.double() - logits.amax(-1, keepdim=True)",
+            "logits.double() - logits.amax()",
+            "test_a_softmax_is_one_at_any_temperature",
+        ),
+        (
+            "temperature: in single precision",
+            "below = logits.double() - logits",
+            "below = logits - logits",
+            "test_a_softmax_is_one_at_any_temperature",
+        ),
+        (
+            "completion: known symbols after unknown ones read first",
+            "known.all(0).long().cumprod(0).sum()",
+            "known.all(0).long().sum()",
+            "test_what_comes_before_a_known_symbol_is_drawn_as_if_it_were_not_known",
+        ),
         (
             "temperature: multiplied instead of divided",
             "(below / temperature)",

@@ -128,6 +128,60 @@ MUTATIONS = [
             "test_features_of_the_probe_are_the_layers_one_after_another",
         ),
         (
+            "bits a value: nats",
+            "-scores(model, x) / math.log(2)",
+            "-scores(model, x)",
+            "test_bits_a_value_are_logarithms_to_base_two",
+        ),
+        (
+            "bits a value: of a pixel with all its colours",
+            "/ x[0].numel()",
+            "/ x[0, 0].numel()",
+            "test_bits_a_value_are_logarithms_to_base_two",
+        ),
+        (
+            "standard error: over n, not its root",
+            "gap.std().item() / math.sqrt(len(gap))",
+            "gap.std().item() / len(gap)",
+            "test_paired_differences_are_those_of_the_t_test",
+        ),
+        (
+            "paired differences: the sign",
+            "gap = values - others",
+            "gap = others - values",
+            "test_paired_differences_are_those_of_the_t_test",
+        ),
+        (
+            "training: the rate does not fall",
+            "start_factor=1, end_factor=0",
+            "start_factor=1, end_factor=1",
+            "test_the_rule_for_all_models_lets_the_rate_fall_to_zero",
+        ),
+        (
+            "training: the rate falls in a part of the steps",
+            "epochs * math.ceil(len(train[0]) / batch_size)",
+            "epochs * (len(train[0]) // batch_size)",
+            "test_the_rule_for_all_models_lets_the_rate_fall_to_zero",
+        ),
+        (
+            "reduced pictures: the largest of four",
+            "F.avg_pool2d(x, 2) * (levels - 1)",
+            "F.max_pool2d(x, 2) * (levels - 1)",
+            "test_reduced_pictures_are_the_level_next_to_the_mean_of_four",
+        ),
+        (
+            "reduced pictures: rounded down",
+            "(F.avg_pool2d(x, 2) * (levels - 1)).round()",
+            "(F.avg_pool2d(x, 2) * (levels - 1)).floor()",
+            "test_reduced_pictures_are_the_level_next_to_the_mean_of_four",
+        ),
+        (
+            "field of a pixel: what one picture shows",
+            "(torch.autograd.grad(mean, x)[0] != 0).any(0)[0]",
+            "(torch.autograd.grad(mean, x)[0] > 0).all(0)[0]",
+            "test_the_field_of_a_pixel_is_what_flipping_others_changes",
+        ),
+        (
             "logistic mixture by hand: bins a level off",
             "(torch.arange(levels + 1).to(means) - 0.5) / (levels - 1)",
             "torch.arange(levels + 1).to(means) / (levels - 1)",
@@ -345,6 +399,18 @@ MUTATIONS = [
             "test_each_class_is_a_distribution_of_its_own",
         ),
         (
+            "labels: samples without a label are all of the first",
+            "y = self._any_label(n, generator) if y is None else y",
+            "y = 0 * self._any_label(n, generator) if y is None else y",
+            "test_where_nothing_is_given_each_row_has_a_label_of_its_own",
+        ),
+        (
+            "labels: completions are all of the first row's",
+            "return self._draw(self.noise(len(x), generator=generator), y,",
+            "return self._draw(self.noise(len(x), generator=generator), 0 * y + y[0],",
+            "test_where_nothing_is_given_each_row_has_a_label_of_its_own",
+        ),
+        (
             "labels: completions take any label",
             "choose(terms.where(known.flatten(1), 0).sum(2).T, generator)",
             "choose(0 * terms.sum(2).T, generator)",
@@ -511,6 +577,12 @@ MUTATIONS = [
         "genlib/models/autoregressive/multi_scale.py",
         "tests/models/autoregressive/test_multi_scale.py",
         (
+            "scales: of the fourth, every sixth pixel",
+            "halvings[:: 2**times, :: 2**times]",
+            "halvings[:: 2 * times, :: 2 * times]",
+            "test_of_several_scales_the_first_quarter_is_the_order_of_one_fewer",
+        ),
+        (
             "scales: the large image first",
             "argsort(descending=True, stable=True)",
             "argsort(stable=True)",
@@ -566,6 +638,12 @@ MUTATIONS = [
         "07",
         "genlib/nn/heads.py",
         "tests/nn/test_heads.py",
+        (
+            "categorical head: levels cut instead of rounded",
+            "level = (x * (self.levels - 1)).round().long()",
+            "level = (x * (self.levels - 1)).long()",
+            "test_each_level_in_single_precision_has_its_own_logit",
+        ),
         (
             "mixture: draws that do not round to a level",
             "(value.clamp(0, 1) * (levels - 1)).round()",
@@ -709,6 +787,17 @@ MUTATIONS = [
             "        joint += mass",
             "        joint = logits + mass",
             "test_triton_agrees_in_its_interpreter",
+        ),
+    ),
+    *changes(
+        "07",
+        "genlib/core/discrete.py",
+        "tests/core/test_discrete.py",
+        (
+            "levels: met up to a tenth of a level",
+            "<= 1e-3\n",
+            "<= 1e-1\n",
+            "test_a_level_is_met_up_to_a_thousandth",
         ),
     ),
 ]

@@ -49,6 +49,16 @@ def test_conditionals_multiply_to_the_whole(name, colours):
     torch.testing.assert_close(terms.flatten(1).sum(1), head.log_prob(out, x))
 
 
+@pytest.mark.parametrize("levels", [98, 195, 256])
+def test_each_level_in_single_precision_has_its_own_logit(levels):
+    """k / (L − 1) · (L − 1) is not always k."""
+    x = (torch.arange(levels) / (levels - 1)).view(1, 1, 1, -1)
+    logits = torch.randn(levels)
+    out = logits.view(1, -1, 1, 1).expand(-1, -1, 1, levels)
+    found = CategoricalHead(levels).log_conditionals(out, x)
+    torch.testing.assert_close(found.flatten(), logits.log_softmax(0))
+
+
 def test_bernoulli_and_categorical_are_those_of_torch():
     x = (torch.rand(5, 3, 2, 3) < 0.5).double()
     out = output(BernoulliHead(), 3, n=5)

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from scipy import stats
 
 from genlib.nn.masked_linear import MaskedLinear, connections, draw_degrees, spread_degrees
 
@@ -50,3 +51,24 @@ def test_degrees_reach_from_one_to_the_largest(units):
     assert (spread.diff() >= 0).all()
     counts = torch.bincount(spread, minlength=10)[1:]
     assert (counts - units / 9).abs().max() < 1
+
+
+@pytest.mark.covers("A04")
+@pytest.mark.parametrize(("units", "largest"), [(2, 9), (4, 6), (5, 9), (6, 6), (7, 3), (20, 6)])
+def test_spread_degrees_are_as_even_as_whole_numbers_can_be(units, largest):
+    degrees = spread_degrees(units, largest).tolist()
+    if units < largest:
+        step = (largest - 1) / (units - 1)
+        assert all(abs(m - 1 - k * step) <= 0.5 for k, m in enumerate(degrees))
+    else:
+        counts = [degrees.count(m) for m in range(1, largest + 1)]
+        assert sum(counts) == units and max(counts) - min(counts) <= 1
+
+
+@pytest.mark.covers("A04")
+def test_drawn_degrees_are_uniform():
+    """All but the first and the last, by a chi-squared test."""
+    drawn = draw_degrees(4002, 4, torch.Generator().manual_seed(0))[1:-1]
+    counts = torch.bincount(drawn, minlength=5)
+    assert counts[0] == 0
+    assert stats.chisquare(counts[1:].numpy()).pvalue > 1e-6

@@ -213,6 +213,22 @@ def test_the_mean_by_offset_is_that_of_a_loop():
     means = mean_by_offset(weights_with_clear_neighbours())
     assert means[0, :2].tolist() == [1, 3] and means[0, 2:].isnan().all()
     assert means[1, 2] == 2 and means[1, 3] == 1 and means[2, 2] == 1
+    exact = weights_with_clear_neighbours().double()
+    assert torch.equal(mean_by_offset(exact).float().nan_to_num(), means.nan_to_num())
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        ("map", TypeError, "weights: expected a torch.Tensor, got str"),
+        (torch.ones(9), ValueError, r"\(rows, columns, rows, columns\), got \(9,\)"),
+        (torch.ones(2, 3, 3, 2), ValueError, r"weights: expected .* got \(2, 3, 3, 2\)"),
+        (torch.ones(2, 2, 2, 2).long(), ValueError, "expected floating-point .* torch.int64"),
+    ],
+)
+def test_mean_by_offset_refuses(weights, error, message):
+    with pytest.raises(error, match=message):
+        mean_by_offset(weights)
 
 
 def test_it_starts_where_both_neighbours_lead_if_there_is_such_a_pixel():
@@ -272,3 +288,30 @@ def test_the_hint_counts_the_pixels_at_which_both_neighbours_lead():
 def test_pixel_weights_refuses(x, error, message):
     with pytest.raises(error, match=message):
         gl.widgets.pixel_weights(models(), {"a": x}, (ROWS, COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"models": {}}, TypeError, "models: expected models by name"),
+        ({"models": gl.FVSBN(12)}, TypeError, "models: expected models by name"),
+        ({"models": {"a": 3}}, TypeError, "a model of binary vectors, .* for 'a', got int"),
+        ({"models": {"a": gl.RNADE(12, 2)}}, TypeError, "binary vectors, .* for 'a', got RNADE"),
+        ({"models": {"a": gl.FVSBN(9)}}, ValueError, "a model of 12 values for 'a', got one of 9"),
+        ({"pictures": {}}, TypeError, "pictures: expected tensors by what they show"),
+        ({"pictures": torch.zeros(1, 12)}, TypeError, "pictures: expected tensors by what"),
+        ({"shape": 12}, TypeError, r"shape: expected several"),
+        ({"shape": (12,)}, ValueError, r"shape: expected \(rows, columns\), got \(12,\)"),
+        ({"shape": (3.0, 4)}, TypeError, "shape: expected an integer, got 3.0"),
+    ],
+)
+def test_pixel_weights_names_the_argument_that_is_wrong(change, error, message):
+    given = {"models": models(), "pictures": pictures(), "shape": (ROWS, COLUMNS)} | change
+    with pytest.raises(error, match=message):
+        gl.widgets.pixel_weights(**given)
+
+
+def test_a_model_as_made_has_a_map_of_zeros():
+    figure = gl.widgets.pixel_weights({"FVSBN": gl.FVSBN(12)}, pictures(), (ROWS, COLUMNS))
+    weights = figure.frames[0]["FVSBN"]
+    assert (weights[~weights.isnan()] == 0).all()

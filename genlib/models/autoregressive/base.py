@@ -208,15 +208,16 @@ def check_order(order: Order | None, dim: int) -> Tensor:
         order = torch.as_tensor(order).cpu()
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"order: expected a permutation of integers, got {order!r:.60}.") from None
-    if order.is_floating_point() or order.dtype == torch.bool:
+    if order.is_floating_point() or order.is_complex() or order.dtype == torch.bool:
         raise TypeError(f"order: expected integers, got {order.dtype}.")
+    order = order.long()  # unsigned ones can be neither sorted nor compared
     if order.shape != (dim,) or not torch.equal(order.sort().values, torch.arange(dim)):
         raise ValueError(
             f"order: expected a permutation of 0 … {dim - 1}, each column once, got "
             f"{order.numel()} values of which {len(order.unique())} differ; "
             f"torch.randperm({dim}) makes one."
         )
-    return order.long()
+    return order
 
 
 def check_known_first(known: Tensor, order: Tensor) -> None:

@@ -206,7 +206,12 @@ class NADEEnsemble(Model):
                 "nade: the weights are trained for one order and mean nothing in another; make the "
                 "model with orderless=True."
             )
-        if not isinstance(orders, Sequence | Tensor) or not len(orders):
+        if not isinstance(orders, Sequence | Tensor):
+            raise TypeError(
+                "orders: expected several permutations, as in [range(4), (3, 2, 1, 0)], got "
+                f"{type(orders).__name__}."
+            )
+        if not len(orders):
             raise ValueError("orders: expected at least one permutation, got none.")
         self.event_shape = nade.event_shape
         orders = torch.stack([check_order(order, len(nade.order)) for order in orders])

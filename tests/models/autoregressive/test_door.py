@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,10 +33,25 @@ BAD = {
     "orderless": (lambda: NADE(4, 3, orderless="no"), TypeError, "orderless: expected True or"),
     "no model": (lambda: NADEEnsemble(None, [range(6)]), TypeError, "nade: expected a NADE, got"),
     "a number": (lambda: NADEEnsemble(6, [range(6)]), TypeError, "nade: expected a NADE, got int"),
+    "order, complex": (
+        lambda: FVSBN(2, torch.tensor([0, 1], dtype=torch.complex64)),
+        TypeError,
+        "order: expected integers, got torch.complex64",
+    ),
+    "order, unsigned": (
+        lambda: FVSBN(2, torch.tensor([0, 2], dtype=torch.uint16)),
+        ValueError,
+        "order: expected a permutation of 0 … 1",
+    ),
     "no orders": (
         lambda: NADE(4, 3, orderless=True).ensemble(None),
-        ValueError,
-        "orders: expected at least one permutation",
+        TypeError,
+        r"orders: expected several permutations, .* got NoneType",
+    ),
+    "orders in NumPy": (
+        lambda: NADE(4, 3, orderless=True).ensemble(np.array([[0, 1, 2, 3]])),
+        TypeError,
+        "orders: expected several permutations, .* got ndarray",
     ),
     "masks": (lambda: MADE(6, [5], num_masks=MANY), ValueError, "num_masks: expected at most 1000"),
     "direct": (lambda: MADE(6, [5], direct="no"), TypeError, "direct: expected True or False"),

@@ -183,6 +183,36 @@ def test_an_exact_answer_needs_the_known_values_first_in_every_order():
         model.complete(torch.zeros(2, 9), mask)
 
 
+@pytest.mark.covers("A04")
+@pytest.mark.parametrize("num_masks", [1, 4])
+def test_every_hidden_unit_is_seen_by_some_output_and_sees_some_input(num_masks):
+    model = MADE(5, [40, 40], num_masks=num_masks, sample_orders=True)
+    for degrees in (model.degrees_1, model.degrees_2):
+        assert all(set(each.tolist()) == {1, 2, 3, 4} for each in degrees)
+
+
+@pytest.mark.covers("A04")
+def test_loaded_masks_replace_those_that_are_selected():
+    several = {"hidden": [8], "num_masks": 3, "sample_orders": True}
+    model, other = (scattered(MADE(9, **several, seed=seed), seed=seed) for seed in (1, 2))
+    x = gl.binary_events(9)[::37]
+    assert not torch.allclose(model.conditionals(x), other.conditionals(x), atol=0.1)
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(other.conditionals(x), model.conditionals(x))
+
+
+@pytest.mark.covers("A04")
+def test_codes_are_those_under_the_first_masks():
+    model = scattered(MADE(9, **KINDS["orders"]), scale=0.7, seed=1)
+    x = gl.binary_events(9)[::37]
+    expected = model.encode(x)
+    layer, degrees = model.layers[0], model.degrees_1[0]
+    seen = model.degrees_0[0] <= degrees[:, None]  # by definition of a degree
+    torch.testing.assert_close(expected, (x @ (layer.weight * seen).T + layer.bias).relu())
+    model.log_prob(x)  # under all masks in turn
+    assert torch.equal(model.encode(x), expected)
+
+
 def test_codes_are_the_last_hidden_layer(model):
     x = model.sample(4)
     if not model.layers:

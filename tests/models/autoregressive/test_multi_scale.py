@@ -48,6 +48,14 @@ def test_the_small_image_is_in_the_order_of_its_own_model():
     assert torch.equal(model.order, coarse_first(model.event_shape, 3))
 
 
+@pytest.mark.parametrize("scales", [2, 3, 4])
+def test_of_several_scales_the_first_quarter_is_the_order_of_one_fewer(scales):
+    shape = torch.Size([1, 8, 16])
+    small = torch.arange(128).view(shape)[small_mask(shape)]
+    half = torch.arange(32) if scales == 2 else coarse_first(torch.Size([1, 4, 8]), scales - 1)
+    assert torch.equal(coarse_first(shape, scales)[:32], small[half])
+
+
 # ------------------------------------------------------------------------------ probabilities
 
 

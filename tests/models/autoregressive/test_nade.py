@@ -122,6 +122,35 @@ def test_the_orderless_loss_is_an_unbiased_estimate_of_the_mean_over_all_orders(
     assert draws.std() / math.sqrt(len(draws)) < 0.01 * expected
 
 
+@pytest.mark.covers("A02")
+def test_orderless_training_hides_sets_of_every_size_equally_often():
+    """Where one value costs log 2 and all others nothing, the loss tells how many were given."""
+    dim, draws = 4, 2000
+    model = NADE(dim, 2, orderless=True)
+    with torch.no_grad():
+        model.v.zero_()
+        model.b.copy_(torch.tensor([0.0, 80, 80, 80]))
+    gl.seed(0)
+    x = torch.ones(1, dim)
+    weight = torch.stack([model.loss(x).detach() for _ in range(draws)]) / math.log(2)
+    # n / (n - k) where it is hidden: in a part (n - k) / n of the sets of size k
+    counts = [(weight - dim / (dim - k)).abs().lt(1e-4).sum().item() for k in range(dim)]
+    counts.append((weight.abs() < 1e-4).sum().item())
+    p = [(dim - k) / dim**2 for k in range(dim)]
+    expected = [draws * part for part in (*p, 1 - sum(p))]
+    assert sum(counts) == draws
+    assert stats.chisquare(counts, expected).pvalue > FALSE_ALARM
+
+
+@pytest.mark.covers("A02")
+def test_orderless_validation_draws_nothing_and_is_the_loss_in_the_model_s_order():
+    model = scattered(NADE(5, 4, order=[3, 0, 4, 1, 2], orderless=True), seed=2)
+    x = model.sample(6)
+    expected = -model.log_prob(x).mean()
+    torch.testing.assert_close(model.validation_loss(x), expected)
+    torch.testing.assert_close(model.validation_loss(x), model.validation_loss(x), rtol=0, atol=0)
+
+
 def test_the_mean_over_orders_is_that_of_the_densities_in_every_order():
     """The weights of the sets in `mean_over_orders`, and the masks behind `ensemble`."""
     import itertools

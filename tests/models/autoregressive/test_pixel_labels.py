@@ -40,6 +40,26 @@ def test_samples_are_of_the_class_that_was_asked_for(model):
         assert (drawn.mean(0) - expected).abs().max() < 5 * 0.5 / math.sqrt(4_000)
 
 
+@pytest.mark.covers("A09")
+@pytest.mark.parametrize("how", ["sample", "complete"])
+def test_where_nothing_is_given_each_row_has_a_label_of_its_own(how):
+    """The share of ones at each pixel, against the sum over all images and labels."""
+    model = scattered(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 1.0, seed=6)
+    x, n = gl.binary_events(9).view(-1, 1, 3, 3), 4_000
+    shares = [
+        (model.log_prob(x, y).exp()[:, None, None, None] * x).sum(0)
+        for y in (None, *(torch.full((512,), k) for k in range(3)))
+    ]
+    assert all((given - shares[0]).abs().max() > 0.07 for given in shares[1:])
+    generator = torch.Generator().manual_seed(0)
+    if how == "sample":
+        drawn = model.sample(n, generator=generator)
+    else:
+        nothing = torch.zeros(1, 3, 3, dtype=torch.bool)
+        drawn = model.complete(torch.zeros(n, 1, 3, 3), nothing, generator=generator)
+    assert (drawn.mean(0) - shares[0]).abs().max() < 5 * 0.5 / math.sqrt(n)
+
+
 def test_completions_take_the_label_from_what_is_known():
     """The last pixel, given the others, against the marginal; and not with labels at random."""
     model = scattered(GatedPixelCNN((1, 3, 3), 4, 2, classes=3), 1.0)

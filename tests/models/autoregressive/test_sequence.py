@@ -10,6 +10,7 @@ from torch.nn import functional as F
 import genlib as gl
 from genlib.core.random import categorical
 from genlib.models.autoregressive.lstm import LSTM
+from genlib.models.autoregressive.sequence import _softmax
 from genlib.models.autoregressive.transformer import CausalTransformer
 
 MODELS = {
@@ -260,3 +261,27 @@ class TestDoor:
                 MODELS[name](length, states)
         with pytest.raises(TypeError, match="states: expected an integer"):
             MODELS[name](3, 2.0)
+
+
+@pytest.mark.covers("A05", "A06")
+@pytest.mark.parametrize("kind", [LSTM, CausalTransformer])
+def test_what_comes_before_a_known_symbol_is_drawn_as_if_it_were_not_known(kind):
+    sizes = {"hidden": 3} if kind is LSTM else {"width": 4, "heads": 2, "layers": 1}
+    gl.seed(0)
+    model, n = kind(3, 2, **sizes), 4_000
+    x = torch.tensor([0.0, 0, 1]).expand(n, -1)
+    known = torch.tensor([False, False, True])
+    drawn = model.complete(x, known, particles=1, generator=torch.Generator().manual_seed(0))
+    p = model.log_prob(gl.binary_events(3)).detach().double().softmax(0).view(4, 2).sum(1)
+    pairs = (drawn[:, 0] * 2 + drawn[:, 1]).long()
+    assert (drawn[:, 2] == 1).all()
+    assert stats.chisquare(torch.bincount(pairs, minlength=4), n * p).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-8, 1e308])
+def test_a_softmax_is_one_at_any_temperature(temperature):
+    logits = torch.tensor([[0.0, 1.0, -3.0], [50.0, 40.0, 49.0]])
+    expected = torch.full((2, 3), 1 / 3)
+    if temperature < 1:
+        expected = F.one_hot(logits.argmax(1), 3)
+    torch.testing.assert_close(_softmax(logits, temperature), expected.double())
