@@ -54,6 +54,7 @@ STYLE = {
     "image.interpolation": "nearest",
     "svg.hashsalt": "genlib",  # the same figure is the same file
 }
+_FRAME = 0.6  # the grey around each of several images
 _DPI = 200  # of what is not drawn but made of pixels: sharp on dense screens
 _LARGEST_DRAWING = 150_000  # characters; a figure with more is smaller as pixels
 
@@ -72,7 +73,7 @@ _FAMILIES = {
     },
     "no p(x)": {Density.NONE: "for other uses"},
 }
-_NAMES_WIDTH = 54  # characters of a line of names in the taxonomy
+_NAMES_WIDTH = 42  # characters of a line of names in the taxonomy
 
 
 def use_style() -> None:
@@ -111,7 +112,7 @@ def _width(figure: Figure) -> int:
 def images(
     x: Tensor, columns: int | None = None, *, ax: Axes | None = None, title: str = ""
 ) -> Axes:
-    """Draw a batch of images in a grid, row by row.
+    """Draw a batch of images in a grid, row by row, each in a grey frame of one pixel.
 
     Parameters
     ----------
@@ -133,8 +134,11 @@ def images(
         columns = min(len(x), math.ceil(math.sqrt(2 * len(x))))
     check_count(columns, "columns", maximum=max(len(x), 100))
     tiled = _tile(x, columns)
-    ax = _axes(ax, figsize=(6.4, 6.4 * tiled.shape[0] / tiled.shape[1]))
-    ax.imshow(tiled.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
+    height, width = tiled.shape[:2]
+    ax = _axes(ax, figsize=(6.4, 6.4 * height / width))
+    # The first image's first pixel is at (0, 0), within its frame.
+    extent = (-1.5, width - 1.5, height - 1.5, -1.5)
+    ax.imshow(tiled.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, extent=extent)
     ax.set_axis_off()
     ax.set_title(title)
     return ax
@@ -168,7 +172,7 @@ def image_rows(
     height, width = parts[0].shape[-2:]
     for row, name in enumerate(rows):
         middle = row * (height + 1) + (height - 1) / 2
-        ax.text(-0.2 * width, middle, name, ha="right", va="center", fontsize=9)
+        ax.text(-0.2 * width, middle, name, ha="right", va="center", fontsize=10)
     return ax
 
 
@@ -316,7 +320,7 @@ def taxonomy(models: Iterable[type[Model]] | None = None, *, ax: Axes | None = N
         for kind in Density
     }
     rows = sum(max(1, len(lines)) + 0.8 for lines in names.values())
-    ax = _axes(ax, figsize=(8.6, 0.3 + 0.22 * rows))
+    ax = _axes(ax, figsize=(6.4, 0.3 + 0.2 * rows))  # legible on a phone
     ax.set(xlim=(0, 100), ylim=(rows, -0.3))
     ax.set_axis_off()
     top = 0.0
@@ -327,20 +331,23 @@ def taxonomy(models: Iterable[type[Model]] | None = None, *, ax: Axes | None = N
             _branch(ax, middles[-1], how, names[kind], COLOURS[i])
             top += max(1, len(names[kind])) + 0.8
         trunk = sum(middles) / len(middles)
-        ax.plot([25, 25], [middles[0], middles[-1]], color=COLOURS[i])
-        ax.plot([23, 25], [trunk, trunk], color=COLOURS[i])
-        words = family.replace(": ", ":\n")
-        ax.text(22, trunk, words, ha="right", va="center", color=COLOURS[i], weight="bold")
+        ax.plot([20, 20], [middles[0], middles[-1]], color=COLOURS[i])
+        ax.plot([18.5, 20], [trunk, trunk], color=COLOURS[i])
+        head, _, rest = family.partition(" p(x) ")
+        words = f"{head}\n{textwrap.fill(f'p(x) {rest}', 12)}" if rest else family
+        style = {"color": COLOURS[i], "weight": "bold", "fontsize": 9}
+        ax.text(17.5, trunk, words, ha="right", va="center", **style)
     return ax
 
 
 def _branch(ax: Axes, y: float, how: str, names: Sequence[str], colour: str) -> None:
     """One way of answering, at height ``y``, with lines of names beside it."""
-    ax.plot([25, 27], [y, y], color=colour)
-    ax.text(28, y, how, va="center", color=colour)
-    ax.plot([47, 49], [y, y], color=colour, ls="-" if names else ":")
+    ax.plot([20, 21.5], [y, y], color=colour)
+    ax.text(22.5, y, how, va="center", color=colour, fontsize=9)
+    ax.plot([46, 47.5], [y, y], color=colour, ls="-" if names else ":")
     words = "\n".join(names) if names else "(none yet)"
-    ax.text(50, y, words, va="center", color="black" if names else "0.5", linespacing=1.25)
+    style = {"color": "black" if names else "0.5", "fontsize": 9, "linespacing": 1.25}
+    ax.text(48.5, y, words, va="center", **style)
 
 
 @dataclass(frozen=True)
@@ -488,12 +495,16 @@ def _declared(models: Iterable[type[Model]] | None) -> list[type[Model]]:
     return models
 
 
-def _tile(x: Tensor, columns: int, gap: int = 1) -> Tensor:
-    """One picture (H', W', C) of images (N, C, H, W) with white gaps between them."""
+def _tile(x: Tensor, columns: int) -> Tensor:
+    """One picture (H', W', C) of images (N, C, H, W), each in a grey frame of one pixel.
+
+    Neither black nor white, the frame shows where an image ends, whatever stands at its border.
+    """
     count, channels, height, width = x.shape
     rows = math.ceil(count / columns)
-    tiled = torch.ones(rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    tiled = torch.ones(rows * (height + 1) + 1, columns * (width + 1) + 1, channels)
     for i, image in enumerate(x):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        tiled[top : top + height, left : left + width] = image.permute(1, 2, 0)
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        tiled[top : top + height + 2, left : left + width + 2] = _FRAME
+        tiled[top + 1 : top + 1 + height, left + 1 : left + 1 + width] = image.permute(1, 2, 0)
     return tiled

@@ -21,17 +21,30 @@ def _close():
 def test_grid_of_images_holds_every_image_in_its_place():
     x = torch.arange(5).float().reshape(5, 1, 1, 1).expand(5, 1, 3, 4) / 10
     picture = gl.plots.images(x, columns=2).images[0].get_array()
-    assert picture.shape == (3 * 3 + 2, 2 * 4 + 1)
-    np.testing.assert_allclose(
-        [picture[0, 0], picture[0, 5], picture[4, 0], picture[4, 5], picture[8, 0]], x[:, 0, 0, 0]
-    )
-    assert picture[8, 5] == 1  # no sixth image
+    assert picture.shape == (3 * 4 + 1, 2 * 5 + 1)
+    for i, (top, left) in enumerate([(1, 1), (1, 6), (5, 1), (5, 6), (9, 1)]):
+        assert (picture[top : top + 3, left : left + 4] == x[i, 0].numpy()).all()
+    assert (picture[9:, 6:] == 1).all()  # no sixth image
+
+
+@pytest.mark.parametrize("shade", [0.0, 1.0])
+def test_each_image_has_a_grey_frame_whatever_stands_at_its_border(shade):
+    drawn = gl.plots.images(torch.full((3, 1, 2, 2), shade), columns=2).images[0]
+    picture = drawn.get_array()
+    frame = np.ones_like(picture, dtype=bool)
+    for top, left in (1, 1), (1, 4), (4, 1):
+        assert (picture[top : top + 2, left : left + 2] == shade).all()
+        frame[top : top + 2, left : left + 2] = False
+    frame[4:, 4:] = False  # no fourth image
+    assert 0.3 < picture[frame].min() == picture[frame].max() < 0.7
+    # a pixel's place on the axes is that within the first image
+    assert drawn.get_extent() == [-1.5, 5.5, 5.5, -1.5]
 
 
 def test_colour_images_stay_in_colour():
     x = torch.rand(2, 3, 4, 4)
     picture = gl.plots.images(x).images[0].get_array()
-    np.testing.assert_allclose(picture[:4, :4], x[0].permute(1, 2, 0), rtol=1e-6)
+    np.testing.assert_allclose(picture[1:5, 1:5], x[0].permute(1, 2, 0), rtol=1e-6)
 
 
 def test_rows_of_images_stand_below_each_other_with_their_names_beside_them():
@@ -48,7 +61,7 @@ def test_rows_of_images_stand_below_each_other_with_their_names_beside_them():
 
 def test_rows_of_images_need_no_shape_where_they_have_one():
     ax = gl.plots.image_rows({"faces": torch.rand(2, 3, 4, 4)})
-    assert ax.images[0].get_array().shape == (4, 9, 3)
+    assert ax.images[0].get_array().shape == (6, 11, 3)
 
 
 @pytest.mark.parametrize(

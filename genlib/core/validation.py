@@ -106,7 +106,7 @@ def check_labels(y: object, count: int, classes: int, name: str = "y") -> None:
         raise ValueError(
             f"{name}: expected one label a row, shape ({count},), got {tuple(y.shape)}."
         )
-    if y.min() < 0 or y.max() >= classes:
+    if y.min() < 0 or y.max().item() >= classes:  # a tensor would wrap 2**63
         raise ValueError(
             f"{name}: expected labels in 0 … {classes - 1}, got {y.min()} … {y.max()}."
         )

@@ -108,8 +108,8 @@ MUTATIONS = [
         ),
         (
             "bisection: the wrong half",
-            "low = torch.where(below, middle, low)",
-            "low = torch.where(below, low, middle)",
+            "low.where(~below, middle)",
+            "low.where(below, middle)",
             "test_the_slope_of_the_staircase_is_its_derivative_and_the_inverse_goes_back",
         ),
         (

@@ -217,8 +217,8 @@ MUTATIONS = [
         ),
         (
             "posterior: the mode is the mean",
-            "less = (n + alpha - 1) / (n.sum() + 3 * (alpha - 1))",
-            "less = (n + alpha - 1) / (n.sum() + 3 * alpha - 2)",
+            "(mode, alpha - 1)",
+            "(mode, alpha)",
         ),
         (
             "Fisher's information: the score not squared",
@@ -232,8 +232,8 @@ MUTATIONS = [
         ),
         (
             "parameters over 2 N: over N",
-            "gained, lost = 2 * 400 * kl(found, truths)",
-            "gained, lost = 400 * kl(found, truths)",
+            "gained, lost = 2 * 400 * kl(found, truth)",
+            "gained, lost = 400 * kl(found, truth)",
         ),
     ),
 ]
