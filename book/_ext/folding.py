@@ -1,7 +1,8 @@
-"""Sphinx extension: what sets up, draws or checks is folded away, under a line that says what.
+"""Sphinx extension: what sets up, draws, lists or checks is folded away, under a line that says so.
 
-The first line of such a cell is a comment: ``# Set-up: …``, ``# Figure: …`` or ``# Check: …``. On
-the page it is all one sees of the cell, beside what the cell puts out; a click shows the rest.
+The first line of such a cell is a comment: ``# Set-up: …``, ``# Figure: …``, ``# Table: …`` or
+``# Check: …``. On the page it is all one sees of the cell, beside what the cell puts out; a click
+shows the rest.
 """
 
 import ast
@@ -16,7 +17,12 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 NAME = "lesson"
-LINES = {"Set-up": "Set-up: {}", "Figure": "Code of the figure: {}", "Check": "✓ Checked: {}"}
+LINES = {
+    "Set-up": "Set-up: {}",
+    "Figure": "Code of the figure: {}",
+    "Table": "Code of the table: {}",
+    "Check": "✓ Checked: {}",
+}
 MARK = re.compile(rf"# ({'|'.join(LINES)}): (\S.*)")
 COMMENT = re.compile(r"\s*#+\s*([\w-]+)(\s*:)?")
 BY_NAME = (ast.FunctionDef, ast.AsyncFunctionDef)  # run only if something names them
@@ -57,7 +63,7 @@ def fault_of(source: str) -> str:
         if is_like_a_mark(line) and not (mark and number == 0):
             return (
                 f"has {line.strip()!r}, which is like a mark; a mark is the first line of its cell "
-                "and begins with '# Set-up: ', '# Figure: ' or '# Check: '"
+                "and begins with '# Set-up: ', '# Figure: ', '# Table: ' or '# Check: '"
             )
     if not mark:
         return ""

@@ -14,7 +14,7 @@ from genlib.data.dataset import Dataset
 
 # The 63 most frequent characters of the text, and one for all others. It is fixed, since the text
 # differs a little between versions of Python and weights have to fit all of them.
-_ALPHABET = "\n \"'()*,-.01234:;<=>ACEFIMNPRSTW[]_abcdefghijklmnopqrstuvwxyz|’\ufffd"
+_ALPHABET = "\n \"'()*,-.01234:;<=>ACEFIMNPRSTW[]_abcdefghijklmnopqrstuvwxyz|’□"
 _BLOCK = 4096  # characters that stay together when the text is split
 _LONG = 40  # characters of a line that nobody writes twice by chance
 
@@ -28,7 +28,7 @@ class Text(Dataset):
     train, valid, test, labels, factors, name, source, licence, binarization
         As for `Dataset`; a row holds the symbols of a passage, (N, length).
     alphabet : str
-        The characters, in the order of the symbols; the last stands for all that are not in it.
+        The characters, in the order of the symbols; the last, □, stands for all not in it.
     """
 
     alphabet: str = ""

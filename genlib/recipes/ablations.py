@@ -71,7 +71,7 @@ RECIPES = (
     ),
     _part(
         name="parts_multi_scale",
-        title="two stacks with gates, every second pixel of every second row first",
+        title="two stacks with gates, a small picture first",
         model=lambda: MultiScalePixelCNN(_DIGIT, 11, 5),
     ),
     _part(

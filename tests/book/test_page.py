@@ -239,16 +239,24 @@ def folded(*sources, kind="code"):
 
 
 def test_marked_cells_are_folded_under_their_line():
-    check, setup, plain, figure = folded(
+    check, setup, plain, table, figure = folded(
         "# Check: one is one\nassert x == 1",
         "# Set-up: all\n\nimport a",
         "x = 1  # Check: this",
+        "# Table: sums\nprint(x)",
         "# Figure: a line\n%time plt.plot(x)",
     )
     assert check["metadata"]["tags"] == ["hide-input"]
     assert check["source"] == "assert x == 1"
-    lines = [cell["metadata"]["mystnb"]["code_prompt_show"] for cell in (check, setup, figure)]
-    assert lines == ["✓ Checked: one is one", "Set-up: all", "Code of the figure: a line"]
+    marked = check, setup, table, figure
+    lines = [cell["metadata"]["mystnb"]["code_prompt_show"] for cell in marked]
+    assert lines == [
+        "✓ Checked: one is one",
+        "Set-up: all",
+        "Code of the table: sums",
+        "Code of the figure: a line",
+    ]
+    assert table["source"] == "print(x)"
     assert setup["source"] == "import a"
     assert (plain["metadata"], plain["source"]) == ({}, "x = 1  # Check: this")
     assert figure["metadata"]["tags"] == ["a", "hide-input"]
@@ -276,6 +284,7 @@ def test_a_heading_is_no_mark():
         ("# Check: nothing\ndef f():\n    assert x", "checks nothing"),
         ("# Check: nothing\n%time assert x", "checks nothing"),
         ("# Figure: a line\nplt.plot(x)\nassert x", "the check needs a cell of its own"),
+        ("# Table: sums\nprint(x)\nassert x", "the check needs a cell of its own"),
         ("# Set-up: all\nimport a\na.assert_close(1, 1)", "the check needs a cell of its own"),
         ("# Figure: a line\ngenlib.verify.causal(x)", "the check needs a cell of its own"),
         ("# Set-up: all\ngl.verify.causal(x)", "the check needs a cell of its own"),
@@ -293,6 +302,7 @@ def test_a_heading_is_no_mark():
         ("# Chek: a\nassert x", "which is like a mark"),
         ("# Setup: a\nimport a", "which is like a mark"),
         ("# Figures: a\nplt.plot(x)", "which is like a mark"),
+        ("# Tables: a\nprint(x)", "which is like a mark"),
         ("# Figure: a\n# Check: b\nassert x", "has '# Check: b', which is like a mark"),
     ],
 )

@@ -8,7 +8,7 @@ import nbformat
 
 from tools import ROOT
 
-FOLDED = re.compile(r"# (Set-up|Figure|Check): ")
+FOLDED = re.compile(r"# (Set-up|Figure|Table|Check): ")
 HOURS = {"two": 120, "two and a half": 150, "three": 180, "three and a half": 210}
 
 
@@ -17,7 +17,7 @@ def cells(lesson, notebook="lesson"):
 
 
 def unnamed_in_folds(lesson):
-    """(first line, name) of what a folded set-up holds for visible code and its line leaves out."""
+    """(first line, name) of what a fold holds for visible code and its line leaves out."""
     code = [cell.source for cell in cells(lesson) if cell.cell_type == "code"]
     visible = [source for source in code if not FOLDED.match(source)]
     bound = {name for source in visible for name in bound_in(source)}
@@ -25,7 +25,7 @@ def unnamed_in_folds(lesson):
     missing = []
     for source in code:
         line = source.partition("\n")[0]
-        if line.startswith("# Set-up: ") and line != "# Set-up: imports and seed":
+        if line.startswith(("# Set-up: ", "# Table: ")) and line != "# Set-up: imports and seed":
             names = set(bound_in(source)) & used
             missing += [(line, name) for name in sorted(names) if f"`{name}`" not in line]
     return missing
