@@ -97,8 +97,10 @@ def check_event(
         )
 
 
-def check_labels(y: object, count: int, classes: int, name: str = "y") -> None:
-    """Raise unless ``y`` holds ``count`` integer labels in 0 … ``classes`` − 1."""
+def check_labels(y: object, count: int, classes: int | None, name: str = "y") -> None:
+    """Raise unless ``y`` holds ``count`` integer labels in 0 … ``classes`` − 1, or with ``None``
+    from 0 on.
+    """
     check_dense(y, name, f"convert it with torch.as_tensor({name})")
     if y.dtype != torch.int64:
         raise TypeError(f"{name}: expected integer labels (torch.int64), got {y.dtype}.")
@@ -106,10 +108,9 @@ def check_labels(y: object, count: int, classes: int, name: str = "y") -> None:
         raise ValueError(
             f"{name}: expected one label a row, shape ({count},), got {tuple(y.shape)}."
         )
-    if y.min() < 0 or y.max().item() >= classes:  # a tensor would wrap 2**63
-        raise ValueError(
-            f"{name}: expected labels in 0 … {classes - 1}, got {y.min()} … {y.max()}."
-        )
+    if y.min() < 0 or (classes is not None and y.max().item() >= classes):
+        expected = "from 0 on" if classes is None else f"in 0 … {classes - 1}"
+        raise ValueError(f"{name}: expected labels {expected}, got {y.min()} … {y.max()}.")
 
 
 def check_mask(mask: object, x: Tensor, name: str = "mask") -> Tensor:

@@ -93,7 +93,7 @@ class NaiveBayes(Estimator):
 
     def _training_rows(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         self._check_rows(x, None, "x")
-        check_labels(y, len(x), classes=2**62)
+        check_labels(y, len(x), classes=None)
         present = y.unique()
         gaps = present != torch.arange(len(present), device=y.device)
         if gaps.any():
