@@ -196,8 +196,9 @@ def test_the_mean_loss_of_a_gaussian_is_the_closed_form_that_the_lesson_prints(l
     n, d = 40, 3
     digamma = sum(torch.digamma(torch.tensor((n - i) / 2)).item() for i in range(1, d + 1))
     exact = 0.5 * ((n + 1) * d / (n - d - 2) - d + digamma + d * math.log(2 / n))
-    losses = [lesson["mean_loss"](gl.Gaussian, n, d, 1) for _ in range(150)]
-    assert abs(np.mean(losses) - exact) < 5 * np.std(losses) / math.sqrt(150)
+    losses = lesson["loss_of_fit"](n, d, repeats=150)
+    assert abs(losses.mean() - exact) < 5 * losses.std() / math.sqrt(150)
+    assert lesson["mean_loss_of_fit"](n, d) == pytest.approx(exact, abs=1e-5)
 
 
 @pytest.mark.covers("F12")
