@@ -11,7 +11,7 @@ import torch
 from scipy import integrate, stats
 
 import genlib as gl
-from tests.lessons.definitions import definitions
+from tests.lessons.definitions import definitions, run_cell
 
 
 @pytest.fixture(scope="module")
@@ -262,10 +262,14 @@ def test_coverage_counts_the_intervals_that_hold_the_truth(lesson):
 
 
 @pytest.mark.covers("F15")
-def test_the_error_of_a_mean_is_that_of_scipy(lesson):
-    values = torch.randn(30, generator=torch.Generator().manual_seed(5)).double() ** 2
-    expected = values.numpy().mean(), stats.sem(values.numpy())
-    assert lesson["mean_and_error"](values) == pytest.approx(expected)
+def test_the_error_of_a_mean_is_that_of_scipy():
+    flat, deep = torch.randn(2, 40_000, generator=generator()).double() ** 2
+    lists = {"α added": [None] * 4 + [flat], "shorter context as prior": [None] * 4 + [deep]}
+    cell = {"unseen_bits": lists}
+    run_cell("04_maximum_likelihood", "paired", cell)
+    for name, values in {"α added": flat, "difference": flat - deep}.items():
+        blocks = (values[:36_000].view(-1, size).mean(1) for size in (1, 1000, 4000))
+        assert cell["errors"][name] == pytest.approx([stats.sem(block) for block in blocks])
 
 
 @pytest.mark.covers("F15")

@@ -89,8 +89,8 @@ MUTATIONS = [
         ),
         (
             "error of a mean: the variance for the deviation",
-            "(values.std() / len(values) ** 0.5).item()",
-            "(values.var() / len(values) ** 0.5).item()",
+            "(b.std() / len(b) ** 0.5).item()",
+            "(b.var() / len(b) ** 0.5).item()",
             "test_the_error_of_a_mean_is_that_of_scipy",
         ),
         (
