@@ -23,7 +23,11 @@ document.addEventListener("click", (event) => {
 document.getElementById("pst-primary-sidebar")?.setAttribute("role", "complementary");
 document.getElementById("pst-primary-sidebar")?.setAttribute("aria-label", "Side bar");
 document.querySelectorAll(".search-button-field").forEach((button) => button.removeAttribute("aria-label"));
-document.querySelectorAll("details.hide > summary").forEach((line) => line.removeAttribute("aria-label"));
+document.querySelectorAll("details.hide > summary").forEach((line) => {
+  line.removeAttribute("aria-label");
+  // On paper, where nobody can open it, a line that only names code is left out.
+  line.classList.toggle("names-code", /^(Set-up|Code of)/.test(line.textContent.trim()));
+});
 document.querySelectorAll(".bd-links summary").forEach((arrow) => {
   const title = arrow.closest("li").querySelector("a").textContent.trim();
   arrow.setAttribute("aria-label", `Pages of ${title}`);

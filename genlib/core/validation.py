@@ -250,10 +250,10 @@ def _as_floats(x: object, name: str) -> str:
 def _shape_message(x: Tensor, event_shape: torch.Size, name: str) -> str:
     expected = ", ".join(["N", *map(str, event_shape)])
     message = f"{name}: expected shape ({expected}), got {tuple(x.shape)}"
-    if x.dim() == 1 and event_shape == (1,):
-        return f"{message}; {name}.unsqueeze(1) makes rows of one value."
     if x.shape == event_shape:
         return f"{message}; a single event needs a batch dimension: {name}.unsqueeze(0)."
+    if x.dim() == 1 and event_shape == (1,):
+        return f"{message}; {name}.unsqueeze(1) makes rows of one value."
     if x.dim() > 1 and x[0].numel() == event_shape.numel():
         return (
             f"{message}; the sizes agree, so reshape with {name}.reshape(-1, "

@@ -84,6 +84,7 @@ class Distances(Interactive):
         "distances between them, which change as the Gaussian is moved.",
     ) -> None:
         super().__init__(alt, hint)
+        check_between(separation, _SEPARATIONS[0], _SEPARATIONS[-1], "separation")
         if separation not in _SEPARATIONS:
             raise ValueError(f"separation: expected one of {_SEPARATIONS}, got {separation!r}.")
         if not names or isinstance(names, str) or not set(names) <= set(NAMES):

@@ -44,8 +44,8 @@ class Gaussian(DensityEstimator):
     answer is computed. A column of which only a share s of the variance is left, given the columns
     before it, loses digits in proportion to 1/√s. Where s ≤ 10⁻⁶ in float32, or 10⁻¹² in float64,
     `fit` calls the covariance singular; above that, rounding moves log_prob of rows like those
-    fitted by less than 0.005 nats for each such column. μ is kept in that dtype too: where |μ| is
-    10⁴ standard deviations and more, subtract a constant from the data before fitting in float32.
+    fitted by less than 0.005 nats for each such column. μ is kept in that dtype too: where it
+    lies 10⁴ standard deviations from zero, subtract a constant before fitting in float32.
 
     Examples
     --------

@@ -45,8 +45,8 @@ class TableModel(Estimator, abstract=True):
     Notes
     -----
     Answers are computed in float64, from logarithms that are kept in the dtype of the model: in
-    float32 a probability p is right to a part in 10⁷ · max(1, |log p|) or so; a model that was made
-    double before it was fitted, or given its tables, answers in full.
+    float32 a probability p is right to a part in 10⁷, or −log p parts where p is small; a model
+    that was made double before it was fitted, or given its tables, answers in full.
     """
 
     density = Density.EXACT
