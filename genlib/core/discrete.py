@@ -12,7 +12,7 @@ from torch.distributions import constraints
 from genlib.core.validation import check_count
 
 LARGEST_LISTING = 2**20  # events that are listed, to be summed over or counted
-_MOST_EVENTS = 2**24  # that are made on demand; of more, the numbers alone would fill the memory
+_MOST_BINARY = 24  # variables whose events are made on demand: of more, the numbers fill the memory
 
 
 class States(constraints.Constraint):
@@ -131,9 +131,9 @@ def discrete_events(
     """
     for count in states:
         check_count(count, "states")
-    if math.prod(states) > _MOST_EVENTS:
+    if math.prod(states) > 2**_MOST_BINARY:
         raise ValueError(
-            f"states: expected at most 2**24 events in all, got some 10**"
+            f"states: expected at most 2**{_MOST_BINARY} events in all, got some 10**"
             f"{math.log10(math.prod(states)):.0f} of {len(states)} variables."
         )
     numbers = torch.arange(math.prod(states), device=device)[:, None]
@@ -147,5 +147,5 @@ def binary_events(
     """All 2**size binary vectors, shape (2**size, size), counting upwards with the last column
     fastest; ``size`` is 24 at most.
     """
-    check_count(size, "size", maximum=24)
+    check_count(size, "size", maximum=_MOST_BINARY)
     return discrete_events([2] * size, dtype=dtype, device=device)

@@ -23,7 +23,7 @@ _VALUES_AT_ONCE = 2**18  # their checks fit in a cache
 
 def check_tensor(x: object, name: str = "x") -> None:
     """Raise unless ``x`` is a non-empty floating-point tensor without NaN or infinity."""
-    check_dense(x, name, _as_floats(x, name))
+    check_dense(x, name, "" if isinstance(x, Tensor) else _as_floats(x, name))
     if not x.is_floating_point():
         mend = f"{name}.float() / 255" if x.dtype == torch.uint8 else f"{name}.float()"
         raise TypeError(
@@ -176,7 +176,7 @@ def check_choice(value: object, choices: Iterable[str], name: str) -> None:
 def check_positive(value: object, name: str, *, zero: bool = False) -> None:
     """Raise unless ``value`` is a finite number above zero, or zero where that is allowed."""
     kind = "number, zero or positive" if zero else "positive number"
-    _check_number(value, f"a {kind}", name)
+    check_number(value, name, f"a {kind}")
     if not (0 < value < 1e300 or (zero and value == 0)):  # a longer integer is no float
         raise ValueError(f"{name}: expected a finite {kind}, got {_shortened(value)}.")
 
@@ -184,12 +184,13 @@ def check_positive(value: object, name: str, *, zero: bool = False) -> None:
 def check_between(value: object, low: float, high: float, name: str, *, ends: bool = True) -> None:
     """Raise unless ``value`` is a number in [low, high], or inside (low, high) without ``ends``."""
     where = f"in [{low}, {high}]" if ends else f"inside ({low}, {high})"
-    _check_number(value, f"a number {where}", name)
+    check_number(value, name, f"a number {where}")
     if not (low < value < high or (ends and value in (low, high))):
         raise ValueError(f"{name}: expected a number {where}, got {_shortened(value)}.")
 
 
-def _check_number(value: object, expected: str, name: str) -> None:
+def check_number(value: object, name: str, expected: str = "a number") -> None:
+    """Raise unless ``value`` is one of Python's numbers; ``expected`` says which ones may come."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         mend = f"; convert it with {name}.item()" if isinstance(value, np.number) else ""
         mend = f"; convert it with {name}.tolist()" if isinstance(value, np.ndarray) else mend

@@ -1,8 +1,9 @@
-"""The functions and classes that a lesson defines, without running the lesson."""
+"""What a lesson defines, without running the lesson, and what its code is put to in tests."""
 
 import ast
 
 import nbformat
+import torch
 
 from tools import ROOT
 
@@ -29,6 +30,17 @@ def run_cell(lesson, cell_id, namespace, name="lesson"):
     notebook = nbformat.read(ROOT / "lessons" / lesson / f"{name}.ipynb", as_version=4)
     (source,) = [cell.source for cell in notebook.cells if cell.id == cell_id]
     exec(compile(source, f"{lesson}, {cell_id}", "exec"), namespace)
+
+
+def rates(schedule, lr, steps):
+    """The rates at which steps are taken under a ``gl.Schedule``, and the one after the last."""
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    moving, found = schedule.make(optimiser), [lr]
+    for _ in range(steps):
+        optimiser.step()
+        moving.step()
+        found.append(optimiser.param_groups[0]["lr"])
+    return found
 
 
 def _defines(statement):

@@ -9,7 +9,7 @@ from scipy import integrate, stats
 from torch.nn import functional as F
 
 import genlib as gl
-from tests.lessons.definitions import definitions
+from tests.lessons.definitions import definitions, rates
 from tests.parameters import scattered
 
 
@@ -127,15 +127,10 @@ def test_the_rule_for_all_models_lets_the_rate_fall_to_zero(lesson):
     schedule, stop = asked["hooks"]
     assert isinstance(stop, gl.EarlyStopping)
     assert asked["rows"] == 250 and len(asked["valid"]) == 7 and asked["batch_size"] == 100
-    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=asked["lr"])
-    falling, steps = schedule.make(optimiser), 3 * asked["epochs"]
-    rates = []
-    for _ in range(steps):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        falling.step()
-    assert rates == pytest.approx([0.5 * (1 - step / steps) for step in range(steps)])
-    assert optimiser.param_groups[0]["lr"] == 0
+    steps = 3 * asked["epochs"]
+    *taken, after = rates(schedule, asked["lr"], steps)
+    assert taken == pytest.approx([0.5 * (1 - step / steps) for step in range(steps)])
+    assert after == 0
 
 
 # ------------------------------------------------------------------ NADE

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import genlib as gl
 from genlib.nn.heads import LogisticMixtureHead
-from tests.lessons.definitions import definitions
+from tests.lessons.definitions import definitions, rates
 from tests.parameters import scattered
 
 
@@ -387,14 +387,10 @@ def test_the_rule_for_all_models_lets_the_rate_fall_to_zero(lesson):
     schedule, stop = asked["hooks"]
     assert isinstance(stop, gl.EarlyStopping) and asked["batch_size"] == 32
     assert len(asked["valid"]) == 7 and torch.equal(asked["labels"], rows[1])
-    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=asked["lr"])
-    falling, steps, rates = schedule.make(optimiser), 3 * asked["epochs"], []
-    for _ in range(steps):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        falling.step()
-    assert rates == pytest.approx([0.5 * (1 - step / steps) for step in range(steps)])
-    assert optimiser.param_groups[0]["lr"] == 0
+    steps = 3 * asked["epochs"]
+    *taken, after = rates(schedule, asked["lr"], steps)
+    assert taken == pytest.approx([0.5 * (1 - step / steps) for step in range(steps)])
+    assert after == 0
 
 
 @pytest.mark.covers("A07")

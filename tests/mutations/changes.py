@@ -2,6 +2,22 @@
 
 from tools.mutants import Mutation
 
+# Of `paired`, which lessons 05 and 07 define alike.
+PAIRED = (
+    (
+        "standard error: over n, not its root",
+        "gap.std().item() / math.sqrt(len(gap))",
+        "gap.std().item() / len(gap)",
+        "test_paired_differences_are_those_of_the_t_test",
+    ),
+    (
+        "paired differences: the sign",
+        "gap = values - others",
+        "gap = others - values",
+        "test_paired_differences_are_those_of_the_t_test",
+    ),
+)
+
 
 def changes(lesson: str, file: str, tests: str, *rows: tuple[str, ...]) -> list[Mutation]:
     """A mutation for each row: what is wrong with the formula, old text, new text, names of tests.

@@ -1,6 +1,6 @@
 """Lesson 05: FVSBN, NADE, MADE, RNADE, orderless training, completions."""
 
-from tests.mutations.changes import changes
+from tests.mutations.changes import PAIRED, changes
 
 MUTATIONS = [
     *changes(
@@ -127,18 +127,7 @@ MUTATIONS = [
             "(-squared.flatten()).argsort(",
             "test_the_order_from_the_middle_goes_outwards",
         ),
-        (
-            "standard error: over n, not its root",
-            "gap.std().item() / math.sqrt(len(gap))",
-            "gap.std().item() / len(gap)",
-            "test_paired_differences_are_those_of_the_t_test",
-        ),
-        (
-            "paired differences: the sign",
-            "gap = values - others",
-            "gap = others - values",
-            "test_paired_differences_are_those_of_the_t_test",
-        ),
+        *PAIRED,
         (
             "exact completions: not normalised",
             "scores(model, all_x).softmax(0)",

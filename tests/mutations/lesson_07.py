@@ -1,6 +1,6 @@
 """Lesson 07: masks, gates, LSTMs over pixels, logistic mixtures, scales, caches."""
 
-from tests.mutations.changes import changes
+from tests.mutations.changes import PAIRED, changes
 
 MUTATIONS = [
     *changes(
@@ -139,18 +139,7 @@ MUTATIONS = [
             "/ x[0, 0].numel()",
             "test_bits_a_value_are_logarithms_to_base_two",
         ),
-        (
-            "standard error: over n, not its root",
-            "gap.std().item() / math.sqrt(len(gap))",
-            "gap.std().item() / len(gap)",
-            "test_paired_differences_are_those_of_the_t_test",
-        ),
-        (
-            "paired differences: the sign",
-            "gap = values - others",
-            "gap = others - values",
-            "test_paired_differences_are_those_of_the_t_test",
-        ),
+        *PAIRED,
         (
             "training: the rate does not fall",
             "start_factor=1, end_factor=0",

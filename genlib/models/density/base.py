@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genlib.core import Density, Estimator
-from genlib.core.validation import first_index
+from genlib.core.validation import check_number, first_index
 
 
 class DensityEstimator(Estimator, abstract=True):
@@ -31,10 +31,9 @@ def check_each(value: object, check: Callable[[object, str], None], name: str) -
         check(each, name)
 
 
-def check_number(value: object, name: str) -> None:
+def check_finite_number(value: object, name: str) -> None:
     """Raise unless ``value`` is a finite number."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a number, got {value!r}.")
+    check_number(value, name)
     if not abs(value) < 1e300:  # NaN is not, nor an integer too long for a float
         raise ValueError(f"{name}: expected a finite number, got one that is NaN or too large.")
 

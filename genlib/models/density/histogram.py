@@ -16,7 +16,7 @@ from genlib.models.density.base import (
     DensityEstimator,
     check_each,
     check_finite,
-    check_number,
+    check_finite_number,
     check_varied,
     per_column,
 )
@@ -59,7 +59,7 @@ class Histogram(DensityEstimator):
             check_each(bins, check_count, "bins")
         for edge, name in ((low, "low"), (high, "high")):
             if edge is not None:
-                check_each(edge, check_number, name)
+                check_each(edge, check_finite_number, name)
         check_positive(smoothing, "smoothing", zero=True)
         self.bins, self.smoothing = bins, smoothing
         self.given_low, self.given_high = low, high

@@ -213,10 +213,11 @@ def _search(score: Callable[[float], float]) -> tuple[History, float]:
             history.append(factor=2**exponent, loss=-score(2**exponent))
         return math.log2(history.best("loss")["factor"])
 
-    centre = best_of(torch.linspace(-5, 3, 17))
+    coarse = torch.linspace(-5, 3, 17)
+    centre = best_of(coarse)
     best_of(centre + torch.linspace(-0.4, 0.4, 9))
     best = history.best("loss")
-    if best["factor"] < 2**-5:
+    if best["factor"] < 2 ** coarse[0].item():
         raise ValueError(
             "bandwidth: expected a best one, but the smaller it is, the likelier are the rows; do "
             "they repeat? Remove copies, or give a number."
