@@ -193,9 +193,8 @@ def curves(
         raise ValueError("x: expected shape (N,), got one number.")
     if not isinstance(ys, Mapping) or not ys:
         raise TypeError(f"ys: expected curves by name, at least one, got {type(ys).__name__}.")
-    values = {name: torch.as_tensor(y).detach().cpu() for name, y in ys.items()}
+    values = {name: _numbers(y, f"ys: {name!r}") for name, y in ys.items()}
     for name, y in values.items():
-        _check_real(y, f"ys: {name!r}")
         if y.shape[:1] != x.shape[:1] or y.dim() > 2:
             raise ValueError(f"ys: expected {len(x)} values of {name!r}, got {tuple(y.shape)}.")
     ax = _lines({name: (x.detach().cpu(), y) for name, y in values.items()}, ax)
@@ -468,6 +467,16 @@ def _lines(lines: Mapping[str, tuple[Any, Any]], ax: Axes | None) -> Axes:
     return ax
 
 
+def _numbers(values: object, name: str) -> Tensor:
+    """Real numbers as a tensor on the CPU, without its history."""
+    try:
+        numbers = torch.as_tensor(values).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected numbers, got {type(values).__name__}.") from error
+    _check_real(numbers, name)
+    return numbers
+
+
 def _check_real(values: Tensor, name: str) -> None:
     """Raise where ``values`` are complex numbers, of which a figure would show one part alone."""
     if values.is_complex():
@@ -488,6 +497,8 @@ def _declared(models: Iterable[type[Model]] | None) -> list[type[Model]]:
     """The given classes of models, or all of genlib's own."""
     if models is None:
         models = [m for m in Model.registry.values() if m.__module__.startswith("genlib.models.")]
+    if not isinstance(models, Iterable):
+        raise TypeError(f"models: expected subclasses of Model, got {models!r}.")
     models = list(models)
     for model in models:
         if not (isinstance(model, type) and issubclass(model, Model)):

@@ -349,3 +349,11 @@ def test_answers_give_the_reason_of_a_refusal_and_escape_it(known):
 def test_only_classes_of_models_have_a_place(draw):
     with pytest.raises(TypeError, match="subclasses of Model, got Gaussian"):
         draw([gl.Gaussian()])
+    with pytest.raises(TypeError, match="subclasses of Model, got 3"):
+        draw(3)
+
+
+@pytest.mark.parametrize("values", [None, "up", object()])
+def test_curves_are_made_of_numbers(values):
+    with pytest.raises(TypeError, match="ys: 'cost': expected numbers, got"):
+        gl.plots.curves(torch.arange(2), {"cost": values})

@@ -182,6 +182,7 @@ def check_kernel_sizes(**sizes: int) -> None:
 def colour_mask(inputs: int, outputs: int, kind: str, colours: int = 1) -> Tensor:
     """Which input channels each output channel may see at its own place, (outputs, inputs)."""
     check_choice(kind, ("A", "B"), "kind")
+    check_count(colours, "colours")
     for name, channels in {"inputs": inputs, "outputs": outputs}.items():
         check_count(channels, name)
         if channels % colours:

@@ -45,8 +45,10 @@ def _squares(name: str, n: int, generator: torch.Generator) -> Tensor:
     return patches(grey, 16, n=n, generator=generator)
 
 
-def _plus_plus(scales: int, channels: int, *, shortcuts: bool = True) -> Model:
-    return PixelCNNPP(_DIGIT, channels, 1, 2, components=None, scales=scales, shortcuts=shortcuts)
+def _plus_plus(scales: int, channels: int, layers: int = 1, *, shortcuts: bool = True) -> Model:
+    return PixelCNNPP(
+        _DIGIT, channels, layers, 2, components=None, scales=scales, shortcuts=shortcuts
+    )
 
 
 _BUDGET = InStages([Stage(2e-3, 1), Stage(7e-4, 1), Stage(2e-4, 1)], batch_size=50)
@@ -78,6 +80,11 @@ RECIPES = (
         name="parts_one_scale",
         title="PixelCNN++ with skip connections, one scale",
         model=lambda: _plus_plus(1, 15),
+    ),
+    _part(
+        name="parts_one_scale_deep",
+        title="PixelCNN++ with skip connections, one scale, three times the layers",
+        model=lambda: _plus_plus(1, 12, 3),
     ),
     _part(
         name="parts_two_scales",

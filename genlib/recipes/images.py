@@ -1,4 +1,4 @@
-"""Convolutional VAEs and pixel models of images that genlib draws itself; one model is of MNIST.
+"""NADEs, convolutional VAEs and pixel models of images that genlib draws itself; one is of MNIST.
 
 A run takes about an hour on one core, or less. `pretrained` loads what those came to whose weights
 come with the library.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genlib.core import Estimate, Model
 from genlib.data import Dataset, cartoon_faces, mnist, strokes
-from genlib.models import VAE, GatedPixelCNN, PixelCNN, PixelRNN
+from genlib.models import NADE, VAE, GatedPixelCNN, PixelCNN, PixelRNN
 from genlib.recipes.recipe import (
     ROWS_AT_ONCE,
     InStages,
@@ -26,6 +26,7 @@ from genlib.recipes.recipe import (
 )
 
 STROKES, FACES = "convolutional VAE of stroke digits", "convolutional VAEs of cartoon faces"
+IN_ORDERS = "NADEs of stroke digits"
 LABELLED = "pixel models that are given a label"
 RECURRENT = "convolution and recurrence over the pixels of stroke digits"
 
@@ -33,6 +34,11 @@ RECURRENT = "convolution and recurrence over the pixels of stroke digits"
 def _strokes(n: int = 20_000, seed: int = 0, size: int = 28) -> Dataset:
     """Stroke digits of ``size`` × ``size`` pixels, 0 or 1."""
     return strokes(n, size=size, seed=seed).binarized()
+
+
+def _rows_of_strokes() -> Dataset:
+    """Stroke digits of 28 × 28 pixels, 0 or 1, an image a row."""
+    return _strokes().flat()
 
 
 def _mnist_bits() -> Dataset:
@@ -96,6 +102,8 @@ _face = partial(
     group=FACES,
 )
 
+_in_orders = partial(Recipe, data=_rows_of_strokes, group=IN_ORDERS)
+
 _walk = partial(
     Recipe,
     data=partial(_strokes, n=10_000, size=14),
@@ -104,6 +112,19 @@ _walk = partial(
 )
 
 RECIPES = (
+    _in_orders(
+        name="strokes_nade",
+        title="NADE, 500 hidden units, reading order",
+        model=lambda: NADE(784, hidden=500),
+        train=InStages([Stage(1e-2, 16), Stage(3e-3, 10), Stage(1e-3, 6), Stage(3e-4, 4)]),
+    ),
+    _in_orders(
+        name="strokes_nade_orderless",
+        title="orderless NADE, 500 hidden units",
+        model=lambda: NADE(784, hidden=500, orderless=True),
+        train=InStages([Stage(5e-3, 40), Stage(2e-3, 20), Stage(7e-4, 12), Stage(2e-4, 8)]),
+        remarks="the figure is that of the reading order",
+    ),
     _shown(
         name="vae_strokes",
         title="convolutional VAE, 16 latent variables, Bernoulli",

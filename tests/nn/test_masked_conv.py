@@ -115,6 +115,8 @@ def test_bad_arguments_are_refused(layer):
         layer(3, 4, 3, "B", 3)
     with pytest.raises(ValueError, match="inputs: expected at least 1, got 0"):
         layer(0, 3, 3, "B")
+    with pytest.raises(ValueError, match="colours: expected at least 1, got 0"):
+        layer(3, 3, 3, "B", 0)
     with pytest.raises(TypeError, match="kernel size: expected an integer"):
         layer(1, 1, 3.0, "A")
 
