@@ -1,4 +1,4 @@
-"""NADEs, convolutional VAEs and pixel models of images that genlib draws itself; one is of MNIST.
+"""NADE, convolutional VAEs and pixel models of images that genlib draws itself; one is of MNIST.
 
 A run takes about an hour on one core, or less. `pretrained` loads what those came to whose weights
 come with the library.
@@ -26,7 +26,7 @@ from genlib.recipes.recipe import (
 )
 
 STROKES, FACES = "convolutional VAE of stroke digits", "convolutional VAEs of cartoon faces"
-IN_ORDERS = "NADEs of stroke digits"
+IN_ORDER = "NADE of stroke digits"
 LABELLED = "pixel models that are given a label"
 RECURRENT = "convolution and recurrence over the pixels of stroke digits"
 
@@ -102,8 +102,6 @@ _face = partial(
     group=FACES,
 )
 
-_in_orders = partial(Recipe, data=_rows_of_strokes, group=IN_ORDERS)
-
 _walk = partial(
     Recipe,
     data=partial(_strokes, n=10_000, size=14),
@@ -112,18 +110,13 @@ _walk = partial(
 )
 
 RECIPES = (
-    _in_orders(
+    Recipe(
         name="strokes_nade",
         title="NADE, 500 hidden units, reading order",
+        data=_rows_of_strokes,
         model=lambda: NADE(784, hidden=500),
         train=InStages([Stage(1e-2, 16), Stage(3e-3, 10), Stage(1e-3, 6), Stage(3e-4, 4)]),
-    ),
-    _in_orders(
-        name="strokes_nade_orderless",
-        title="orderless NADE, 500 hidden units",
-        model=lambda: NADE(784, hidden=500, orderless=True),
-        train=InStages([Stage(5e-3, 40), Stage(2e-3, 20), Stage(7e-4, 12), Stage(2e-4, 8)]),
-        remarks="the figure is that of the reading order",
+        group=IN_ORDER,
     ),
     _shown(
         name="vae_strokes",
