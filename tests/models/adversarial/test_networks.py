@@ -1,5 +1,7 @@
 """Networks of adversarial games, and the DCGAN made of them."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -51,22 +53,20 @@ class TestDCGANNetworks:
             DCGANGenerator(4, (3, 16, 16), (12, 6)),
             DCGANDiscriminator((3, 16, 16), (6, 12)),
         )
-        assert kinds(generator) == (
-            ["Linear", "Unflatten", "BatchNorm2d", "ReLU"]
-            + ["ConvTranspose2d", "BatchNorm2d", "ReLU", "ConvTranspose2d", "Tanh", "ToUnit"]
+        up, down = (
+            ["ConvTranspose2d", "BatchNorm2d", "ReLU"],
+            ["Conv2d", "BatchNorm2d", "LeakyReLU"],
         )
-        assert kinds(discriminator) == (
-            ["FromUnit", "Conv2d", "LeakyReLU", "Conv2d", "BatchNorm2d", "LeakyReLU"]
-            + ["Flatten", "Linear"]
-        )
+        first, last = ["Linear", "Unflatten", *up[1:]], ["ConvTranspose2d", "Tanh", "ToUnit"]
+        assert kinds(generator) == [*first, *up, *last]
+        first, last = ["FromUnit", "Conv2d", "LeakyReLU"], ["Flatten", "Linear"]
+        assert kinds(discriminator) == [*first, *down, *last]
         assert generator(torch.zeros(2, 4)).shape == (2, 3, 16, 16)
         assert discriminator(torch.zeros(2, 3, 16, 16)).shape == (2, 1)
-        assert all(
-            layer.negative_slope == 0.2
-            for layer in discriminator
-            if hasattr(layer, "negative_slope")
-        )
-        strides = [l.stride for n in (generator, discriminator) for l in n if hasattr(l, "stride")]
+        slopes = [layer.negative_slope for layer in discriminator if "LeakyReLU" in str(layer)]
+        assert slopes == [0.2, 0.2]
+        layers = [*generator, *discriminator]
+        strides = [layer.stride for layer in layers if hasattr(layer, "stride")]
         assert strides == [(2, 2)] * 4
 
     @pytest.mark.parametrize("setting", ["strided", "batch_norm", "hidden", "activation"])
@@ -91,7 +91,7 @@ class TestDCGANNetworks:
             DCGANDiscriminator((1, 8, 8), (6, 10), hidden=7, batch_norm=batch_norm),
         ):
             layers = [layer for layer in network if not isinstance(layer, nn.Unflatten)]
-            for layer, after in zip(layers, layers[1:], strict=False):
+            for layer, after in itertools.pairwise(layers):
                 if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
                     normed = isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d)
                     assert (layer.bias is None) == normed

@@ -148,5 +148,5 @@ class TestTraining:
     def test_settings_are_checked(self, settings, words):
         with pytest.raises(ValueError, match=words):
             gl.UnrolledGAN(mlp_generator(2), mlp_discriminator(), latent=2, **settings)
-        with pytest.raises(TypeError, match="unroll: expected an integer, got 2.0"):
+        with pytest.raises(TypeError, match=r"unroll: expected an integer, got 2\.0"):
             gl.UnrolledGAN(mlp_generator(2), mlp_discriminator(), latent=2, unroll=2.0)
