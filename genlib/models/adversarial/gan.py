@@ -162,13 +162,17 @@ class GAN(Model):
         """The discriminator's loss on real rows ``x`` and as many new ones of the generator."""
         self._check_batch_of_one(x)
         with torch.no_grad():
-            fake = self.generator(self.noise(len(x)))
+            fake = self._fakes(x)
         return self._told_apart(self._logits, x, fake)
 
     def generator_loss(self, x: Tensor) -> Tensor:
         """The generator's loss on new rows, as many as ``x`` has."""
         self._check_batch_of_one(x)
-        return self.cost.generator(self._logits(self.generator(self.noise(len(x)))))
+        return self.cost.generator(self._logits(self._fakes(x)))
+
+    def _fakes(self, x: Tensor) -> Tensor:
+        """As many new rows as ``x`` has, of its dtype: under autocast they come in a lower one."""
+        return self.generator(self.noise(len(x))).to(x.dtype)
 
     def _told_apart(self, judge: Callable[[Tensor], Tensor], x: Tensor, fake: Tensor) -> Tensor:
         """Loss of a discriminator ``judge`` on real rows ``x`` and on generated ones."""
@@ -335,7 +339,7 @@ class GAN(Model):
         """What the discriminator said of ``x``, checked to be one number a row, as (N,)."""
         n = len(x)
         if isinstance(out, Tensor) and out.shape in ((n,), (n, 1)):
-            return out.reshape(n)
+            return out.reshape(n).to(x.dtype)
         if not isinstance(out, Tensor):
             raise TypeError(f"{self._judge}: expected one tensor, got {type(out).__name__}.")
         mend = "; of two classes, the logit is the difference" if out.shape == (n, 2) else ""

@@ -8,7 +8,7 @@ networks".
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -91,20 +91,17 @@ class DCGANGenerator(nn.Sequential):
     ) -> None:
         check_count(latent, "latent")
         colours, rows, columns = _checked(shape, channels, batch_norm, strided, hidden, activation)
-        act, factor = ACTIVATIONS[activation], 2 ** len(channels)
+        act, flat_norm, norm = _kinds(activation, batch_norm)
+        bias, factor = not batch_norm, 2 ** len(channels)
         first = (channels[0], rows // factor, columns // factor)
         layers: list[nn.Module] = []
-        inputs = latent
         if hidden:
-            layers += [nn.Linear(latent, hidden, bias=not batch_norm)]
-            layers += [*[nn.BatchNorm1d(hidden)] * batch_norm, act()]
-            inputs = hidden
-        layers += [nn.Linear(inputs, torch.Size(first).numel(), bias=not batch_norm)]
-        layers += [nn.Unflatten(1, first), *[nn.BatchNorm2d(first[0])] * batch_norm, act()]
+            layers += [nn.Linear(latent, hidden, bias), flat_norm(hidden), act()]
+        layers += [nn.Linear(hidden or latent, torch.Size(first).numel(), bias)]
+        layers += [nn.Unflatten(1, first), norm(first[0]), act()]
         for before, after in itertools.pairwise(channels):
-            layers += _doubled(before, after, strided, bias=not batch_norm)
-            layers += [*[nn.BatchNorm2d(after)] * batch_norm, act()]
-        layers += [*_doubled(channels[-1], colours, strided, bias=True), nn.Tanh(), ToUnit()]
+            layers += [*_doubled(before, after, strided, bias), norm(after), act()]
+        layers += [*_doubled(channels[-1], colours, strided, True), nn.Tanh(), ToUnit()]
         super().__init__(*layers)
         self.apply(_initialise)
 
@@ -140,19 +137,15 @@ class DCGANDiscriminator(nn.Sequential):
         activation: str = "leaky_relu",
     ) -> None:
         colours, rows, columns = _checked(shape, channels, batch_norm, strided, hidden, activation)
-        act = ACTIVATIONS[activation]
-        layers: list[nn.Module] = [FromUnit()]
-        for number, (before, after) in enumerate(itertools.pairwise([colours, *channels])):
-            normed = batch_norm and number > 0
-            layers += _halved(before, after, strided, bias=not normed)
-            layers += [*[nn.BatchNorm2d(after)] * normed, act()]
-        inputs = channels[-1] * rows * columns // 4 ** len(channels)
+        act, flat_norm, norm = _kinds(activation, batch_norm)
+        bias, inputs = not batch_norm, channels[-1] * rows * columns // 4 ** len(channels)
+        layers = [FromUnit(), *_halved(colours, channels[0], strided, True), act()]
+        for before, after in itertools.pairwise(channels):
+            layers += [*_halved(before, after, strided, bias), norm(after), act()]
         layers += [nn.Flatten()]
         if hidden:
-            layers += [nn.Linear(inputs, hidden, bias=not batch_norm)]
-            layers += [*[nn.BatchNorm1d(hidden)] * batch_norm, act()]
-            inputs = hidden
-        super().__init__(*layers, nn.Linear(inputs, 1))
+            layers += [nn.Linear(inputs, hidden, bias), flat_norm(hidden), act()]
+        super().__init__(*layers, nn.Linear(hidden or inputs, 1))
         self.apply(_initialise)
 
 
@@ -170,6 +163,14 @@ class FromUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """2 x − 1."""
         return 2 * x - 1
+
+
+def _kinds(activation: str, batch_norm: bool) -> tuple[Callable[..., nn.Module], ...]:
+    """What makes an activation, and the norms of vectors and of images, or nothing in their
+    place.
+    """
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d) if batch_norm else (nn.Identity, nn.Identity)
+    return ACTIVATIONS[activation], *norms
 
 
 def _doubled(before: int, after: int, strided: bool, bias: bool) -> list[nn.Module]:

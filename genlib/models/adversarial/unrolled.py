@@ -96,7 +96,7 @@ class UnrolledGAN(GAN):
         would face after ``unroll`` steps on ``x`` and these rows.
         """
         self._check_batch_of_one(x)
-        fake = self.generator(self.noise(len(x)))
+        fake = self._fakes(x)
         return self.cost.generator(partial(self._logits_under, self._ahead(x, fake))(fake))
 
     def _ahead(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:

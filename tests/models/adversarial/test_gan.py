@@ -255,6 +255,19 @@ class TestTheGame:
         with pytest.raises(ValueError, match="lr: player 'discriminator' brings an optimiser"):
             model.fit(rows(), lr=0.1)
 
+    @pytest.mark.parametrize("penalty", [0.0, 1.0])
+    def test_losses_under_autocast_are_in_the_model_s_precision(self, penalty):
+        model, x = small(gradient_penalty=penalty), rows(20)
+        for player in model.players():
+            torch.manual_seed(2)
+            expected = player.loss(x)
+            torch.manual_seed(2)
+            with torch.autocast("cpu", torch.bfloat16):
+                found = player.loss(x)
+            assert found.dtype == torch.float32
+            torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+        model.fit(x, epochs=1, precision=torch.bfloat16)
+
     def test_averaged_weights_are_the_generator_s_by_hand(self):
         class Noting(gl.Hook):
             def begin(self, run):
