@@ -4,8 +4,25 @@ A discriminator puts out one number v for a row: any real number, the larger the
 looks to it. This number is called its *logit*, although only some of the costs read it as the logit
 of a probability D = σ(v). A `Cost` says what the discriminator minimises, given the logits of real
 and of generated rows; what the generator minimises, given the logits of its own; and which
-discriminator is the best one against a generator that does not move. Below, p is the density of the
-data and q that of the generator.
+discriminator is the best one against a generator that does not move. `COSTS` holds them by name.
+Below, p is the density of the data and q that of the generator.
+
+==================  ==================================  ======================  =================
+cost                the discriminator minimises         the generator           best v
+==================  ==================================  ======================  =================
+minimax             −E_p[log D] − E_q[log (1 − D)]      +E_q[log (1 − D)]       log p/q
+non-saturating      the same                            −E_q[log D]             log p/q
+least-squares       ½ E_p[(v − 1)²] + ½ E_q[v²]         ½ E_q[(v − 1)²]         p/(p + q)
+wasserstein         E_q[v] − E_p[v]                     −E_q[v]                 a potential
+hinge               E_p[(1 − v)₊] + E_q[(1 + v)₊]       −E_q[v]                 sign (p − q)
+forward-kl          E_q[exp (v − 1)] − E_p[v]           −E_q[exp (v − 1)]       1 + log p/q
+reverse-kl          E_q[v − 1] + E_p[exp (−v)]          −E_q[v − 1]             log p/q
+jensen-shannon      E_q[f\*(g(v))] − E_p[g(v)]          −E_q[f\*(g(v))]         log p/q
+==================  ==================================  ======================  =================
+
+Each expectation has the weight one. The minimax discriminator's loss is therefore *twice* the
+cross-entropy of telling real from generated rows where both come equally often: 2 log 2 at D = ½.
+Minus that loss is the value of the game, 2 JS(p, q) − 2 log 2 at the best D.
 
 Sources: the chapters on adversarial networks of documents C and U; Goodfellow et al. (2014),
 "Generative adversarial nets"; Goodfellow (2016), "NIPS 2016 tutorial: Generative adversarial
@@ -151,7 +168,7 @@ def _smoothed_logit(log_ratio: Tensor, alpha: float, beta: float) -> Tensor:
 
 def _log_sum(log_ratio: Tensor, a: float, b: float) -> Tensor:
     """log (a r + b), r being the ratio."""
-    log_a, log_b = (torch.tensor(c).to(log_ratio).log() for c in (a, b))
+    log_a, log_b = (log_ratio.new_tensor(c).log() for c in (a, b))
     return torch.logaddexp(log_ratio + log_a, log_b)
 
 
@@ -310,9 +327,6 @@ def _lowered(divergence: FDivergence, non_saturating: bool, fake: Tensor) -> Ten
 
 # ---------------------------------------------------------------------- the costs
 
-# Its loss is twice the cross-entropy of telling real from generated rows when both come equally
-# often, 2 log 2 at D = ½. Minus the loss, the value of the game, is 2 JS(p, q) − 2 log 2 at the
-# best D.
 MINIMAX = Cost(
     name="minimax",
     formula="−E_p[log D] − E_q[log (1 − D)];  +E_q[log (1 − D)];  D = σ(v)",

@@ -248,7 +248,7 @@ class GAN(Model):
         starts : int
             Draws for each row; all rows' are worked on at once.
         prior : float
-            Weight of ‖z‖². With ½ of the variance of noise on x, the answer is the most probable z.
+            Weight of ‖z‖². With the variance of noise on x, the answer is the most probable z.
         generator : torch.Generator, optional
 
         Returns

@@ -138,7 +138,7 @@ class TestLosses:
 
 @pytest.mark.covers("G02", "G10")
 class TestOptima:
-    GRID = torch.arange(-4000, 4001, dtype=torch.float64) / 1000
+    GRID = torch.arange(-800, 801, dtype=torch.float64) / 200
 
     @pytest.mark.parametrize("name", OPTIMAL)
     def test_are_minima_on_a_grid(self, name):
@@ -148,7 +148,7 @@ class TestOptima:
         b = torch.stack([cost.discriminator(zero, v[None]) for v in self.GRID])
         best = cost.optimum(LOG_RATIO)
         for p, q, found in zip(P, Q, best, strict=True):
-            assert abs(self.GRID[(p * a + q * b).argmin()] - found) <= 1e-3
+            assert abs(self.GRID[(p * a + q * b).argmin()] - found) <= 1 / 400 + 1e-9
 
     @pytest.mark.parametrize("name", OPTIMAL)
     def test_no_other_discriminator_has_a_lower_loss(self, name):
@@ -292,7 +292,7 @@ class TestSmoothing:
     def test_extreme_ratios_have_finite_logits(self):
         far = torch.tensor([-90.0, 90.0])
         v = smoothed(COSTS["minimax"], 0.1).optimum(far)
-        assert v[0] < -80 and v[1].item() == pytest.approx(math.log(9), rel=1e-5)
+        assert v[0] < -80 and v[1].item() == pytest.approx(math.log(9), rel=1e-4)
 
     @pytest.mark.parametrize("name", [name for name in COSTS if name not in LABELLED])
     def test_costs_without_labels_refuse(self, name):

@@ -388,7 +388,7 @@ class TestNetworks:
         ],
     )
     def test_a_generator_gives_an_event_a_row(self, generator, error, words):
-        with pytest.raises(error, match=f"generator: {words}"):
+        with pytest.raises(error, match=f"generator: .*{words}"):
             gl.GAN(generator, mlp_discriminator(3), latent=3)
 
     def test_common_parameters_are_refused(self):
@@ -519,9 +519,7 @@ class TestWassersteinGAN:
             gl.WGAN(nn.Linear(3, 2), nn.Linear(2, 1), latent=3, critic_steps=0)
 
     def test_the_gap_estimates_the_distance(self):
-        """Two normals with means three apart and one covariance: the distance is 3. Within a
-        tenth; over seeds 0 to 9 see the test's parameters.
-        """
+        """Two normals with means three apart and one covariance: the distance is 3."""
         gl.seed(0)
         generator = nn.Linear(1, 1)
         nn.init.ones_(generator.weight)
@@ -624,7 +622,7 @@ class TestInversion:
             assert z.shape == (6, 1)
             return (model.decode(z) - x).square()[:, 0]
 
-        assert (errors(16) < 1e-4).all() and (errors(1) > 0.1).any()
+        assert (errors(64) < 1e-4).all() and (errors(1) > 0.1).any()
 
     def test_rows_do_not_depend_on_those_beside_them(self):
         model, x = normed().train(), rows(4)
