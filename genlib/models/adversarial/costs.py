@@ -17,7 +17,7 @@ wasserstein         E_q[v] − E_p[v]                     −E_q[v]             
 hinge               E_p[(1 − v)₊] + E_q[(1 + v)₊]       −E_q[v]                 sign (p − q)
 forward-kl          E_q[exp (v − 1)] − E_p[v]           −E_q[exp (v − 1)]       1 + log p/q
 reverse-kl          E_q[v − 1] + E_p[exp (−v)]          −E_q[v − 1]             log p/q
-jensen-shannon      E_q[f\*(g(v))] − E_p[g(v)]          −E_q[f\*(g(v))]         log p/q
+jensen-shannon      E_q[f*(g(v))] − E_p[g(v)]           −E_q[f*(g(v))]          log p/q
 ==================  ==================================  ======================  =================
 
 Each expectation has the weight one. The minimax discriminator's loss is therefore *twice* the
