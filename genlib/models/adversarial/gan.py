@@ -439,8 +439,8 @@ def gradient_penalty(
     Parameters
     ----------
     critic : callable
-        (N, \*shape) to (N,), each row by itself.
-    real, fake : Tensor, shape (N, \*shape)
+        (N, \\*shape) to (N,), each row by itself.
+    real, fake : Tensor, shape (N, \\*shape)
     generator : torch.Generator, optional
 
     Returns
