@@ -369,6 +369,10 @@ class WGAN(GAN):
     points between real and generated rows. Unlike a divergence, the distance falls steadily as
     distributions without overlap come nearer to each other.
 
+    The penalty is a price, not a bound. In one dimension and with a linear critic, means at a
+    distance d lead to the slope 1 + d / 2λ, so that the gap overstates d; and a critic whose slope
+    begins with the wrong sign is held at −(1 − d / 2λ), a local minimum, where d < 2λ.
+
     Parameters
     ----------
     generator : torch.nn.Module

@@ -96,7 +96,7 @@ class TestLosses:
         self, name
     ):
         """Fake rows count as generated for the one and as real for the other."""
-        real, fake = (torch.zeros(5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        real, fake = (torch.full((5,), 0.5, requires_grad=True) for _ in range(2))
         COSTS[name].discriminator(real, fake).backward()
         assert (real.grad < 0).all() and (fake.grad > 0).all()
         fake.grad = None
