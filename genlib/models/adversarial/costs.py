@@ -224,8 +224,9 @@ class FDivergence:
 
     Attributes
     ----------
-    name, formula : str
-        The formula is that of f.
+    name : str
+    formula : str
+        Of f.
     f : callable
         Convex, f(1) = 0; of positive numbers.
     derivative : callable
