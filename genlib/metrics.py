@@ -160,10 +160,10 @@ def kernel_distance(
     **Bias.** None, at any N: for equal distributions half of the results are negative. That is not
     to be clipped.
 
-    **Standard error.** The jackknife's variance counts the part of second order, which is all there
-    is between equal distributions, twice; one is taken off again, so that value / error may be
-    compared with a normal distribution far from zero. Between equal distributions the value is
-    skewed, and a permutation test is the way to a p-value.
+    **Standard error.** The jackknife's variance, which counts the part of second order twice, less
+    that part, but no less than it. Between equal distributions, where it is all there is, the error
+    comes out too large, by √2 at most; and the value is skewed there, so that a permutation test is
+    the way to a p-value.
 
     Parameters
     ----------
@@ -266,7 +266,6 @@ def _mmd(xx: _PairSums, yy: _PairSums, xy: _PairSums) -> Estimate:
     jackknife = (n - 1) / n * x_moves.square().sum() + (m - 1) / m * y_moves.square().sum()
     second = 2 * xx.interaction / (n * (n - 1)) + 2 * yy.interaction / (m * (m - 1))
     second += 4 * xy.interaction / (n * m)
-    # Where the estimate of twice the second order is too large, the second order itself is left.
     return Estimate(value, torch.maximum(jackknife - second, second).sqrt())
 
 

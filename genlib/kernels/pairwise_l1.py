@@ -23,10 +23,10 @@ is symmetric in i and j::
     ∂L₂/∂g_ib  = −Σ_j e_ijb q_ijb           ∂L₂/∂M_ibc = +Σ_j (g_ib + g_jb) e_ijb q_ijb s_ijbc
 
 **Tiles.** The plain expression writes N × N × B × C differences to memory. Here a tile of i, j and
-some features stays in the cache while the C differences are added to it, one after the other; both
-passes compute it again, and memory grows with N × B × C. The tile is symmetric: each is visited
-once, for its rows and for its columns. A norm ‖a‖₁ has no product form, so all this is arithmetic
-of differences, which lose nothing wherever the origin is.
+some features, with its C differences, stays in a cache; both passes compute it again, and memory
+grows with N × B × C. The pairs are symmetric: each tile is visited once, for its rows and for its
+columns. A norm ‖a‖₁ has no product form, so all this is arithmetic of differences, which lose
+nothing wherever the origin is.
 
 References
 ----------
@@ -56,8 +56,10 @@ def minibatch_features_reference(m: Tensor) -> Tensor:
 
 # --------------------------------------------------------------------- tiles, in plain torch
 
-_TILE = {"cpu": 2**15, "cuda": 2**22}  # pairs of a tile, of which two or three arrays are alive
-_ROWS = 32  # of a tile: fewer, and more of the tile next to the diagonal is needed
+# Differences of a tile; there are one or two such arrays. Smaller ones fit a core's own cache, but
+# make more and shorter operations, and lose more by Python than they gain.
+_TILE = {"cpu": 2**19, "cuda": 2**24}
+_ROWS = 32  # of a tile: with more, more of it lies on the wrong side of the diagonal
 
 
 class _Tile(NamedTuple):
@@ -67,98 +69,98 @@ class _Tile(NamedTuple):
     columns: slice
 
     def outer(self, operation: Callable, value: Tensor, out: Tensor) -> Tensor:
-        """``operation`` of ``value`` (b, N) at the rows and at the columns, (b, rows, columns)."""
-        return operation(value[:, self.rows, None], value[:, None, self.columns], out=out)
+        """``operation`` of ``value`` (..., N) at rows and at columns, (..., rows, columns)."""
+        return operation(value[..., self.rows, None], value[..., None, self.columns], out=out)
 
     def add_sums(self, pairs: Tensor, out: Tensor, mirrored: int = 1) -> None:
-        """Add to ``out`` (b, N) the sums of ``pairs`` over the columns; and over the rows, times
+        """Add to ``out`` (..., N) the sums of ``pairs`` over the columns; and over the rows, times
         ``mirrored``, at columns that are no row of this tile: there, (j, i) is in no tile.
         """
-        out[:, self.rows] += pairs.sum(2)
+        out[..., self.rows] += pairs.sum(-1)
         start = max(self.columns.start, self.rows.stop)
         if start < self.columns.stop:
-            beyond = pairs[:, :, start - self.columns.start :]
-            out[:, start : self.columns.stop].add_(beyond.sum(1), alpha=mirrored)
+            beyond = pairs[..., start - self.columns.start :]
+            out[..., start : self.columns.stop].add_(beyond.sum(-2), alpha=mirrored)
 
 
 def _parts(m: Tensor) -> list[slice]:
     """The features, in parts that a thread takes one at a time: as many as one tile has room for,
     but no fewer parts than threads.
     """
-    n, features, _ = m.shape
-    room = _TILE[m.device.type] // (min(n, _ROWS) * n)
+    n, features, values = m.shape
+    room = _TILE[m.device.type] // (values * min(n, _ROWS) * n)
     count = max(1, min(room, math.ceil(features / torch.get_num_threads())))
     return [slice(start, min(start + count, features)) for start in range(0, features, count)]
 
 
-def _tiles(values: Tensor, arrays: int) -> Iterator[tuple[_Tile, list[Tensor]]]:
+def _tiles(
+    values: Tensor, wide: int, narrow: int
+) -> Iterator[tuple[_Tile, list[Tensor], list[Tensor]]]:
     """The upper triangle of the pairs of N rows, in tiles; ``values`` are (C, b, N).
 
-    With each come ``arrays`` arrays (b, rows, columns), in memory that all tiles share.
+    With each come arrays in memory that all tiles share: ``wide`` ones (C, b, rows, columns), and
+    ``narrow`` ones (b, rows, columns).
     """
-    _, features, n = values.shape
-    size = _TILE[values.device.type]
-    memory = values.new_empty(arrays, size)
-    height = min(n, _ROWS, math.isqrt(size // features))
-    width = size // features // height  # not below the height: a diagonal lies in one tile
+    size, features, n = values.shape
+    pairs = max(1, _TILE[values.device.type] // (size * features))
+    height = min(n, _ROWS, math.isqrt(pairs))
+    width = min(n, pairs // height)  # not below the height: a diagonal lies in one tile
+    memory = [
+        values.new_empty(count, lead * height * width)
+        for count, lead in ((wide, size * features), (narrow, features))
+    ]
     for row in range(0, n, height):
         for column in range(row, n, width):
-            rows, columns = slice(row, min(row + height, n)), slice(column, min(column + width, n))
-            shape = features, rows.stop - row, columns.stop - column
-            yield _Tile(rows, columns), [part[: math.prod(shape)].view(shape) for part in memory]
+            tile = _Tile(slice(row, min(row + height, n)), slice(column, min(column + width, n)))
+            shape = features, tile.rows.stop - row, tile.columns.stop - column
+            yield tile, _cut(memory[0], (size, *shape)), _cut(memory[1], shape)
 
 
-def _write_similarity(tile: _Tile, values: Tensor, e: Tensor, scratch: Tensor) -> None:
-    """Fill ``e`` with exp(−D) of a tile, zero where a row meets itself."""
-    for c, value in enumerate(values):
-        difference = tile.outer(torch.sub, value, scratch if c else e).abs_()
-        if c:
-            e += difference
+def _cut(memory: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
+    """An array of ``shape`` from the beginning of each row of ``memory``."""
+    return [row[: math.prod(shape)].view(shape) for row in memory]
+
+
+def _write_similarity(tile: _Tile, difference: Tensor, e: Tensor) -> Tensor:
+    """Fill ``e`` with exp(−Σ |difference|), zero where a row meets itself; spoils differences."""
+    torch.sum(difference.abs_(), 0, out=e)
     # exp2 takes a fraction of the time of exp, but not on numbers of which any underflows.
     e.mul_(-1 / math.log(2)).clamp_min_(math.log2(torch.finfo(e.dtype).tiny)).exp2_()
     if tile.columns.start == tile.rows.start:
-        e.diagonal(dim1=1, dim2=2).zero_()
-
-
-def _add_pull(tile: _Tile, values: Tensor, weight: Tensor, scratch: Tensor, out: Tensor) -> None:
-    """Add Σ_j weight_ij sign(M_ic − M_jc) to ``out``, (C, b, N)."""
-    for value, pulled in zip(values, out, strict=True):
-        sign = tile.outer(torch.sub, value, scratch).sign_()
-        tile.add_sums(sign.mul_(weight), pulled, mirrored=-1)
+        e.diagonal(dim1=-2, dim2=-1).zero_()
+    return e
 
 
 def _part_features(out: Tensor, values: Tensor, part: slice) -> None:
     """Fill ``out`` (B, N), which is zero, with some features; ``values`` are (C, B, N)."""
     values = values[:, part]
-    for tile, (e, scratch) in _tiles(values, arrays=2):
-        _write_similarity(tile, values, e, scratch)
-        tile.add_sums(e, out[part])
+    for tile, (difference,), (e,) in _tiles(values, wide=1, narrow=1):
+        tile.outer(torch.sub, values, difference)
+        tile.add_sums(_write_similarity(tile, difference, e), out[part])
 
 
 def _part_gradient(out: Tensor, g: Tensor, values: Tensor, part: slice) -> None:
     """Fill ``out`` (C, B, N), which is zero, with ∂L/∂M of some features."""
     values, g = values[:, part], g[part].neg()
-    for tile, (e, scratch) in _tiles(values, arrays=2):
-        _write_similarity(tile, values, e, scratch)
-        e *= tile.outer(torch.add, g, scratch)
-        _add_pull(tile, values, e, scratch, out[:, part])
+    for tile, (difference, sign), (e, scratch) in _tiles(values, wide=2, narrow=2):
+        torch.sign(tile.outer(torch.sub, values, difference), out=sign)
+        _write_similarity(tile, difference, e).mul_(tile.outer(torch.add, g, scratch))
+        tile.add_sums(sign.mul_(e), out[:, part], mirrored=-1)
 
 
 def _part_second_gradients(
     dg: Tensor, dm: Tensor, v: Tensor, g: Tensor, values: Tensor, part: slice
 ) -> None:
     """Fill ``dg`` (B, N) and ``dm`` (C, B, N), both zero, with the slopes of Σ v ∂L/∂M."""
-    values, v, g = values[:, part], v[:, part], g[part]
-    for tile, (e, scratch, sign, q) in _tiles(values, arrays=4):
-        _write_similarity(tile, values, e, scratch)
-        q.zero_()
-        for weight, value in zip(v, values, strict=True):
-            tile.outer(torch.sub, value, sign).sign_()
-            q.addcmul_(sign, tile.outer(torch.sub, weight, scratch))
-        e *= q.neg_()
+    values, v, g = values[:, part], v[:, part], g[part].neg()
+    for tile, (difference, sign), (e, scratch) in _tiles(values, wide=2, narrow=2):
+        torch.sign(tile.outer(torch.sub, values, difference), out=sign)
+        _write_similarity(tile, difference, e)
+        torch.sum(tile.outer(torch.sub, v, difference).mul_(sign), 0, out=scratch)  # q
+        e.mul_(scratch.neg_())
         tile.add_sums(e, dg[part])
-        e *= tile.outer(torch.add, g, scratch).neg_()
-        _add_pull(tile, values, e, scratch, dm[:, part])
+        e.mul_(tile.outer(torch.add, g, scratch))
+        tile.add_sums(sign.mul_(e), dm[:, part], mirrored=-1)
 
 
 def _by_features(m: Tensor) -> Tensor:
