@@ -1,6 +1,6 @@
 """The models of the course, a family a file or a folder, in the order of the lessons."""
 
-from genlib.models.adversarial import DCGAN, GAN, WGAN, UnrolledGAN
+from genlib.models.adversarial import DCGAN, GAN, WGAN, ConditionalGAN, UnrolledGAN
 from genlib.models.autoencoders import (
     Autoencoder,
     ContractiveAutoencoder,
@@ -67,6 +67,7 @@ __all__ = [
     "Categorical",
     "CausalTransformer",
     "ClassificationRBM",
+    "ConditionalGAN",
     "ConditionalVAE",
     "ContractiveAutoencoder",
     "DeepAutoencoder",

@@ -115,11 +115,12 @@ class ReferenceBatchNorm(nn.Module):
         """Normalised rows, those of the reference first, in the shape of ``x``."""
         self._check(x)
         flat = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)  # (N, C, S)
+        flat = flat.to(torch.promote_types(x.dtype, torch.float32))  # in full, also under autocast
         mean, variance = self._statistics(flat)
         y = (flat - mean) * (variance + self.eps).rsqrt()
         if self.weight is not None:
             y = y * self.weight[:, None] + self.bias[:, None]
-        return y.view(x.shape)
+        return y.view(x.shape).to(x.dtype)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

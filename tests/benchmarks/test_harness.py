@@ -197,15 +197,8 @@ def test_the_logistic_mixture_on_record_is_exact_where_the_usual_expression_is_n
 def test_minibatch_features_on_record_are_three_times_as_fast_as_the_plain_expression():
     for task in bench_pairwise_l1.TASKS:
         found = figures("pairwise_l1", rows=256, features=100, values=5, task=task)
-        ours, eager, cdist = (
-            found[name]
-            for name in (
-                bench_pairwise_l1.GENLIB,
-                bench_pairwise_l1.EAGER,
-                bench_pairwise_l1.CDIST,
-            )
-        )
-        assert eager["seconds"] > 3 * ours["seconds"] and cdist["seconds"] > ours["seconds"]
+        ours, eager = (found[who] for who in (bench_pairwise_l1.GENLIB, bench_pairwise_l1.EAGER))
+        assert eager["seconds"] > 3 * ours["seconds"]
         assert eager["memory"] > 10 * ours["memory"]
         assert len(ours["all seconds"]) >= 5
 

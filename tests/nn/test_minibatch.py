@@ -201,6 +201,17 @@ def test_gradients_flow_through_the_statistics_too(norm):
     assert torch.autograd.gradcheck(out, (x.requires_grad_(), *parameters))
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_statistics_are_computed_in_full_of_short_numbers(norm):
+    """Of a mean of 100 and a deviation of 1, bfloat16 would keep one digit."""
+    reference, x = (100 + torch.randn(n, 3, 5).bfloat16() for n in (40, 6))
+    layer = norm(3)
+    found = WithReference(layer, reference)(x)
+    expected = WithReference(layer, reference.float())(x.float())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=2**-8, atol=2**-8)
+
+
 def test_variances_far_from_the_origin_do_not_cancel():
     reference, x = batches(4)
     found = WithReference(VirtualBatchNorm(3).double(), reference)(x)

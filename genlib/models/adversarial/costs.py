@@ -83,7 +83,7 @@ class Cost:
         is not a function of the ratio: the best critic of the Wasserstein cost is a potential of
         the transport between p and q, and without a bound on its slope there is none.
     labels : LabelLoss or None
-        For costs that teach the discriminator labels, which can then be `smoothed`.
+        For costs that teach the discriminator labels 1 and 0, which can be `smoothed`.
 
     Examples
     --------
@@ -113,13 +113,13 @@ def smoothed(cost: Cost, alpha: float, beta: float = 0.0) -> Cost:
     tends to ``beta`` and no lower where the generator alone puts mass, so that rows which are wrong
     have little reason to move (Salimans et al., 2016).
 
-    The generator's loss is what it was.
+    The generator's loss is what it was. What comes back cannot be smoothed once more.
 
     Raises
     ------
     TypeError, ValueError
-        The cost teaches no labels; one of the numbers is not in [0, 1); or real rows would have no
-        larger label than generated ones.
+        The cost teaches no labels, or smoothed ones already; one of the numbers is not in [0, 1];
+        or real rows would have no larger label than generated ones.
     """
     if cost.labels is None:
         able = ", ".join(name for name, known in COSTS.items() if known.labels is not None)
@@ -133,6 +133,7 @@ def smoothed(cost: Cost, alpha: float, beta: float = 0.0) -> Cost:
         name=f"{cost.name}, labels {1 - alpha:g} and {beta:g}",
         discriminator=partial(_taught, cost.labels.loss, 1 - alpha, beta),
         optimum=partial(cost.labels.optimum, alpha=alpha, beta=beta),
+        labels=None,
     )
 
 
@@ -184,9 +185,9 @@ def _check_smoothing(alpha: float, beta: float) -> None:
 
 def _cross_entropy(v: Tensor, label: float) -> Tensor:
     """−label · log D − (1 − label) · log (1 − D), with D = σ(v)."""
-    # One of the terms is often absent, and costs as much as the other.
-    real = -label * F.logsigmoid(v) if label else 0
-    return real - (1 - label) * F.logsigmoid(-v) if label != 1 else real
+    if label in (0, 1):  # the other term costs as much, and is zero
+        return -F.logsigmoid(v if label else -v)
+    return -label * F.logsigmoid(v) - (1 - label) * F.logsigmoid(-v)
 
 
 def _squared_error(v: Tensor, label: float) -> Tensor:

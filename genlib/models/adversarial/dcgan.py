@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from torch.distributions import constraints
 from torch.optim import Adam
 
-from genlib.core.validation import check_choice
+from genlib.core.validation import check_choice, check_counts
 from genlib.models.adversarial.costs import Cost
 from genlib.models.adversarial.gan import GAN
-from genlib.models.adversarial.networks import BATCH_NORM, DCGANDiscriminator, DCGANGenerator
+from genlib.models.adversarial.networks import (
+    ACTIVATIONS,
+    BATCH_NORM,
+    DCGANDiscriminator,
+    DCGANGenerator,
+)
 
 ADAM = partial(Adam, lr=2e-4, betas=(0.5, 0.999))
 
@@ -91,7 +95,10 @@ class DCGAN(GAN):
         smoothing: float = 0.0,
         gradient_penalty: float = 0.0,
     ) -> None:
+        check_counts(channels, "channels")
         check_choice(batch_norm, BATCH_NORM, "batch_norm")
+        check_choice(generator_activation, ACTIVATIONS, "generator_activation")
+        check_choice(discriminator_activation, ACTIVATIONS, "discriminator_activation")
         generator = DCGANGenerator(
             latent,
             shape,
@@ -121,4 +128,3 @@ class DCGAN(GAN):
             discriminator_optimizer=ADAM,
             generator_optimizer=ADAM,
         )
-        self.support = constraints.unit_interval

@@ -7,8 +7,7 @@ adversarial networks"; Gulrajani et al. (2017), "Improved training of Wasserstei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +20,15 @@ from torch.optim import Adam
 from genlib.core import Density, Model, Player
 from genlib.core.fit import MakeOptimizer
 from genlib.core.random import normal, uniform
-from genlib.core.validation import check_choice, check_count, check_event, check_positive
-from genlib.models.adversarial.costs import Cost, as_cost, smoothed
+from genlib.core.validation import (
+    check_choice,
+    check_count,
+    check_event,
+    check_positive,
+    check_tensor,
+)
+from genlib.models.adversarial.costs import COSTS, Cost, as_cost, smoothed
+from genlib.nn.modes import evaluating
 
 PATHS = ("spherical", "linear")
 
@@ -37,7 +43,10 @@ _PROBABILITIES = {
     "LogSoftmaxBackward0": "a log-softmax",
     "LogSigmoidBackward0": "a log-sigmoid",
 }
-_SAME_VALUES = ("Alias", "Clone", "Reshape", "Select", "Squeeze", "Unsqueeze", "UnsafeView", "View")
+_SAME_VALUES = (  # operations that only move numbers
+    *("Alias", "Clone", "Permute", "Reshape", "Select", "Slice", "Squeeze", "ToCopy"),
+    *("Transpose", "Unsqueeze", "UnsafeView", "View"),
+)
 
 
 class GAN(Model):
@@ -51,8 +60,8 @@ class GAN(Model):
     Parameters
     ----------
     generator : torch.nn.Module
-        (N, latent) to events (N, \\*event_shape). Where its last operation is a sigmoid or tanh,
-        data outside its range are refused.
+        (N, latent) to events (N, \\*event_shape). Where its last operation is a sigmoid or tanh, or
+        it has a ``support``, one of `torch.distributions.constraints`, data outside are refused.
     discriminator : torch.nn.Module
         Events to logits, (N,) or (N, 1): any real numbers, larger for what looks real.
     cost : str or Cost
@@ -80,15 +89,18 @@ class GAN(Model):
     Notes
     -----
     While it trains, the discriminator sees real and generated rows in two passes, so that batch
-    norm takes its statistics of one kind at a time. Sampling, decoding and inversion use both
-    networks as they are in evaluation mode: no row depends on those beside it.
+    norm takes its statistics of one kind at a time. Samples, events of given z, logits and
+    inversion are those of the networks in evaluation mode: no row depends on those beside it, but
+    for layers that are to look at the whole batch, such as
+    `genlib.nn.minibatch.MinibatchDiscrimination`.
 
     The history's columns ``discriminator`` and ``generator`` are their losses, which need not fall
     while the samples become better: watch those, with `genlib.core.hooks.Watch`. ``fit`` takes no
     ``valid``. Averaged weights (`genlib.core.hooks.WeightAverage`) are those of both networks.
 
-    A model of networks of your own cannot be written by `save`; keep its ``state_dict``.
-    Checkpoints tell such networks apart by how torch prints them.
+    A model of networks of your own, or a cost of your own, cannot be written by `save`, since no
+    file could say how to make them: keep its ``state_dict``, and load it into a model made in the
+    same way. Checkpoints tell such networks apart by how torch prints them.
 
     References
     ----------
@@ -142,6 +154,8 @@ class GAN(Model):
                 raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
         self.generator, self.discriminator = generator, discriminator
         self._check_networks()
+        # What is code, no file can hold; checkpoints compare it by its name.
+        self._own = [name for name, value in self.arguments.items() if _is_code(value)]
         self.arguments = {name: _plain(value) for name, value in self.arguments.items()}
 
     # ------------------------------------------------------------------ the game
@@ -158,21 +172,21 @@ class GAN(Model):
             Player("generator", drawing, losses[1], self.generator_steps, make),
         ]
 
-    def discriminator_loss(self, x: Tensor) -> Tensor:
+    def discriminator_loss(self, x: Tensor, *y: Tensor) -> Tensor:
         """The discriminator's loss on real rows ``x`` and as many new ones of the generator."""
         self._check_batch_of_one(x)
         with torch.no_grad():
-            fake = self._fakes(x)
-        return self._told_apart(self._logits, x, fake)
+            fake = self._fakes(x, *y)
+        return self._told_apart(lambda rows: self._logits(rows, *y), x, fake)
 
-    def generator_loss(self, x: Tensor) -> Tensor:
+    def generator_loss(self, x: Tensor, *y: Tensor) -> Tensor:
         """The generator's loss on new rows, as many as ``x`` has."""
         self._check_batch_of_one(x)
-        return self.cost.generator(self._logits(self._fakes(x)))
+        return self.cost.generator(self._logits(self._fakes(x, *y), *y))
 
-    def _fakes(self, x: Tensor) -> Tensor:
+    def _fakes(self, x: Tensor, *y: Tensor) -> Tensor:
         """As many new rows as ``x`` has, of its dtype: under autocast they come in a lower one."""
-        return self.generator(self.noise(len(x))).to(x.dtype)
+        return self._generated(normal((len(x), self.latent), x), *y).to(x.dtype)
 
     def _told_apart(self, judge: Callable[[Tensor], Tensor], x: Tensor, fake: Tensor) -> Tensor:
         """Loss of a discriminator ``judge`` on real rows ``x`` and on generated ones."""
@@ -181,7 +195,12 @@ class GAN(Model):
             loss = loss + self.gradient_penalty * gradient_penalty(judge, x, fake)
         return loss
 
+    def _generated(self, z: Tensor) -> Tensor:
+        """What the generator makes of ``z``; a conditional model takes labels as well."""
+        return self.generator(z)
+
     def _logits(self, x: Tensor) -> Tensor:
+        """What the discriminator says of ``x``, (N,); see `_generated`."""
         return self._column(self.discriminator(x), x)
 
     # ------------------------------------------------------------------ the queries
@@ -190,20 +209,30 @@ class GAN(Model):
         """``n`` draws of the latent variables from N(0, I), shape (n, latent)."""
         return normal((n, self.latent), next(self.generator.parameters()), generator)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """The events G(z), in evaluation mode: (M, latent) → (M, \\*event_shape)."""
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The events G(z), in evaluation mode: (M, latent) → (M, \\*event_shape); of labels ``y``
+        where there are labels.
+        """
         self._check_latent(z, "z")
+        told = self._told(y, len(z))
         with evaluating(self.generator):
-            return self.generator(z)
+            return self._generated(z, *told)
 
-    def logits(self, x: Tensor) -> Tensor:
+    def logits(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """What the discriminator says of events, in evaluation mode: (N, \\*event_shape) → (N,)."""
         self.check(x)
+        told = self._told(y, len(x))
         with evaluating(self.discriminator):
-            return self._logits(x)
+            return self._logits(x, *told)
 
     def interpolate(
-        self, start: Tensor, end: Tensor, steps: int = 8, *, path: str = "spherical"
+        self,
+        start: Tensor,
+        end: Tensor,
+        steps: int = 8,
+        *,
+        path: str = "spherical",
+        y: Tensor | None = None,
     ) -> Tensor:
         """Events along paths between latent rows.
 
@@ -214,6 +243,8 @@ class GAN(Model):
             Events on a path, both ends included.
         path : {"spherical", "linear"}
             See `latent_path`.
+        y : Tensor, shape (N,), optional
+            A label for each path, where there are labels.
 
         Returns
         -------
@@ -221,12 +252,15 @@ class GAN(Model):
         """
         for name, z in (("start", start), ("end", end)):
             self._check_latent(z, name)
+        told = self._told(y, len(start))
         on_path = latent_path(start, end, steps, path=path)
-        return self.decode(on_path.flatten(0, 1)).unflatten(0, on_path.shape[:2])
+        labels = [part.repeat_interleave(steps, 0) for part in told]
+        return self.decode(on_path.flatten(0, 1), *labels).unflatten(0, on_path.shape[:2])
 
     def invert(
         self,
         x: Tensor,
+        y: Tensor | None = None,
         *,
         steps: int = 300,
         lr: float = 0.05,
@@ -243,6 +277,8 @@ class GAN(Model):
         Parameters
         ----------
         x : Tensor, shape (N, \\*event_shape)
+        y : Tensor, shape (N,), optional
+            Labels, where there are labels.
         steps : int
         lr : float
         starts : int
@@ -256,31 +292,39 @@ class GAN(Model):
         Tensor, shape (N, latent)
         """
         self.check(x)
+        told = self._told(y, len(x))
         check_count(steps, "steps")
         check_positive(lr, "lr")
         check_count(starts, "starts")
         check_positive(prior, "prior", zero=True)
         z = self.noise(starts * len(x), generator).requires_grad_()
-        target = x.detach().repeat(starts, *[1] * (x.dim() - 1))  # start s of row n at s N + n
+        # Start s of row n stands at s N + n.
+        target, *labels = (torch.cat([part.detach()] * starts) for part in (x, *told))
         optimizer = Adam([z], lr=lr)
         with torch.enable_grad(), evaluating(self.generator):
             for step in range(steps):
                 optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
-                (z.grad,) = torch.autograd.grad(self._distance(z, target, prior).sum(), z)
+                distance = self._distance(z, target, prior, *labels)
+                (z.grad,) = torch.autograd.grad(distance.sum(), z)
                 optimizer.step()
-            distance = self._distance(z, target, prior).detach()
+            distance = self._distance(z, target, prior, *labels).detach()
         best = distance.view(starts, len(x)).argmin(0)
         return z.detach().view(starts, len(x), -1)[best, torch.arange(len(x), device=z.device)]
 
-    def _distance(self, z: Tensor, target: Tensor, prior: float) -> Tensor:
+    def _distance(self, z: Tensor, target: Tensor, prior: float, *y: Tensor) -> Tensor:
         """‖G(z) − x‖² + prior · ‖z‖² of each row."""
-        error = (self.generator(z) - target).flatten(1).square().sum(1)
+        error = (self._generated(z, *y) - target).flatten(1).square().sum(1)
         return error + prior * z.square().sum(1) if prior else error
 
-    def _sample(self, n: int, generator: Generator | None) -> Tensor:
+    def _sample(self, n: int, generator: Generator | None, *y: Tensor) -> Tensor:
+        parts = (rows.split(_DRAWN_AT_ONCE) for rows in (self.noise(n, generator), *y))
         with evaluating(self.generator):
-            parts = self.noise(n, generator).split(_DRAWN_AT_ONCE)
-            return torch.cat([self.generator(z) for z in parts])
+            return torch.cat([self._generated(*rows) for rows in zip(*parts, strict=True)])
+
+    def _told(self, y: Tensor | None, count: int) -> tuple[Tensor, ...]:
+        """The labels that go with rows, checked, in a tuple: empty where there are none."""
+        condition = self._condition(y, count)
+        return () if condition is None else (condition,)
 
     # ------------------------------------------------------------------ saving
 
@@ -290,12 +334,16 @@ class GAN(Model):
         Raises
         ------
         TypeError
-            The model was made of networks of your own, which no file can hold.
+            The model was made of networks or of a cost of your own, or of other code, which no file
+            can hold.
         """
-        if "generator" in self.arguments:
+        if self._own:
             raise TypeError(
-                f"cannot save a {type(self).__name__}: expected a model that makes its own "
-                "networks, as gl.DCGAN does, got networks of yours; keep its state_dict()."
+                f"cannot save a {type(self).__name__}: expected a model that makes its networks "
+                f"itself, as gl.DCGAN does, got code of yours for {', '.join(self._own)}; write "
+                "safetensors.torch.save_file(model.state_dict(), path), and read it into a model "
+                "made in the same way: "
+                "model.load_state_dict(safetensors.torch.load_file(path))."
             )
         super().save(path)
 
@@ -311,21 +359,24 @@ class GAN(Model):
         first = next(self.generator.parameters(), None)
         if first is None:
             raise ValueError("generator: expected a network with parameters to train, got none.")
-        x, last = _probed(self.generator, torch.zeros(3, self.latent).to(first), "generator")
+        z, told = torch.zeros(3, self.latent).to(first), self._example_labels(3, first.device)
+        x, last = _probed(self.generator, self._generated, (z, *told), "generator")
         if x.dim() < 2 or len(x) != 3:
             raise ValueError(
                 f"generator: expected an event for each of 3 rows, shape (3, ...), got "
                 f"{tuple(x.shape)}."
             )
-        self.event_shape, self.support = x.shape[1:], _RANGES.get(last, constraints.real)
-        v, last = _probed(self.discriminator, x, self._judge)
+        declared = getattr(self.generator, "support", None)
+        known = isinstance(declared, constraints.Constraint)
+        self.event_shape = x.shape[1:]
+        self.support = declared if known else _RANGES.get(last, constraints.real)
+        _, last = _probed(self.discriminator, self._logits, (x, *told), self._judge)
         if last in _PROBABILITIES:
             raise ValueError(
                 f"{self._judge}: expected logits, any real numbers, got the values of "
                 f"{_PROBABILITIES[last]}; leave that last operation out, the cost takes the "
                 "number before it."
             )
-        self._column(v, x)
         norms = [_has_batch_norm(part) for part in (self.generator, self.discriminator)]
         self._has_batch_norm = any(norms)
         if norms[1] and self.gradient_penalty:
@@ -334,6 +385,10 @@ class GAN(Model):
                 "since it ties the rows together; use none, or torch.nn.LayerNorm or "
                 "torch.nn.InstanceNorm2d."
             )
+
+    def _example_labels(self, n: int, device: torch.device) -> tuple[Tensor, ...]:
+        """Labels with which to try the networks; none but in a conditional model."""
+        return ()
 
     def _column(self, out: object, x: Tensor) -> Tensor:
         """What the discriminator said of ``x``, checked to be one number a row, as (N,)."""
@@ -429,6 +484,7 @@ class WGAN(GAN):
         return self.discriminator
 
 
+@torch.enable_grad()
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor],
     real: Tensor,
@@ -451,10 +507,19 @@ def gradient_penalty(
     -------
     Tensor, shape ()
 
+    Raises
+    ------
+    ValueError
+        The rows differ in number or shape.
+
     References
     ----------
     Gulrajani et al. (2017), "Improved training of Wasserstein GANs", NeurIPS, equation 3.
     """
+    if real.shape != fake.shape:
+        raise ValueError(
+            f"real, fake: expected one shape, got {tuple(real.shape)} and {tuple(fake.shape)}."
+        )
     u = uniform((len(real), *[1] * (real.dim() - 1)), real, generator)
     between = (u * real + (1 - u) * fake).requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
@@ -482,9 +547,9 @@ def latent_path(start: Tensor, end: Tensor, steps: int = 8, *, path: str = "sphe
 
     Raises
     ------
-    ValueError
-        The tensors differ in shape; or a row is zero or opposite to its partner, so that no
-        spherical path, or no single one, joins them.
+    TypeError, ValueError
+        Not two tensors of finite floats of one shape; or a row is zero or opposite to its partner,
+        so that no spherical path, or no single one, joins them.
 
     References
     ----------
@@ -493,6 +558,8 @@ def latent_path(start: Tensor, end: Tensor, steps: int = 8, *, path: str = "sphe
     """
     check_count(steps, "steps", minimum=2)
     check_choice(path, PATHS, "path")
+    check_tensor(start, "start")
+    check_tensor(end, "end")
     if start.dim() != 2 or start.shape != end.shape:
         raise ValueError(
             f"start, end: expected one shape (N, d), got {tuple(start.shape)} and "
@@ -523,24 +590,16 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
     return 2 * torch.atan2(apart, together)
 
 
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode; afterwards each part of it is back in its own."""
-    modes = [(part, part.training) for part in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-
-
-def _probed(network: nn.Module, rows: Tensor, name: str) -> tuple[Tensor, str]:
-    """What a network says of some rows in evaluation mode, and the name of its last operation."""
-    rows = rows.detach().requires_grad_()
+def _probed(
+    network: nn.Module, function: Callable[..., object], given: Sequence[Tensor], name: str
+) -> tuple[Tensor, str]:
+    """What ``function``, which asks a network, says in evaluation mode of some rows, the first of
+    ``given``; and the name of the network's last operation.
+    """
+    rows = given[0].detach().requires_grad_()
     with torch.enable_grad(), evaluating(network):
         try:
-            out = network(rows)
+            out = function(rows, *given[1:])
         except RuntimeError as error:
             raise ValueError(
                 f"{name}: expected a network that takes {tuple(rows.shape)}: {error}"
@@ -559,10 +618,17 @@ def _has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(part, _BatchNorm) for part in network.modules())
 
 
+def _is_code(value: Any) -> bool:
+    """Whether an argument is a network, a function, or a cost that has no name in `COSTS`."""
+    if isinstance(value, Cost):
+        return COSTS.get(value.name) is not value
+    return callable(value) and not isinstance(value, Model)
+
+
 def _plain(value: Any) -> Any:
     """An argument as checkpoints compare it: networks by their layers, costs by their names."""
     if isinstance(value, Cost):
         return value.name
-    if isinstance(value, nn.Module):
+    if isinstance(value, nn.Module) and not isinstance(value, Model):
         return repr(value)
-    return "a function" if callable(value) else value
+    return "a function" if _is_code(value) else value

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import constraints
 
 from genlib.core.shapes import as_shape, check_halvings, check_image_shape
 from genlib.core.validation import check_choice, check_count, check_counts, check_flag
@@ -77,6 +78,8 @@ class DCGANGenerator(nn.Sequential):
     activation : {"relu", "leaky_relu", "tanh"}
         After every layer but the last, whose tanh is mapped to [0, 1].
     """
+
+    support = constraints.unit_interval
 
     def __init__(
         self,

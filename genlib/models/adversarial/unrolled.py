@@ -97,8 +97,9 @@ class UnrolledGAN(GAN):
         """
         self._check_batch_of_one(x)
         fake = self._fakes(x)
-        return self.cost.generator(partial(self._logits_under, self._ahead(x, fake))(fake))
+        return self.cost.generator(self._logits_under(self._ahead(x, fake), fake))
 
+    @torch.enable_grad()
     def _ahead(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The discriminator's parameters after the steps, as functions of ``fake``."""
         named = self.discriminator.named_parameters()

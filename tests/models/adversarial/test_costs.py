@@ -300,6 +300,14 @@ class TestSmoothing:
         with pytest.raises(ValueError, match=words):
             smoothed(COSTS[name], 0.1)
 
+    def test_smoothed_labels_are_not_smoothed_again(self):
+        """That would leave the first α and β out without a word."""
+        cost = smoothed(COSTS["minimax"], 0.1, 0.2)
+        with pytest.raises(
+            ValueError, match=r"got 'minimax, labels 0\.9 and 0\.2', which has none"
+        ):
+            smoothed(cost, 0.1)
+
     @pytest.mark.parametrize(
         ("alpha", "beta", "words"),
         [

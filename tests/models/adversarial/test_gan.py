@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy import stats
 from torch import nn
 from torch.distributions import constraints
@@ -12,9 +13,10 @@ from torch.nn import functional as F
 
 import genlib as gl
 from genlib.core.hooks import WeightAverage
-from genlib.models.adversarial.costs import COSTS, smoothed
+from genlib.models.adversarial.costs import COSTS, f_gan, smoothed
 from genlib.models.adversarial.gan import gradient_penalty, latent_path
 from genlib.models.adversarial.networks import mlp_discriminator, mlp_generator
+from genlib.nn.minibatch import MinibatchDiscrimination, VirtualBatchNorm, WithReference
 from tests.models.test_door import BAD, WORDS
 
 
@@ -78,6 +80,22 @@ class TestQueries:
         torch.testing.assert_close(x, model.generator(z))
         assert not x.requires_grad
         torch.testing.assert_close(model.decode(z), model.generator(z))
+
+    def test_layers_that_see_a_batch_work_in_a_game(self):
+        """Virtual batch norm, whose samples do not depend on those beside them; and minibatch
+        features, in a discriminator whose logits do.
+        """
+        gl.seed(0)
+        layers = nn.Linear(3, 8), VirtualBatchNorm(8), nn.ReLU(), nn.Linear(8, 2)
+        generator = WithReference(nn.Sequential(*layers), torch.randn(10, 3))
+        judge = nn.Sequential(nn.Linear(2, 8), MinibatchDiscrimination(8, 4, 3), nn.Linear(12, 1))
+        model = gl.GAN(generator, judge, latent=3)
+        model.fit(rows(9), epochs=2, batch_size=4)  # the last batch is of one row
+        z = rows(9, 3)
+        x = model.decode(z)
+        for i in range(9):
+            torch.testing.assert_close(model.decode(z[i : i + 1])[0], x[i])
+        assert not torch.allclose(model.logits(x)[:2], model.logits(x[:2]))
 
     def test_rows_do_not_depend_on_who_is_drawn_beside_them(self):
         """Batch norm in training mode would tie them; each part is back in its mode afterwards."""
@@ -303,10 +321,39 @@ class TestCheckpoints:
         with pytest.raises(gl.WrongCheckpointError):
             other[change]().fit(rows(), epochs=2, checkpoint=tmp_path / "c", resume=True)
 
-    def test_networks_of_one_s_own_cannot_be_saved(self, tmp_path):
-        with pytest.raises(TypeError, match=r"cannot save a GAN: expected .* state_dict"):
-            small().save(tmp_path / "model")
-        assert not (tmp_path / "model").exists()
+    def test_networks_of_one_s_own_cannot_be_saved_but_their_weights_can(self, tmp_path):
+        """As the refusal says."""
+        model, path = small(), tmp_path / "model"
+        words = r"cannot save a GAN: .* code of yours for generator, discriminator; .*state_dict"
+        with pytest.raises(TypeError, match=words):
+            model.save(path)
+        assert not path.exists()
+        model.fit(rows(), epochs=1)
+        save_file(model.state_dict(), path)
+        other = small()
+        other.load_state_dict(load_file(path))
+        assert same(state(model), state(other))
+
+    def test_code_among_the_arguments_cannot_be_saved(self, tmp_path):
+        """A file would hold its name, of which nothing can be made."""
+        cost, words = f_gan("reverse-kl", non_saturating=True), "cannot save a DCGAN: .* for cost; "
+        with pytest.raises(TypeError, match=words):
+            gl.DCGAN((1, 4, 4), 2, (3,), cost).save(tmp_path / "model")
+        gl.DCGAN((1, 4, 4), 2, (3,), COSTS["hinge"]).save(tmp_path / "model")
+        assert gl.load(tmp_path / "model").cost is COSTS["hinge"]
+
+        class Own(gl.GAN):
+            def __init__(self, adam=None, layers=None):
+                networks = mlp_generator(2), mlp_discriminator()
+                super().__init__(*networks, latent=2, generator_optimizer=adam)
+
+        try:
+            for settings in ({"adam": torch.optim.Adam}, {"layers": nn.Linear(1, 1)}):
+                with pytest.raises(TypeError, match=f"cannot save a Own: .* for {min(settings)};"):
+                    Own(**settings).save(tmp_path / "own")
+            Own().save(tmp_path / "own")
+        finally:
+            del gl.Model.registry[f"{__name__}.{Own.__qualname__}"]
 
 
 class TestNetworks:
@@ -335,6 +382,7 @@ class TestNetworks:
             ),
             (Called(lambda x: x[:, 0].sigmoid()), ValueError, "the values of a sigmoid"),
             (Called(lambda x: x.softmax(1)[:, 0]), ValueError, "the values of a softmax"),
+            (Called(lambda x: x.softmax(1)[:, :1]), ValueError, "the values of a softmax"),
             (nn.Linear(3, 1), ValueError, r"expected a network that takes \(3, 2\)"),
             (nn.Linear(2, 1).double(), ValueError, r"expected a network that takes \(3, 2\)"),
             (lambda x: x, TypeError, "expected a torch.nn.Module"),
@@ -406,6 +454,16 @@ class TestNetworks:
             with pytest.raises(ValueError, match=words):
                 model.fit(torch.full((6, 1, 2, 2), outside))
         assert small().support is constraints.real
+
+    def test_a_generator_may_say_its_range_itself(self):
+        generator = Called(lambda z: 2 + z.tanh())
+        generator.support = constraints.interval(1.0, 3.0)
+        model = gl.GAN(generator, mlp_discriminator(3), latent=3)
+        model.fit(torch.full((4, 3), 3.0), epochs=1)
+        with pytest.raises(ValueError, match=r"x: expected values in \[1, 3\], got 0.5"):
+            model.fit(torch.full((4, 3), 0.5))
+        generator.support = "a layer of the user's"
+        assert gl.GAN(generator, mlp_discriminator(3), latent=3).support is constraints.real
 
     def test_a_batch_of_one_is_refused_where_there_is_batch_norm(self):
         words = "batch_size: expected batches of at least two rows for batch norm, got one"
@@ -496,6 +554,19 @@ class TestWassersteinGAN:
         slopes = [p.grad for p in critic.parameters() if p.grad is not None]
         assert slopes and all(torch.isfinite(slope).all() for slope in slopes)
 
+    def test_losses_can_be_looked_at_where_no_gradient_is_wanted(self):
+        """As in a Watch."""
+        model, x = small("wasserstein", gradient_penalty=7.0), rows(10)
+        torch.manual_seed(2)
+        expected = model.discriminator_loss(x)
+        torch.manual_seed(2)
+        with torch.no_grad():
+            assert torch.equal(model.discriminator_loss(x), expected)
+
+    def test_the_penalty_is_between_rows_of_one_shape(self):
+        with pytest.raises(ValueError, match=r"real, fake: .* got \(40, 2\) and \(1, 2\)"):
+            gradient_penalty(lambda x: x.sum(1), rows(), rows(1))
+
     def test_batch_norm_in_the_critic_is_refused(self):
         for norm in (nn.BatchNorm1d(4), nn.SyncBatchNorm(4)):
             critic = nn.Sequential(nn.Linear(2, 4), norm, nn.Linear(4, 1))
@@ -581,6 +652,10 @@ class TestPaths:
         latent_path(a, torch.zeros_like(a), path="linear")
         with pytest.raises(ValueError, match=r"expected one shape \(N, d\)"):
             latent_path(a, a[:2])
+        with pytest.raises(TypeError, match=r"end: expected a torch\.Tensor, got list"):
+            latent_path(a, a.tolist())
+        with pytest.raises(ValueError, match="start: expected finite values"):
+            latent_path(a / 0, a)
         with pytest.raises(ValueError, match="steps: expected at least 2"):
             latent_path(a, a, 1)
         with pytest.raises(ValueError, match="path: expected one of 'spherical', 'linear'"):

@@ -117,10 +117,12 @@ class TestDCGANNetworks:
             ({"shape": (28, 28)}, ValueError, r"shape: expected \(C, H, W\)"),
             ({"shape": (1, 30, 30)}, ValueError, "can be halved 2 times, got 30"),
             ({"channels": ()}, ValueError, "channels: expected at least one convolution"),
+            ({"channels": 8}, TypeError, r"channels: expected several, as in \[200, 200\], got 8"),
             ({"strided": 1}, TypeError, "strided: expected True or False, got 1"),
             ({"hidden": -1}, ValueError, "hidden: expected at least 0"),
             ({"batch_norm": True}, ValueError, "batch_norm: expected one of 'both', 'generator'"),
-            ({"generator_activation": "step"}, ValueError, "activation: expected one of 'relu'"),
+            ({"generator_activation": "step"}, ValueError, "generator_activation: expected one of"),
+            ({"discriminator_activation": 1}, ValueError, "discriminator_activation: expected one"),
             ({"cost": "minmax"}, ValueError, "cost: expected one of 'minimax'"),
         ],
     )

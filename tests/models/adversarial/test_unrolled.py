@@ -8,6 +8,7 @@ from torch import nn
 
 import genlib as gl
 from genlib.models.adversarial.networks import mlp_discriminator, mlp_generator
+from genlib.nn.minibatch import MinibatchDiscrimination
 
 
 def smooth(unroll, cost="non-saturating", seed=0, **settings):
@@ -56,6 +57,30 @@ class TestTheGradient:
                 values[i] = kept
                 found = (above - below) / (2 * h)
                 assert slopes[i].item() == pytest.approx(found, rel=1e-4, abs=1e-8)
+
+    def test_runs_through_a_discriminator_that_sees_the_whole_batch(self):
+        """Minibatch features, whose slopes of slopes are written out."""
+        gl.seed(0)
+        features = MinibatchDiscrimination(4, 3, 2).double()
+        layers = [nn.Linear(2, 4), nn.Tanh(), features, nn.Linear(7, 1)]
+        model = gl.UnrolledGAN(
+            mlp_generator(2, 2, (5,), "tanh").double(),
+            nn.Sequential(*layers).double(),
+            latent=2,
+            unroll=3,
+            unroll_rate=0.5,
+        )
+        x, h = torch.randn(7, 2, dtype=torch.float64) + 1, 1e-6
+        for parameter, slope in zip(model.generator.parameters(), gradient(model, x), strict=True):
+            direction = torch.randn_like(parameter)
+            with torch.no_grad():  # where a loss can be looked at as well
+                parameter += h * direction
+                above = loss_of(model, x)
+                parameter -= 2 * h * direction
+                below = loss_of(model, x)
+                parameter += h * direction
+            found = ((above - below) / (2 * h)).item()
+            assert (slope * direction).sum().item() == pytest.approx(found, rel=1e-4, abs=1e-7)
 
     @pytest.mark.parametrize("unroll", [0, 1, 4])
     def test_of_a_linear_game_by_hand(self, unroll):
