@@ -11,13 +11,14 @@ from genlib.models import *  # noqa: F403
 from genlib.models import __all__ as _models
 
 if TYPE_CHECKING:  # what `__getattr__` brings, for editors
+    from genlib import metrics as metrics
     from genlib import plots as plots
     from genlib import recipes as recipes
     from genlib import verify as verify
     from genlib import widgets as widgets
 
 # Imported when first asked for: Matplotlib and scipy.stats take as long to import as all the rest.
-_LATE = ("plots", "recipes", "verify", "widgets")
+_LATE = ("metrics", "plots", "recipes", "verify", "widgets")
 
 __all__ = [*_core, *_models, "data", "sampling", *_LATE]
 

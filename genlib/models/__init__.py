@@ -1,5 +1,6 @@
 """The models of the course, a family a file or a folder, in the order of the lessons."""
 
+from genlib.models.adversarial import DCGAN, GAN, WGAN, ConditionalGAN, UnrolledGAN
 from genlib.models.autoencoders import (
     Autoencoder,
     ContractiveAutoencoder,
@@ -47,7 +48,9 @@ from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
     "DBN",
+    "DCGAN",
     "FVSBN",
+    "GAN",
     "ICA",
     "LSTM",
     "MADE",
@@ -56,6 +59,7 @@ __all__ = [
     "RBM",
     "RNADE",
     "VAE",
+    "WGAN",
     "Autoencoder",
     "BayesNet",
     "BernoulliMixture",
@@ -63,6 +67,7 @@ __all__ = [
     "Categorical",
     "CausalTransformer",
     "ClassificationRBM",
+    "ConditionalGAN",
     "ConditionalVAE",
     "ContractiveAutoencoder",
     "DeepAutoencoder",
@@ -89,6 +94,7 @@ __all__ = [
     "SparseAutoencoder",
     "SparseCoding",
     "StackedAutoencoder",
+    "UnrolledGAN",
     "WarmUp",
     "chow_liu",
     "mutual_information",

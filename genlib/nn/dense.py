@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genlib.core.validation import check_choice, check_count
+from genlib.nn.modes import evaluating
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -119,17 +120,13 @@ def check_network(
     """
     if not isinstance(network, nn.Module):
         raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
-    modes = [(part, part.training) for part in network.modules()]
-    network.eval()
-    try:
-        out = function(*arguments)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{name}: expected a network that takes {tuple(arguments[0].shape)}: {error}"
-        ) from error
-    finally:
-        for part, training in modes:
-            part.training = training
+    with evaluating(network):
+        try:
+            out = function(*arguments)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{name}: expected a network that takes {tuple(arguments[0].shape)}: {error}"
+            ) from error
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
     if out.shape != expected:

@@ -13,6 +13,7 @@ from tests.benchmarks import (
     bench_kde,
     bench_logistic_mixture,
     bench_nade,
+    bench_pairwise_l1,
     bench_pixel_sampling,
     bench_rbm,
     bench_transformer,
@@ -77,6 +78,18 @@ def test_nade_answers_as_the_loop_does():
     assert [result["task"] for result in results] == list(bench_nade.TASKS)
     logits = results[0]["contenders"]
     assert len(logits) == 3 and max(row["error"] for row in logits.values()) < 1e-5
+
+
+def test_minibatch_features_are_computed_in_three_ways():
+    results = bench_pairwise_l1.run("cpu", rounds=1, shapes=((6, 3, 2),), memory=False)["results"]
+    assert [result["task"] for result in results] == list(bench_pairwise_l1.TASKS)
+    found = results[0]["contenders"]
+    assert set(found) == {
+        bench_pairwise_l1.GENLIB,
+        bench_pairwise_l1.EAGER,
+        bench_pairwise_l1.CDIST,
+    }
+    assert all(row["error"] < 1e-5 for row in found.values())
 
 
 def test_the_transformer_draws_the_same_symbols_with_and_without_its_cache():
@@ -179,6 +192,15 @@ def test_the_logistic_mixture_on_record_is_exact_where_the_usual_expression_is_n
             found = figures("logistic_mixture", images=images, task=task)
             assert found["eager torch"]["memory"] > 4 * found["genlib"]["memory"]
             assert found["eager torch"]["times genlib"] > 0.8  # never much slower
+
+
+def test_minibatch_features_on_record_are_three_times_as_fast_as_the_plain_expression():
+    for task in bench_pairwise_l1.TASKS:
+        found = figures("pairwise_l1", rows=256, features=100, values=5, task=task)
+        ours, eager = (found[who] for who in (bench_pairwise_l1.GENLIB, bench_pairwise_l1.EAGER))
+        assert eager["seconds"] > 3 * ours["seconds"]
+        assert eager["memory"] > 10 * ours["memory"]
+        assert len(ours["all seconds"]) >= 5
 
 
 def test_records_name_no_host_user_or_path():

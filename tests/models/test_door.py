@@ -44,6 +44,7 @@ MODELS = {
     "GaussianRBM": lambda: gl.GaussianRBM(4, 3),
     "DBN": lambda: gl.DBN([4, 3, 2]),
     "DeepAutoencoder": lambda: gl.DeepAutoencoder([4, 3, 2]),
+    "DCGAN": lambda: gl.DCGAN((1, 2, 2), 3, (4,)),
     "StackedAutoencoder": lambda: gl.StackedAutoencoder([gl.Autoencoder(4, 3, ())], 2),
 }
 
@@ -119,7 +120,7 @@ def unchanged(model, before):
 def asks(model, x):
     """Every public question to which ``x`` is handed, by name; ``fit`` where the shape is known."""
     names = ("log_prob", "encode", "conditionals", "unnormalised_log_prob", "predict")
-    names += ("reconstruct", "reconstruction_error", "objective", "penalty")
+    names += ("reconstruct", "reconstruction_error", "objective", "penalty", "logits")
     for name in names:
         if name in ("log_prob", "encode") and not model.answers(name):
             continue
