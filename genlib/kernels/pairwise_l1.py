@@ -373,9 +373,9 @@ def minibatch_features(m: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (N, B)
-        o_ib = Σ_{j ≠ i} exp(−Σ_c |m_ibc − m_jbc|), in [0, N − 1], *without* the one that row i adds
-        to its own sum in the paper's formula; zero in a batch of one. A NaN makes that feature NaN
-        in every row.
+        ``o_ib = Σ_{j ≠ i} exp(−Σ_c |m_ibc − m_jbc|)``, in [0, N − 1], *without* the one that row i
+        adds to its own sum in the paper's formula; zero in a batch of one. A NaN makes that feature
+        NaN in every row.
 
     Raises
     ------

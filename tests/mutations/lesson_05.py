@@ -418,8 +418,8 @@ MUTATIONS = [
         "lessons/05_autoregressive_networks/lesson.ipynb",
         (
             "parameters of separate networks: a pixel too many",
-            "sum(d * (i - 1) + d + d + 1 for",
-            "sum(d * i + d + d + 1 for",
+            "sum(500 * (i - 1) + 500 + 500 + 1 for",
+            "sum(500 * i + 500 + 500 + 1 for",
         ),
         (
             "mixtures of orders: not divided by their number",

@@ -91,7 +91,7 @@ def _iterate(
 
 
 def gap(residual: Tensor, z: Tensor, c: Tensor, sparsity: float) -> Tensor:
-    """½ (1 − s)² ‖r‖² + Σ (λ |z| − s z c), with s = min(1, λ / max |c|), of each row."""
+    """``½ (1 − s)² ‖r‖² + Σ (λ |z| − s z c)``, with ``s = min(1, λ / max |c|)``, of each row."""
     tiny = torch.finfo(c.dtype).tiny
     s = (sparsity / c.abs().amax(1).clamp_min(tiny)).clamp_max(1)
     linear = sparsity * z.abs().sum(1) - s * torch.linalg.vecdot(z, c)
