@@ -120,6 +120,19 @@ def check_network(
     """
     if not isinstance(network, nn.Module):
         raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
+    out = output_of(network, function, arguments, name)
+    if out.shape != expected:
+        raise ValueError(
+            f"{name}: expected outputs of shape {expected} for two rows, got {tuple(out.shape)}."
+        )
+
+
+def output_of(
+    network: nn.Module, function: Callable[..., object], arguments: Sequence[Tensor], name: str
+) -> Tensor:
+    """What ``function(*arguments)``, which calls ``network``, says in evaluation mode: one tensor,
+    or an error that speaks of ``name``.
+    """
     with evaluating(network):
         try:
             out = function(*arguments)
@@ -129,7 +142,4 @@ def check_network(
             ) from error
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
-    if out.shape != expected:
-        raise ValueError(
-            f"{name}: expected outputs of shape {expected} for two rows, got {tuple(out.shape)}."
-        )
+    return out

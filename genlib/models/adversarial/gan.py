@@ -28,6 +28,7 @@ from genlib.core.validation import (
     check_tensor,
 )
 from genlib.models.adversarial.costs import COSTS, Cost, as_cost, smoothed
+from genlib.nn.dense import output_of
 from genlib.nn.modes import evaluating
 
 PATHS = ("spherical", "linear")
@@ -597,15 +598,8 @@ def _probed(
     ``given``; and the name of the network's last operation.
     """
     rows = given[0].detach().requires_grad_()
-    with torch.enable_grad(), evaluating(network):
-        try:
-            out = function(rows, *given[1:])
-        except RuntimeError as error:
-            raise ValueError(
-                f"{name}: expected a network that takes {tuple(rows.shape)}: {error}"
-            ) from error
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
+    with torch.enable_grad():
+        out = output_of(network, function, [rows, *given[1:]], name)
     if not out.requires_grad:
         raise ValueError(f"{name}: expected outputs with a gradient, got some that are detached.")
     node = out.grad_fn
