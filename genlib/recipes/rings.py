@@ -43,7 +43,7 @@ GAMES = {
 
 class RingGANs(Model, abstract=True):  # not one to be loaded: it is here to be counted
     """Several small adversarial networks of the plane, each by itself, in tensors with a dimension
-    in front.
+    in front. An event is a point of each copy, (copies, 2).
 
     Parameters
     ----------
@@ -53,8 +53,6 @@ class RingGANs(Model, abstract=True):  # not one to be loaded: it is here to be 
         How many.
     latent, hidden : int
         Latent variables; units in each of two hidden layers.
-
-    An event is a point of each copy, (copies, 2).
     """
 
     density = Density.IMPLICIT
