@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -104,7 +105,7 @@ class RingGANs(Model, abstract=True):  # not one to be loaded: it is here to be 
 def _layers(copies: int, *sizes: int) -> nn.ParameterList:
     """Weights, uniform over ±1/√inputs, and biases, zero, of dense layers; by turns."""
     parts: list[Tensor] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         weight = (2 * torch.rand(copies, inputs, outputs) - 1) / inputs**0.5
         parts += [weight, torch.zeros(copies, 1, outputs)]
     return nn.ParameterList([nn.Parameter(part) for part in parts])

@@ -46,9 +46,8 @@ def test_losses_are_sums_over_copies_of_genlib_s(model):
     gl.seed(1)
     found = [loss.item() for loss in model.losses(x)]
     gl.seed(1)
-    wanted = [0.0, 0.0]
-    for player in range(2):
-        z = torch.randn(3, 8, 4)
+    wanted, noises = [0.0, 0.0], torch.randn(2, 3, 8, 4)
+    for player, z in enumerate(noises):
         for k in range(3):
             D, G = networks(model.discriminator, k), networks(model.generator, k)
             real, fake = D(x[k]), D(G(z[k]))
