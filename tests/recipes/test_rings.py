@@ -78,7 +78,7 @@ def test_modes_are_counted_within_half_the_way_to_the_next(model):
     centres = gl.data.ring(scale=0.1).centres.float()
     fake = [torch.zeros(2500, 2), centres[0] + torch.tensor([0.7, 0.0]).expand(2500, 2)]
     fake.append(centres.repeat_interleave(313, 0)[:2500])
-    model.sample = lambda n: torch.stack(fake, 1)
+    model._sample = lambda n, generator: torch.stack(fake, 1)
     found = modes(model, gl.data.ring(scale=0.1).dataset(100))
     assert found["modes covered"].value.item() == pytest.approx((0 + 1 + 8) / 3)
     assert found["modes found"].value.item() == pytest.approx((0 + 0 + 8) / 3)
@@ -92,7 +92,9 @@ def test_modes_are_counted_within_half_the_way_to_the_next(model):
 def test_a_player_with_a_rate_of_zero_stays(model, tmp_path):
     data = gl.data.ring(scale=0.1).dataset(100)
     before = copy.deepcopy(model.state_dict())
-    Rounds(rate=0.0, discriminator_rate=1e-2, rounds=3, batch_size=5)(model, data, tmp_path)
+    Rounds(rate=0.0, discriminator_rate=1e-2, rounds=3, every=3, batch_size=5)(
+        model, data, tmp_path
+    )
     after = model.state_dict()
     moved = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert moved == {"discriminator"}
