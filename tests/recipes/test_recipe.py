@@ -13,7 +13,7 @@ import genlib as gl
 from genlib import recipes
 from genlib.recipes import boltzmann
 from genlib.recipes.recipe import WEIGHTS
-from genlib.recipes.rings import RING
+from genlib.recipes.rings import RING, Rounds
 from genlib.recipes.text import bits_per_character
 from tests.processes import run_python
 from tests.recipes.toy import TOY, rows
