@@ -148,8 +148,8 @@ MUTATIONS = [
         ),
         (
             "weights of digits: the sign",
-            "met = -pixel_nats(",
-            "met = pixel_nats(",
+            "return -nats_of(nade,",
+            "return nats_of(nade,",
             "test_weights_of_digits_are_what_the_model_gives_the_rows_at_the_bottom",
         ),
         (
