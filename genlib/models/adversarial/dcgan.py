@@ -14,12 +14,8 @@ from torch.optim import Adam
 from genlib.core.validation import check_choice, check_counts
 from genlib.models.adversarial.costs import Cost
 from genlib.models.adversarial.gan import GAN
-from genlib.models.adversarial.networks import (
-    ACTIVATIONS,
-    BATCH_NORM,
-    DCGANDiscriminator,
-    DCGANGenerator,
-)
+from genlib.models.adversarial.networks import BATCH_NORM, DCGANDiscriminator, DCGANGenerator
+from genlib.nn.dense import ACTIVATIONS
 
 ADAM = partial(Adam, lr=2e-4, betas=(0.5, 0.999))
 
@@ -49,8 +45,8 @@ class DCGAN(GAN):
         Rule 2.
     hidden : int
         Rule 3: units of a dense layer in each network, none with 0.
-    generator_activation, discriminator_activation : {"relu", "leaky_relu", "tanh"}
-        Rules 4 and 5.
+    generator_activation, discriminator_activation : str
+        Rules 4 and 5; see `genlib.nn.dense`.
     discriminator_steps, generator_steps, smoothing, gradient_penalty
         See `GAN`. A penalty excludes batch norm from the discriminator.
 
