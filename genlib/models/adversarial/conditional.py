@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from genlib.core.validation import check_count
 from genlib.models.adversarial.costs import Cost
-from genlib.models.adversarial.gan import GAN
+from genlib.models.adversarial.gan import GAN, check_settings
 
 
 class ConditionalGAN(GAN):
@@ -42,7 +42,7 @@ class ConditionalGAN(GAN):
     Raises
     ------
     TypeError, ValueError
-        ``classes`` is no integer of at least 2; or as for `GAN`.
+        ``classes`` is no integer of at least 2; see also `GAN`.
 
     Notes
     -----
@@ -74,6 +74,7 @@ class ConditionalGAN(GAN):
         classes: int,
         **settings: Any,
     ) -> None:
+        check_settings(ConditionalGAN, settings)
         check_count(classes, "classes", minimum=2)
         self.classes = classes
         super().__init__(generator, discriminator, cost, latent=latent, **settings)

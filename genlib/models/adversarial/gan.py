@@ -7,7 +7,8 @@ adversarial networks"; Gulrajani et al. (2017), "Improved training of Wasserstei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +33,11 @@ from genlib.nn.dense import output_of
 from genlib.nn.modes import evaluating
 
 PATHS = ("spherical", "linear")
+
+SETTINGS = (  # of every game, which the classes below hand on to `GAN`
+    *("discriminator_steps", "generator_steps", "smoothing", "gradient_penalty"),
+    *("discriminator_optimizer", "generator_optimizer"),
+)
 
 _DRAWN_AT_ONCE = 1024  # events: those of a large sample are made in parts
 _RANGES = {  # of the last operation of a network
@@ -440,8 +446,11 @@ class WGAN(GAN):
         The critic's steps to one of the generator.
     gradient_penalty : float
         Weight λ of the penalty; positive, since nothing else bounds the critic.
-    critic_optimizer, generator_optimizer : callable, optional
-        As in `GAN`. Gulrajani et al. train both by Adam with ``lr=1e-4, betas=(0.0, 0.9)``.
+    critic_optimizer : callable, optional
+        As ``discriminator_optimizer`` in `GAN`. Gulrajani et al. train both players by Adam with
+        ``lr=1e-4, betas=(0.0, 0.9)``.
+    **settings
+        ``generator_steps``, ``generator_optimizer``; see `GAN`.
 
     Raises
     ------
@@ -465,8 +474,9 @@ class WGAN(GAN):
         critic_steps: int = 5,
         gradient_penalty: float = 10.0,
         critic_optimizer: MakeOptimizer | None = None,
-        generator_optimizer: MakeOptimizer | None = None,
+        **settings: Any,
     ) -> None:
+        check_settings(WGAN, settings, ("generator_steps", "generator_optimizer"))
         check_positive(gradient_penalty, "gradient_penalty")
         super().__init__(
             generator,
@@ -476,7 +486,7 @@ class WGAN(GAN):
             discriminator_steps=critic_steps,
             gradient_penalty=gradient_penalty,
             discriminator_optimizer=critic_optimizer,
-            generator_optimizer=generator_optimizer,
+            **settings,
         )
 
     @property
@@ -589,6 +599,21 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
             'spherical paths lead in all directions; use path="linear".'
         )
     return 2 * torch.atan2(apart, together)
+
+
+def check_settings(
+    kind: type[GAN], settings: Mapping[str, Any], known: Sequence[str] = SETTINGS
+) -> None:
+    """Raise where ``settings``, which the constructor of ``kind`` hands on to `GAN`, has others
+    than ``known`` ones.
+    """
+    own = [name for name in inspect.signature(kind).parameters if name != "settings"]
+    for name in settings:
+        if name not in known:
+            raise TypeError(
+                f"{name}: expected a setting of {kind.__name__}, which are "
+                f"{', '.join([*own, *(each for each in known if each not in own)])}."
+            )
 
 
 def _probed(
