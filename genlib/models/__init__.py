@@ -1,6 +1,15 @@
 """The models of the course, a family a file or a folder, in the order of the lessons."""
 
-from genlib.models.adversarial import DCGAN, GAN, WGAN, ConditionalGAN, UnrolledGAN
+from genlib.models.adversarial import (
+    ACGAN,
+    DCGAN,
+    GAN,
+    WGAN,
+    BiGAN,
+    ConditionalGAN,
+    InfoGAN,
+    UnrolledGAN,
+)
 from genlib.models.autoencoders import (
     Autoencoder,
     ContractiveAutoencoder,
@@ -47,6 +56,7 @@ from genlib.models.sparse_coding import SparseCoding
 from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
+    "ACGAN",
     "DBN",
     "DCGAN",
     "FVSBN",
@@ -63,6 +73,7 @@ __all__ = [
     "Autoencoder",
     "BayesNet",
     "BernoulliMixture",
+    "BiGAN",
     "BoltzmannMachine",
     "Categorical",
     "CausalTransformer",
@@ -78,6 +89,7 @@ __all__ = [
     "GaussianRBM",
     "HierarchicalVAE",
     "Histogram",
+    "InfoGAN",
     "KMeans",
     "KNearest",
     "Laplace",

@@ -197,10 +197,15 @@ class GAN(Model):
 
     def _told_apart(self, judge: Callable[[Tensor], Tensor], x: Tensor, fake: Tensor) -> Tensor:
         """Loss of a discriminator ``judge`` on real rows ``x`` and on generated ones."""
-        loss = self.cost.discriminator(judge(x), judge(fake))
-        if self.gradient_penalty:
-            loss = loss + self.gradient_penalty * gradient_penalty(judge, x, fake)
-        return loss
+        return self.cost.discriminator(judge(x), judge(fake)) + self._penalty(judge, x, fake)
+
+    def _penalty(
+        self, judge: Callable[[Tensor], Tensor], x: Tensor, fake: Tensor
+    ) -> Tensor | float:
+        """The weighted penalty on the slope of a discriminator ``judge``, where there is one."""
+        if not self.gradient_penalty:
+            return 0.0
+        return self.gradient_penalty * gradient_penalty(judge, x, fake)
 
     def _generated(self, z: Tensor) -> Tensor:
         """What the generator makes of ``z``; a conditional model takes labels as well."""
@@ -366,7 +371,7 @@ class GAN(Model):
         first = next(self.generator.parameters(), None)
         if first is None:
             raise ValueError("generator: expected a network with parameters to train, got none.")
-        z, told = torch.zeros(3, self.latent).to(first), self._example_labels(3, first.device)
+        z, told = first.new_zeros(3, self.latent), self._example_labels(3, first)
         x, last = _probed(self.generator, self._generated, (z, *told), "generator")
         if x.dim() < 2 or len(x) != 3:
             raise ValueError(
@@ -377,14 +382,15 @@ class GAN(Model):
         known = isinstance(declared, constraints.Constraint)
         self.event_shape = x.shape[1:]
         self.support = declared if known else _RANGES.get(last, constraints.real)
-        _, last = _probed(self.discriminator, self._logits, (x, *told), self._judge)
+        beside = self._judged_beside(z, *told)
+        _, last = _probed(self.discriminator, self._logits, (x, *beside), self._judge)
         if last in _PROBABILITIES:
             raise ValueError(
                 f"{self._judge}: expected logits, any real numbers, got the values of "
                 f"{_PROBABILITIES[last]}; leave that last operation out, the cost takes the "
                 "number before it."
             )
-        norms = [_has_batch_norm(part) for part in (self.generator, self.discriminator)]
+        norms = [has_batch_norm(part) for part in (self.generator, self.discriminator)]
         self._has_batch_norm = any(norms)
         if norms[1] and self.gradient_penalty:
             raise ValueError(
@@ -393,9 +399,13 @@ class GAN(Model):
                 "torch.nn.InstanceNorm2d."
             )
 
-    def _example_labels(self, n: int, device: torch.device) -> tuple[Tensor, ...]:
+    def _example_labels(self, n: int, like: Tensor) -> tuple[Tensor, ...]:
         """Labels with which to try the networks; none but in a conditional model."""
         return ()
+
+    def _judged_beside(self, z: Tensor, *y: Tensor) -> tuple[Tensor, ...]:
+        """What the discriminator is told beside a row that was made of ``z`` and ``y``."""
+        return y
 
     def _column(self, out: object, x: Tensor) -> Tensor:
         """What the discriminator said of ``x``, checked to be one number a row, as (N,)."""
@@ -409,6 +419,20 @@ class GAN(Model):
             f"{self._judge}: expected one logit a row, shape ({n},) or ({n}, 1), got "
             f"{tuple(out.shape)}{mend}."
         )
+
+    def _parted(self, out: object, x: Tensor, further: int, what: str) -> tuple[Tensor, Tensor]:
+        """What a discriminator with ``further`` outputs said of ``x``: logits (N,), and these,
+        (N, further).
+        """
+        if not isinstance(out, Tensor):
+            raise TypeError(f"{self._judge}: expected one tensor, got {type(out).__name__}.")
+        if out.shape != (len(x), 1 + further):
+            raise ValueError(
+                f"{self._judge}: expected a logit and {what} a row, shape ({len(x)}, "
+                f"{1 + further}), got {tuple(out.shape)}."
+            )
+        out = out.to(x.dtype)
+        return out[:, 0], out[:, 1:]
 
     def _check_latent(self, z: Tensor, name: str) -> None:
         shape = torch.Size([self.latent])
@@ -633,7 +657,8 @@ def _probed(
     return out.detach(), "" if node is None else node.name()
 
 
-def _has_batch_norm(network: nn.Module) -> bool:
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a layer of a network takes statistics of the batch."""
     return any(isinstance(part, _BatchNorm) for part in network.modules())
 
 

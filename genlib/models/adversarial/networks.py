@@ -52,6 +52,14 @@ def mlp_discriminator(
     return nn.Sequential(nn.Flatten(), *dense([as_shape(shape).numel(), *hidden, 1], activation))
 
 
+def with_numbers(x: Tensor, numbers: Tensor) -> Tensor:
+    """Rows (N, D) with ``numbers`` (N, K) as further columns; or images (N, C, H, W) with them as
+    further channels that are constant over the image.
+    """
+    places = [1] * (x.dim() - 2)
+    return torch.cat([x, numbers.view(*numbers.shape, *places).expand(-1, -1, *x.shape[2:])], 1)
+
+
 class DCGANGenerator(nn.Sequential):
     """Latent variables (N, latent) to images (N, C, H, W) in [0, 1] by convolutions that double the
     sides.
