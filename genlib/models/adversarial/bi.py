@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from genlib.core import Player
 from genlib.models.adversarial.costs import Cost
-from genlib.models.adversarial.gan import GAN, check_settings, has_batch_norm
+from genlib.models.adversarial.game import has_batch_norm
+from genlib.models.adversarial.gan import GAN, check_settings
 from genlib.models.adversarial.networks import with_numbers
 from genlib.nn.dense import check_network
 from genlib.nn.modes import evaluating

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.distributions import constraints
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Adam
 
-from genlib.core import Density, Model, Player
+from genlib.core import Density, Player
 from genlib.core.fit import MakeOptimizer
 from genlib.core.random import normal, uniform
 from genlib.core.validation import (
@@ -28,8 +25,16 @@ from genlib.core.validation import (
     check_positive,
     check_tensor,
 )
-from genlib.models.adversarial.costs import COSTS, Cost, as_cost, smoothed
-from genlib.nn.dense import output_of
+from genlib.models.adversarial.costs import Cost, as_cost, smoothed
+from genlib.models.adversarial.game import (
+    Game,
+    check_modules,
+    check_unbounded,
+    has_batch_norm,
+    logits_of,
+    probed,
+    range_of,
+)
 from genlib.nn.modes import evaluating
 
 PATHS = ("spherical", "linear")
@@ -40,23 +45,9 @@ SETTINGS = (  # of every game, which the classes below hand on to `GAN`
 )
 
 _DRAWN_AT_ONCE = 1024  # events: those of a large sample are made in parts
-_RANGES = {  # of the last operation of a network
-    "SigmoidBackward0": constraints.unit_interval,
-    "TanhBackward0": constraints.interval(-1.0, 1.0),
-}
-_PROBABILITIES = {
-    "SigmoidBackward0": "a sigmoid",
-    "SoftmaxBackward0": "a softmax",
-    "LogSoftmaxBackward0": "a log-softmax",
-    "LogSigmoidBackward0": "a log-sigmoid",
-}
-_SAME_VALUES = (  # operations that only move numbers
-    *("Alias", "Clone", "Permute", "Reshape", "Select", "Slice", "Squeeze", "ToCopy"),
-    *("Transpose", "Unsqueeze", "UnsafeView", "View"),
-)
 
 
-class GAN(Model):
+class GAN(Game):
     """Generative adversarial network: x = G(z) with z ~ N(0, I), trained against a discriminator.
 
     The discriminator learns to tell the rows of the data from those of the generator, the generator
@@ -156,14 +147,10 @@ class GAN(Model):
         if smoothing != 0:
             self.cost = smoothed(self.cost, smoothing)
         self._makers = (discriminator_optimizer, generator_optimizer)
-        for name, network in ((self._judge, discriminator), ("generator", generator)):
-            if not isinstance(network, nn.Module):
-                raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
+        check_modules({self._judge: discriminator, "generator": generator})
         self.generator, self.discriminator = generator, discriminator
         self._check_networks()
-        # What is code, no file can hold; checkpoints compare it by its name.
-        self._own = [name for name, value in self.arguments.items() if _is_code(value)]
-        self.arguments = {name: _plain(value) for name, value in self.arguments.items()}
+        self._note_code()
 
     # ------------------------------------------------------------------ the game
 
@@ -338,58 +325,25 @@ class GAN(Model):
         condition = self._condition(y, count)
         return () if condition is None else (condition,)
 
-    # ------------------------------------------------------------------ saving
-
-    def save(self, path: str | Path) -> None:
-        """Write the constructor's arguments and the weights to one safetensors file, atomically.
-
-        Raises
-        ------
-        TypeError
-            The model was made of networks or of a cost of your own, or of other code, which no file
-            can hold.
-        """
-        if self._own:
-            raise TypeError(
-                f"cannot save a {type(self).__name__}: expected a model that makes its networks "
-                f"itself, as gl.DCGAN does, got code of yours for {', '.join(self._own)}; write "
-                "safetensors.torch.save_file(model.state_dict(), path), and read it into a model "
-                "made in the same way: "
-                "model.load_state_dict(safetensors.torch.load_file(path))."
-            )
-        super().save(path)
-
     # ------------------------------------------------------------------ checks
 
     def _check_networks(self) -> None:
         """Raise unless the networks fit each other; note the shape and range of an event."""
-        if not set(self.generator.parameters()).isdisjoint(self.discriminator.parameters()):
-            raise ValueError(
-                f"generator, {self._judge}: expected networks without common parameters, whose "
-                "losses would pull them both ways."
-            )
         first = next(self.generator.parameters(), None)
         if first is None:
             raise ValueError("generator: expected a network with parameters to train, got none.")
         z, told = first.new_zeros(3, self.latent), self._example_labels(3, first)
-        x, last = _probed(self.generator, self._generated, (z, *told), "generator")
+        x, last = self._tried_generator(z, *told)
         if x.dim() < 2 or len(x) != 3:
             raise ValueError(
                 f"generator: expected an event for each of 3 rows, shape (3, ...), got "
                 f"{tuple(x.shape)}."
             )
-        declared = getattr(self.generator, "support", None)
-        known = isinstance(declared, constraints.Constraint)
         self.event_shape = x.shape[1:]
-        self.support = declared if known else _RANGES.get(last, constraints.real)
+        self.support = range_of(self.generator, last)
         beside = self._judged_beside(z, *told)
-        _, last = _probed(self.discriminator, self._logits, (x, *beside), self._judge)
-        if last in _PROBABILITIES:
-            raise ValueError(
-                f"{self._judge}: expected logits, any real numbers, got the values of "
-                f"{_PROBABILITIES[last]}; leave that last operation out, the cost takes the "
-                "number before it."
-            )
+        _, last = probed(self.discriminator, self._logits, (x, *beside), self._judge)
+        check_unbounded(last, self._judge)
         norms = [has_batch_norm(part) for part in (self.generator, self.discriminator)]
         self._has_batch_norm = any(norms)
         if norms[1] and self.gradient_penalty:
@@ -398,6 +352,10 @@ class GAN(Model):
                 "since it ties the rows together; use none, or torch.nn.LayerNorm or "
                 "torch.nn.InstanceNorm2d."
             )
+
+    def _tried_generator(self, z: Tensor, *y: Tensor) -> tuple[Tensor, str]:
+        """What the generator says of examples; see `probed`."""
+        return probed(self.generator, self._generated, (z, *y), "generator")
 
     def _example_labels(self, n: int, like: Tensor) -> tuple[Tensor, ...]:
         """Labels with which to try the networks; none but in a conditional model."""
@@ -409,16 +367,7 @@ class GAN(Model):
 
     def _column(self, out: object, x: Tensor) -> Tensor:
         """What the discriminator said of ``x``, checked to be one number a row, as (N,)."""
-        n = len(x)
-        if isinstance(out, Tensor) and out.shape in ((n,), (n, 1)):
-            return out.reshape(n).to(x.dtype)
-        if not isinstance(out, Tensor):
-            raise TypeError(f"{self._judge}: expected one tensor, got {type(out).__name__}.")
-        mend = "; of two classes, the logit is the difference" if out.shape == (n, 2) else ""
-        raise ValueError(
-            f"{self._judge}: expected one logit a row, shape ({n},) or ({n}, 1), got "
-            f"{tuple(out.shape)}{mend}."
-        )
+        return logits_of(out, x, self._judge)
 
     def _parted(self, out: object, x: Tensor, further: int, what: str) -> tuple[Tensor, Tensor]:
         """What a discriminator with ``further`` outputs said of ``x``: logits (N,), and these,
@@ -437,14 +386,6 @@ class GAN(Model):
     def _check_latent(self, z: Tensor, name: str) -> None:
         shape = torch.Size([self.latent])
         check_event(z, shape, dtype=self.dtype, device=self.device, name=name)
-
-    def _check_batch_of_one(self, x: Tensor) -> None:
-        if len(x) == 1 and self._has_batch_norm and self.training:
-            raise ValueError(
-                "batch_size: expected batches of at least two rows for batch norm, got one; where "
-                "the last of an epoch is left with one, take another batch_size, or a DataLoader "
-                "with drop_last=True."
-            )
 
 
 class WGAN(GAN):
@@ -638,41 +579,3 @@ def check_settings(
                 f"{name}: expected a setting of {kind.__name__}, which are "
                 f"{', '.join([*own, *(each for each in known if each not in own)])}."
             )
-
-
-def _probed(
-    network: nn.Module, function: Callable[..., object], given: Sequence[Tensor], name: str
-) -> tuple[Tensor, str]:
-    """What ``function``, which asks a network, says in evaluation mode of some rows, the first of
-    ``given``; and the name of the network's last operation.
-    """
-    rows = given[0].detach().requires_grad_()
-    with torch.enable_grad():
-        out = output_of(network, function, [rows, *given[1:]], name)
-    if not out.requires_grad:
-        raise ValueError(f"{name}: expected outputs with a gradient, got some that are detached.")
-    node = out.grad_fn
-    while node is not None and node.name().startswith(_SAME_VALUES):
-        node = node.next_functions[0][0]
-    return out.detach(), "" if node is None else node.name()
-
-
-def has_batch_norm(network: nn.Module) -> bool:
-    """Whether a layer of a network takes statistics of the batch."""
-    return any(isinstance(part, _BatchNorm) for part in network.modules())
-
-
-def _is_code(value: Any) -> bool:
-    """Whether an argument is a network, a function, or a cost that has no name in `COSTS`."""
-    if isinstance(value, Cost):
-        return COSTS.get(value.name) is not value
-    return callable(value) and not isinstance(value, Model)
-
-
-def _plain(value: Any) -> Any:
-    """An argument as checkpoints compare it: networks by their layers, costs by their names."""
-    if isinstance(value, Cost):
-        return value.name
-    if isinstance(value, nn.Module) and not isinstance(value, Model):
-        return repr(value)
-    return "a function" if _is_code(value) else value
