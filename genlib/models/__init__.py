@@ -7,7 +7,9 @@ from genlib.models.adversarial import (
     WGAN,
     BiGAN,
     ConditionalGAN,
+    CycleGAN,
     InfoGAN,
+    Pix2Pix,
     UnrolledGAN,
 )
 from genlib.models.autoencoders import (
@@ -81,6 +83,7 @@ __all__ = [
     "ConditionalGAN",
     "ConditionalVAE",
     "ContractiveAutoencoder",
+    "CycleGAN",
     "DeepAutoencoder",
     "DenoisingAutoencoder",
     "GatedPixelCNN",
@@ -98,6 +101,7 @@ __all__ = [
     "NADEEnsemble",
     "NaiveBayes",
     "Parzen",
+    "Pix2Pix",
     "PixelCNN",
     "PixelCNNPP",
     "PixelRNN",

@@ -3,9 +3,11 @@
 from genlib.models.adversarial.ac import ACGAN
 from genlib.models.adversarial.bi import BiGAN
 from genlib.models.adversarial.conditional import ConditionalGAN
+from genlib.models.adversarial.cycle import CycleGAN
 from genlib.models.adversarial.dcgan import DCGAN
 from genlib.models.adversarial.gan import GAN, WGAN
 from genlib.models.adversarial.info import InfoGAN
+from genlib.models.adversarial.pix2pix import Pix2Pix
 from genlib.models.adversarial.unrolled import UnrolledGAN
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "WGAN",
     "BiGAN",
     "ConditionalGAN",
+    "CycleGAN",
     "InfoGAN",
+    "Pix2Pix",
     "UnrolledGAN",
 ]

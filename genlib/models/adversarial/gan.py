@@ -121,6 +121,7 @@ class GAN(Game):
         "for some that the generator maps near to x.",
     }
     _judge: ClassVar[str] = "discriminator"
+    _fewest_latent: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -137,7 +138,7 @@ class GAN(Game):
         generator_optimizer: MakeOptimizer | None = None,
     ) -> None:
         super().__init__()
-        check_count(latent, "latent")
+        check_count(latent, "latent", minimum=self._fewest_latent)
         check_count(discriminator_steps, f"{self._judge}_steps")
         check_count(generator_steps, "generator_steps")
         check_positive(gradient_penalty, "gradient_penalty", zero=True)

@@ -32,6 +32,9 @@ GAMES = {
         continuous=2,
         **s,
     ),
+    "Pix2Pix": lambda **s: gl.Pix2Pix(
+        nn.Conv2d(2, 1, 3, padding=1), nn.Conv2d(1 + 2, 1, 3), condition_shape=(2, 4, 4), **s
+    ),
 }
 
 
@@ -55,7 +58,10 @@ def stepped(model, batch, losses, lr=0.1):
 
 
 def batch_for(model, n=8):
-    """Rows, with their labels where the model has labels."""
+    """Rows, with their labels or condition images where the model is told some."""
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(n, *model.event_shape, generator=generator).to(model.dtype)
+    if isinstance(model, gl.Pix2Pix):
+        y = torch.rand(n, *model.condition_shape, generator=generator)
+        return x, y.to(model.dtype)
     return (x,) if model.classes is None else (x, torch.arange(n) % model.classes)

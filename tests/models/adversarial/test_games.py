@@ -91,7 +91,8 @@ def test_saving(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name in GAMES if name not in ("WGAN", "DCGAN")])
 def test_a_batch_of_one_is_refused_where_there_is_batch_norm(name):
     model = made(name)
-    model.generator = nn.Sequential(model.generator, nn.BatchNorm1d(2))
+    norm = nn.BatchNorm2d(1) if name == "Pix2Pix" else nn.BatchNorm1d(2)
+    model.generator = nn.Sequential(model.generator, norm)
     model._check_networks()
     batch = batch_for(model, 1)
     for player in model.train().players():
