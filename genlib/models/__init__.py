@@ -2,7 +2,9 @@
 
 from genlib.models.adversarial import (
     ACGAN,
+    BEGAN,
     DCGAN,
+    EBGAN,
     GAN,
     WGAN,
     BiGAN,
@@ -59,8 +61,10 @@ from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
     "ACGAN",
+    "BEGAN",
     "DBN",
     "DCGAN",
+    "EBGAN",
     "FVSBN",
     "GAN",
     "ICA",

@@ -5,6 +5,7 @@ from genlib.models.adversarial.bi import BiGAN
 from genlib.models.adversarial.conditional import ConditionalGAN
 from genlib.models.adversarial.cycle import CycleGAN
 from genlib.models.adversarial.dcgan import DCGAN
+from genlib.models.adversarial.energy import BEGAN, EBGAN
 from genlib.models.adversarial.gan import GAN, WGAN
 from genlib.models.adversarial.info import InfoGAN
 from genlib.models.adversarial.pix2pix import Pix2Pix
@@ -12,7 +13,9 @@ from genlib.models.adversarial.unrolled import UnrolledGAN
 
 __all__ = [
     "ACGAN",
+    "BEGAN",
     "DCGAN",
+    "EBGAN",
     "GAN",
     "WGAN",
     "BiGAN",

@@ -35,7 +35,10 @@ GAMES = {
     "Pix2Pix": lambda **s: gl.Pix2Pix(
         nn.Conv2d(2, 1, 3, padding=1), nn.Conv2d(1 + 2, 1, 3), condition_shape=(2, 4, 4), **s
     ),
+    "EBGAN": lambda **s: gl.EBGAN(mlp_generator(3, 2, (8,)), nn.Linear(2, 2), latent=3, **s),
+    "BEGAN": lambda **s: gl.BEGAN(mlp_generator(3, 2, (8,)), nn.Linear(2, 2), latent=3, **s),
 }
+LABELLED = GAMES.keys() - {"WGAN", "EBGAN", "BEGAN"}  # whose cost has labels to smooth
 
 
 def stepped(model, batch, losses, lr=0.1):

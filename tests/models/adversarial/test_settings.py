@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import genlib as gl
-from tests.models.adversarial.games import GAMES
+from tests.models.adversarial.games import GAMES, LABELLED
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1)
 
@@ -18,7 +18,7 @@ def test_settings_reach_the_game(name):
     settings |= {f"{judge}_optimizer": SGD, "generator_optimizer": SGD}
     if name == "DCGAN":
         settings["batch_norm"] = "generator"
-    if name != "WGAN":
+    if name in LABELLED:
         settings["smoothing"] = 0.1
     model = GAMES[name](**settings)
     assert [(p.name, p.steps, p.optimizer) for p in model.players()] == [
@@ -26,7 +26,7 @@ def test_settings_reach_the_game(name):
         ("generator", 2, SGD),
     ]
     assert model.gradient_penalty == 0.5
-    assert ("labels 0.9 and 0" in model.cost.name) == (name != "WGAN")
+    assert ("labels 0.9 and 0" in model.cost.name) == (name in LABELLED)
     given = {key: "a function" if value is SGD else value for key, value in settings.items()}
     assert {key: model.arguments[key] for key in settings} == given
     assert repr(model).startswith(f"{name}(")
