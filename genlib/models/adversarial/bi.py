@@ -63,7 +63,7 @@ class BiGAN(GAN):
 
     References
     ----------
-    Donahue, Krähenbühl and Darrell (2017), ICLR, equations 3 and 5; Dumoulin et al. (2017), ICLR.
+    Donahue, Krähenbühl and Darrell (2017), ICLR, section 3; Dumoulin et al. (2017), ICLR.
 
     Examples
     --------

@@ -90,7 +90,7 @@ class EBGAN(Reconstructing):
 
     References
     ----------
-    Zhao, Mathieu and LeCun (2017), ICLR, equations 1 to 4.
+    Zhao, Mathieu and LeCun (2017), ICLR, sections 2.1, 2.3 and 2.4.
 
     Examples
     --------
