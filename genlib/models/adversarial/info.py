@@ -31,7 +31,7 @@ class InfoGAN(GAN):
         L_I(G, Q) = E[log Q(c | G(z, c))] + H(c)  ≤  I(c; G(z, c))
 
     with equality where Q is the posterior, and H(c) = log (categories) + (continuous) log 2. Both
-    players raise it, with the weight λ, ``information``::
+    players raise it, with ``information`` as its weight λ::
 
         discriminator, Q:  L_D(v(x), v(G(z, c)))  −  λ L_I(G, Q)
         generator:         L_G(v(G(z, c)))        −  λ L_I(G, Q)
