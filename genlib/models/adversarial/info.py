@@ -37,7 +37,7 @@ class InfoGAN(GAN):
         generator:         L_G(v(G(z, c)))        −  λ L_I(G, Q)
 
     L_D and L_G being those of the ``cost``. Q(c | x) is a distribution over the categories times
-    N(c; μ(x), ``scale``²) for each number.
+    N(c; μ(x), σ²) for each number, with σ = ``scale``.
 
     Parameters
     ----------
