@@ -57,9 +57,13 @@ def judge(x, y):
     optimizer.step(loss)
     return lambda rows: (rows * w[0] + w[1]).detach()
 """,
-        "the other way round": ("(features(rows) @ w)", "-(features(rows) @ w)"),
-        "probabilities": ("(features(rows) @ w)", "(features(rows) @ w).sigmoid()"),
-        "stopped too early": ("max_iter=40", "max_iter=1"),
+        "the other way round": ("features(rows) @ w", "-(features(rows) @ w)"),
+        "probabilities": ("features(rows) @ w", "(features(rows) @ w).sigmoid()"),
+        "three bumps": [
+            ("torch.linspace(-6, 6, 17)", "torch.linspace(-6, 6, 3)"),
+            ("torch.zeros(18, 1)", "torch.zeros(4, 1)"),
+            ("torch.eye(18)", "torch.eye(4)"),
+        ],
         "two Gaussians": """
 def judge(x, y):
     def log(rows, sample):

@@ -38,7 +38,7 @@ class ACGAN(ConditionalGAN):
     generator : torch.nn.Module
         (N, latent + classes) to events: the label stands behind z, one-hot.
     discriminator : torch.nn.Module
-        Events to (N, 1 + classes): the logit, then a score for each class, whose softmax is
+        Events to (N, 1 + classes): the logit, then a score (no probability) for each class, whose softmax is
         P(y | x).
     cost : str or Cost
         See `GAN`.

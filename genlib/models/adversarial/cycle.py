@@ -68,8 +68,8 @@ class CycleGAN(Game):
         μ; zero leaves that term out. It needs rows of one shape in X and Y, and keeps, for one,
         colours as they are.
     pool : int
-        The discriminators are shown translations of earlier steps as well: so many of each set
-        are kept. Once they are, a new one is, with probability ½, shown in exchange for one of
+        The discriminators are shown translations of earlier steps as well: this many of each
+        set are kept. Once they are, a new one is, with probability ½, shown in exchange for one of
         these, which is shown in its place. None are kept with 0.
     discriminator_steps, generator_steps : int
         See `GAN`.

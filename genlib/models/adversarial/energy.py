@@ -144,8 +144,8 @@ class BEGAN(Reconstructing):
         generator:      E[U(G(z))]
 
     k, in [0, 1] and zero at first, is moved so that the errors of generated rows become γ times
-    those of data: k ← k + λ (γ E[U(x)] − E[U(G(z))]) after each step of the discriminator. A small
-    γ makes it care for the data alone, and rows are alike; a large one makes them various.
+    those of data: k ← k + λ (γ E[U(x)] − E[U(G(z))]) whenever its loss is formed in training. A small
+    γ makes it attend to the data alone, and rows are alike; a large one makes them various.
 
     Parameters
     ----------
@@ -230,8 +230,12 @@ class BEGAN(Reconstructing):
 
 def pulling_away_term(codes: Tensor) -> Tensor:
     """Mean squared cosine between the codes of different rows: (N, \\*shape) to one number in
-    [0, 1].
+    [0, 1]. Raises ValueError unless there are two rows at least.
     """
+    if len(codes) < 2:
+        raise ValueError(
+            f"codes: expected at least two rows, whose pairs are compared, got {len(codes)}."
+        )
     unit = F.normalize(codes.flatten(1))
     squares = (unit @ unit.T).square()
     n = len(codes)

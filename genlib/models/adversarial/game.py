@@ -1,4 +1,4 @@
-"""What games over networks of the caller's have in common: checks of what the networks say, and of
+"""What games over the caller's own networks have in common: checks of what the networks say, and of
 what a file can hold.
 """
 

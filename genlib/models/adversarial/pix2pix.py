@@ -138,7 +138,7 @@ class Pix2Pix(GAN):
     def _penalty(
         self, judge: Callable[[Tensor], Tensor], x: Tensor, fake: Tensor
     ) -> Tensor | float:
-        return super()._penalty(lambda rows: judge(rows).view(len(rows), -1).mean(1), x, fake)
+        return super()._penalty(lambda rows: judge(rows).reshape(len(rows), -1).mean(1), x, fake)
 
     def _check_latent(self, z: Tensor, name: str) -> None:
         self._require_latent(name)

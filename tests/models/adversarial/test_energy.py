@@ -252,3 +252,8 @@ class TestBoth:
         adam = functools.partial(torch.optim.Adam, lr=5e-3, betas=(0.5, 0.999))
         model.fit(x, epochs=60, batch_size=32, optimizer=adam, hooks=[WeightAverage(0.98)])
         assert distance() < 0.3 * before
+
+
+def test_one_code_has_no_pairs():
+    with pytest.raises(ValueError, match="at least two rows, whose pairs are compared, got 1"):
+        pulling_away_term(torch.ones(1, 3))
