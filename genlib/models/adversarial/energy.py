@@ -144,8 +144,8 @@ class BEGAN(Reconstructing):
         generator:      E[U(G(z))]
 
     k, in [0, 1] and zero at first, is moved so that the errors of generated rows become γ times
-    those of data: k ← k + λ (γ E[U(x)] − E[U(G(z))]) whenever its loss is formed in training. A small
-    γ makes it attend to the data alone, and rows are alike; a large one makes them various.
+    those of data: k ← k + λ (γ E[U(x)] − E[U(G(z))]) whenever its loss is formed in training. A
+    small γ makes it attend to the data alone, and rows are alike; a large one makes them various.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What holds for every game of `GAMES`, whatever its losses are; CycleGAN has a file of its own."""
+"""What holds for every game of `GAMES`, whatever its losses; CycleGAN has a file of its own."""
 
 import pytest
 import torch
