@@ -112,14 +112,21 @@ def test_the_examples_in_docstrings_are_true(module):
 
 
 @pytest.mark.parametrize("module", PATHS)
-def test_no_docstring_takes_an_absolute_value_for_a_substitution(module):
-    """Between bars, reStructuredText looks for a name to substitute, and the book is not built."""
+def test_no_docstring_stops_the_book(module):
+    """Between bars, reStructuredText looks for a name to substitute; and a literal has to end
+    before a letter or a power.
+    """
     with open(PATHS[module], encoding="utf-8") as file:
         tree = ast.parse(file.read())
     kinds = ast.FunctionDef | ast.ClassDef
     for node in ast.walk(tree):
         if isinstance(node, kinds) and not node.name.startswith("_"):
-            text = re.sub(r"``.*?``", "", ast.get_docstring(node) or "", flags=re.DOTALL)
+            written = ast.get_docstring(node) or ""
+            literals = re.compile(r"``.+?``", re.DOTALL)
+            for literal in literals.finditer(written):
+                after = written[literal.end() : literal.end() + 1]
+                assert not after.isalnum(), f"{node.name}: {literal[0]}{after}"
+            text = literals.sub("", written)
             prose = re.sub(r"::\n\n(?: .*\n|\n)+", "\n", text + "\n")  # without literal blocks
             assert not re.search(r"\|\S[^|]*\S\||\|\w\|", prose), f"{node.name}: {prose}"
 

@@ -16,6 +16,7 @@ from sphinx.application import Sphinx
 from genlib.recipes import RECIPES, Recipe, bounded_nats, label_errors, records
 from genlib.recipes.deep import squared_errors
 from genlib.recipes.images import labelled_nats
+from genlib.recipes.rings import modes
 from genlib.recipes.text import bits_per_character
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
@@ -79,6 +80,8 @@ def _columns(recipes: list[Recipe]) -> Columns:
     if measure is bits_per_character:
         epochs: Columns = {"epochs": lambda _, record: str(len(record["validation curve"]))}
         return {"bits per character": _measured, **parameters, **epochs, **time}
+    if measure is modes:
+        return {"modes covered": _measured, "fewest to most": _range, **parameters, **time}
     if measure is labelled_nats:
         return {
             "test nats": _measured,
@@ -119,6 +122,10 @@ def _measured(_: Recipe, record: Record) -> str:
 def _further(_: Recipe, record: Record, *, name: str) -> str:
     """A measure that is not the first one."""
     return _with_error(record[name], record[f"standard error of {name}"])
+
+
+def _range(_: Recipe, record: Record) -> str:
+    return f"{record['fewest']:.0f} to {record['most']:.0f}"
 
 
 def _bits(_: Recipe, record: Record) -> str:

@@ -6,7 +6,7 @@ from genlib.data.characters import Text, passages
 from genlib.data.dataset import Dataset, Splits
 from genlib.data.documents import Documents, docstrings
 from genlib.data.download import Messages, binarized_mnist, mnist, sms_spam
-from genlib.data.loaders import binarizing_loader
+from genlib.data.loaders import binarizing_loader, unpaired_loader
 from genlib.data.mail import Mail, mail
 from genlib.data.patterns import bars_and_stripes
 from genlib.data.planar import checkerboard, grid, pinwheel, ring, spirals, two_moons
@@ -46,4 +46,5 @@ __all__ = [
     "text",
     "textures",
     "two_moons",
+    "unpaired_loader",
 ]

@@ -1,11 +1,13 @@
-"""Loaders for data that change from epoch to epoch."""
+"""Loaders for data that change from epoch to epoch, and for two sets without pairs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.distributions.constraints import unit_interval
-from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset, default_collate
 
 from genlib.core.validation import check_count, check_tensor, first_index
 
@@ -58,6 +60,42 @@ def binarizing_loader(
     return DataLoader(_Binarized(grey, labels), batch_size, shuffle=True, collate_fn=_as_drawn)
 
 
+def unpaired_loader(x: Tensor, y: Tensor, batch_size: int = 128) -> DataLoader:
+    """Batches of rows of two sets, of any sizes, in which no row belongs to another.
+
+    A pass goes once over the larger set, in a new order. The smaller one is gone through as often
+    as that takes, each time in a new order, so that its rows come equally often, to within one. The
+    orders come from torch's global generator.
+
+    Parameters
+    ----------
+    x, y : Tensor, shapes (N, \\*event) and (M, \\*other)
+    batch_size : int
+        Rows of each set in a batch; the last may have fewer.
+
+    Returns
+    -------
+    DataLoader
+        For `Model.fit`; yields ``(x, y)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A set is no tensor of numbers, or has no rows; or ``batch_size`` is no positive integer.
+
+    Examples
+    --------
+    >>> loader = unpaired_loader(torch.zeros(10, 4), torch.zeros(3, 2), batch_size=5)
+    >>> [(len(x), len(y)) for x, y in loader]
+    [(5, 5), (5, 5)]
+    """
+    check_tensor(x, "x")
+    check_tensor(y, "y")
+    check_count(batch_size, "batch_size")
+    data, order = _Unpaired(x, y), _TwoOrders(len(x), len(y))
+    return DataLoader(data, batch_size, sampler=order, collate_fn=_as_drawn)
+
+
 def rows_of(loader: DataLoader) -> tuple[Tensor, ...] | None:
     """All that a loader passes over, as tensors of rows (and labels), where they lie in its data
     set so; grey values stand for the bits that are drawn from them.
@@ -84,6 +122,38 @@ class _Binarized(Dataset):
     def __getitems__(self, rows: list[int]) -> tuple[Tensor, ...]:
         x = torch.bernoulli(self.grey[rows])
         return (x,) if self.labels is None else (x, self.labels[rows])
+
+
+class _Unpaired(TensorDataset):
+    """Rows of two tensors, asked for by pairs of numbers."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.tensors = (x, y)  # not of one length, as the base class would have them
+
+    def __len__(self) -> int:
+        return max(map(len, self.tensors))
+
+    def __getitems__(self, pairs: list[tuple[int, int]]) -> tuple[Tensor, ...]:
+        numbers = torch.tensor(pairs).unbind(1)
+        return tuple(part[rows] for part, rows in zip(self.tensors, numbers, strict=True))
+
+
+class _TwoOrders(Sampler):
+    """Pairs of numbers below two sizes, as many as the larger size."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes = sizes
+
+    def __len__(self) -> int:
+        return max(self.sizes)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        orders = []
+        for size in self.sizes:
+            times = -(-len(self) // size)
+            order = torch.cat([torch.randperm(size) for _ in range(times)])
+            orders.append(order[: len(self)].tolist())
+        return iter(list(zip(*orders, strict=True)))
 
 
 def _as_drawn(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -6,8 +6,8 @@ of it, a vector M_ib of C values, and from these the sum over the *other* rows::
     D_ijb = Σ_c |M_ibc − M_jbc|         e_ijb = exp(−D_ijb)         o_ib = Σ_{j ≠ i} e_ijb
 
 The row itself, j = i, is left out, as the authors' code does; the formula of the paper has it in,
-which adds exactly one to every o_ib. So 0 ≤ o_ib ≤ N − 1, zero for a row that is far from all, and
-N − 1 in a batch of N copies.
+which adds exactly one to every o_ib. So 0 ≤ o_ib ≤ N − 1, next to zero for a row that is far from
+all, and N − 1 in a batch of N copies.
 
 **Gradients.** With s_ijbc = sign(M_ibc − M_jbc), zero where the two are equal, as for torch's
 ``abs``, and slopes g of o::
@@ -124,7 +124,7 @@ def _cut(memory: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
 def _write_similarity(tile: _Tile, difference: Tensor, e: Tensor) -> Tensor:
     """Fill ``e`` with exp(−Σ |difference|), zero where a row meets itself; spoils differences."""
     torch.sum(difference.abs_(), 0, out=e)
-    # exp2 takes a fraction of the time of exp, but not on numbers of which any underflows.
+    # exp2 takes a fraction of the time of exp, and a third of its own where nothing underflows.
     e.mul_(-1 / math.log(2)).clamp_min_(math.log2(torch.finfo(e.dtype).tiny)).exp2_()
     if tile.columns.start == tile.rows.start:
         e.diagonal(dim1=-2, dim2=-1).zero_()

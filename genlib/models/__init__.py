@@ -1,6 +1,19 @@
 """The models of the course, a family a file or a folder, in the order of the lessons."""
 
-from genlib.models.adversarial import DCGAN, GAN, WGAN, ConditionalGAN, UnrolledGAN
+from genlib.models.adversarial import (
+    ACGAN,
+    BEGAN,
+    DCGAN,
+    EBGAN,
+    GAN,
+    WGAN,
+    BiGAN,
+    ConditionalGAN,
+    CycleGAN,
+    InfoGAN,
+    Pix2Pix,
+    UnrolledGAN,
+)
 from genlib.models.autoencoders import (
     Autoencoder,
     ContractiveAutoencoder,
@@ -47,8 +60,11 @@ from genlib.models.sparse_coding import SparseCoding
 from genlib.models.vae import VAE, ConditionalVAE, HierarchicalVAE, WarmUp
 
 __all__ = [
+    "ACGAN",
+    "BEGAN",
     "DBN",
     "DCGAN",
+    "EBGAN",
     "FVSBN",
     "GAN",
     "ICA",
@@ -63,6 +79,7 @@ __all__ = [
     "Autoencoder",
     "BayesNet",
     "BernoulliMixture",
+    "BiGAN",
     "BoltzmannMachine",
     "Categorical",
     "CausalTransformer",
@@ -70,6 +87,7 @@ __all__ = [
     "ConditionalGAN",
     "ConditionalVAE",
     "ContractiveAutoencoder",
+    "CycleGAN",
     "DeepAutoencoder",
     "DenoisingAutoencoder",
     "GatedPixelCNN",
@@ -78,6 +96,7 @@ __all__ = [
     "GaussianRBM",
     "HierarchicalVAE",
     "Histogram",
+    "InfoGAN",
     "KMeans",
     "KNearest",
     "Laplace",
@@ -86,6 +105,7 @@ __all__ = [
     "NADEEnsemble",
     "NaiveBayes",
     "Parzen",
+    "Pix2Pix",
     "PixelCNN",
     "PixelCNNPP",
     "PixelRNN",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from genlib.nn.modes import evaluating
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
+    "leaky_relu": partial(nn.LeakyReLU, 0.2),
     "tanh": nn.Tanh,
     "silu": nn.SiLU,
     "softplus": nn.Softplus,
@@ -24,6 +26,9 @@ _KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
 
 def dense(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
     """Fully connected layers of so many units, with ``activation`` between them.
+
+    It is ``"relu"``, ``"leaky_relu"`` (whose slope is 0.2 below zero), ``"tanh"``, ``"silu"``,
+    ``"softplus"`` or ``"sigmoid"``.
 
     Raises
     ------

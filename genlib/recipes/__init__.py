@@ -5,7 +5,17 @@ it where it was stopped. ``torchrun --nproc-per-node 8 -m genlib.recipes pixel_c
 devices.
 """
 
-from genlib.recipes import ablations, boltzmann, deep, features, images, latent, mnist, text
+from genlib.recipes import (
+    ablations,
+    boltzmann,
+    deep,
+    features,
+    images,
+    latent,
+    mnist,
+    rings,
+    text,
+)
 from genlib.recipes.features import PretrainedClassifier, label_errors
 from genlib.recipes.recipe import (
     InStages,
@@ -21,7 +31,7 @@ from genlib.recipes.recipe import (
 
 RECIPES = {
     recipe.name: recipe
-    for module in (mnist, latent, images, features, boltzmann, deep, ablations, text)
+    for module in (mnist, latent, images, features, boltzmann, deep, ablations, text, rings)
     for recipe in module.RECIPES
 }
 

@@ -15,6 +15,7 @@ REQUIRED = {
     "book": {"author", "title", "publisher", "year"},
     "incollection": {"author", "title", "booktitle", "year"},
     "inproceedings": {"author", "title", "booktitle", "year"},
+    "misc": {"author", "title", "howpublished", "year"},
     "phdthesis": {"author", "title", "school", "year"},
     "techreport": {"author", "title", "institution", "year"},
 }

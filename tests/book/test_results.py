@@ -7,6 +7,7 @@ from book._ext.results import BENCHMARK, BENCHMARKS, PLACEHOLDER, table, timings
 from genlib.recipes import RECIPES, records
 from genlib.recipes.ablations import PHOTOGRAPHS
 from genlib.recipes.images import LABELLED
+from genlib.recipes.rings import RING
 from genlib.recipes.text import TEXT
 from tools import ROOT
 
@@ -93,6 +94,14 @@ def test_a_column_is_called_after_what_was_measured(group, measured):
 def test_a_comparison_is_printed_in_bits_as_well():
     (row,) = (row for row in rows(PARTS, {"parts_gates": RECORD}) if "not run yet" not in row)
     assert row[1:] == ["−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23", "0.1794", "307,720"]
+
+
+def test_modes_are_told_with_their_range():
+    record = RECORD | {"measure": "modes covered", "modes covered": 2.1}
+    record |= {"standard error": 0.348, "fewest": 1.0, "most": 4.0}
+    (row,) = (row for row in rows(RING, {"ring_minimax_slow": record}) if "not run yet" not in row)
+    error = "2.10\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.35"
+    assert row[1:] == [error, "1 to 4", "307,720", "13 min, a processor, threads: 2"]
 
 
 def test_a_bound_is_printed_with_its_divergence():

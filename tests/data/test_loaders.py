@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 import genlib as gl
-from genlib.data.loaders import binarizing_loader
+from genlib.data.loaders import binarizing_loader, unpaired_loader
 
 
 def test_bits_follow_the_grey_values_and_change_from_pass_to_pass():
@@ -50,3 +50,52 @@ def test_refusals():
         binarizing_loader(torch.rand(3, 2), 0)
     with pytest.raises(TypeError, match="grey: expected"):
         binarizing_loader([[0.5]])
+
+
+class TestTwoSets:
+    X, Y = torch.arange(10.0)[:, None], 100 + torch.arange(4.0)[:, None].repeat(1, 2)
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_a_pass_goes_over_the_larger_set_and_the_smaller_one_as_often_as_needed(self, turned):
+        sets = (self.Y, self.X) if turned else (self.X, self.Y)
+        torch.manual_seed(0)
+        passes = []
+        for _ in range(2):
+            batches = list(unpaired_loader(*sets, batch_size=4))
+            assert [[len(part) for part in batch] for batch in batches] == [[4, 4], [4, 4], [2, 2]]
+            parts = [torch.cat(each) for each in zip(*batches, strict=True)]
+            large, small = parts[::-1] if turned else parts
+            assert torch.equal(large.sort(0).values, self.X)
+            for start in (0, 4):  # each time once, in a new order
+                assert torch.equal(small[start : start + 4].sort(0).values, self.Y)
+            assert not torch.equal(small[:4], small[4:8])
+            assert len(small[8:, 0].unique()) == 2
+            passes.append(large)
+        assert not torch.equal(*passes)
+
+    def test_a_row_meets_others_in_every_pass(self):
+        """Over 200 passes each pair of 10 × 4 comes 50 times, to 5 standard errors."""
+        torch.manual_seed(0)
+        counts = torch.zeros(10, 4)
+        for _ in range(200):
+            for x, y in unpaired_loader(self.X, self.Y, 10):
+                counts[x[:, 0].long(), y[:, 0].long() - 100] += 1
+        assert (counts - 50).abs().max() < 5 * (200 * 0.25 * 0.75) ** 0.5
+
+    def test_sets_may_be_of_one_size_or_of_one_row(self):
+        assert len(list(unpaired_loader(self.X, self.X, 5))) == 2
+        ((x, y),) = unpaired_loader(self.X, self.Y[:1])
+        assert len(x) == 10 and torch.equal(y, self.Y[:1].expand(10, 2))
+
+    @pytest.mark.parametrize(
+        ("change", "error", "words"),
+        [
+            ({"x": [1.0]}, TypeError, r"x: expected a torch\.Tensor"),
+            ({"y": torch.zeros(0, 2)}, ValueError, "y: expected at least one value"),
+            ({"y": torch.zeros(2) / 0}, ValueError, "y: expected finite values"),
+            ({"batch_size": 0}, ValueError, "batch_size: expected at least 1"),
+        ],
+    )
+    def test_bad_input(self, change, error, words):
+        with pytest.raises(error, match=words):
+            unpaired_loader(**{"x": self.X, "y": self.Y, "batch_size": 3, **change})

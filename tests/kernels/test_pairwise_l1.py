@@ -104,6 +104,16 @@ def test_the_origin_does_not_matter(offset):
     assert torch.equal(minibatch_features(m + offset), minibatch_features(m))
 
 
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_no_subnormal_number_slows_down_rows_that_are_far_apart(dtype):
+    """exp(−D) of them would be one, or zero, on which exp2 takes three times as long."""
+    tiny = torch.finfo(dtype).tiny
+    for distance in (-math.log(tiny) + 5, 1e4):
+        far = torch.tensor([0.0, distance], dtype=dtype)[:, None, None]
+        expected = torch.full((2, 1), tiny, dtype=dtype)
+        torch.testing.assert_close(minibatch_features(far), expected, rtol=1e-2, atol=0)
+
+
 def test_rows_may_come_in_any_order():
     m, order = values(70, 4, 5), torch.randperm(70)
     torch.testing.assert_close(minibatch_features(m[order]), minibatch_features(m)[order])

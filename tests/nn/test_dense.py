@@ -1,17 +1,28 @@
 """Networks of dense and of convolutional layers: what stands where."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genlib.nn.dense import ConvolutionalDecoder, ConvolutionalEncoder, check_network, dense
+from genlib.nn.dense import (
+    ACTIVATIONS,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    check_network,
+    dense,
+)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh", "silu", "softplus"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_dense_layers(name):
     network, x = dense([3, 5, 2], name), torch.randn(4, 3)
-    assert torch.equal(network(x), network[2](getattr(F, name)(network[0](x))))
+    function = getattr(F, name)
+    if name == "leaky_relu":
+        function = partial(function, negative_slope=0.2)
+    assert torch.equal(network(x), network[2](function(network[0](x))))
     assert len(dense([3, 2], name)) == 1
 
 

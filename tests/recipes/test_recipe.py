@@ -13,6 +13,7 @@ import genlib as gl
 from genlib import recipes
 from genlib.recipes import boltzmann
 from genlib.recipes.recipe import WEIGHTS
+from genlib.recipes.rings import RING, Rounds
 from genlib.recipes.text import bits_per_character
 from tests.processes import run_python
 from tests.recipes.toy import TOY, rows
@@ -229,10 +230,12 @@ def test_every_recipe_can_begin(name):
     recipe = recipes.RECIPES[name]
     model = recipe.model()
     names = ("predict", "energy", "log_prob", "elbo", "reconstruction_error", "reconstruct")
+    names += ("logits",)
     ask = next(getattr(model, name) for name in names if _answers(model, name))
     if model.event_shape is not None:  # PCA learns it from the rows
         with torch.no_grad():
-            assert ask((torch.rand(2, *model.event_shape) < 0.2).float()).shape == (2,)
+            found = ask((torch.rand(2, *model.event_shape) < 0.2).float())
+        assert found.shape == ((2, model.copies) if recipe.group == RING else (2,))
     assert (recipe.published is None) == (recipe.source is None)
     for part in ("stages", "pretraining"):
         stages = getattr(recipe.train, part, [])
@@ -244,8 +247,11 @@ def test_committed_records_belong_to_recipes_and_name_no_place():
     for name, record in recipes.records().items():
         assert record["recipe"] == name and name in recipes.RECIPES
         assert record["published"] == recipes.RECIPES[name].published
-        stages = getattr(recipes.RECIPES[name].train, "stages", [])
-        assert len(record["validation curve"]) <= sum(stage.epochs for stage in stages)
+        train = recipes.RECIPES[name].train
+        most = sum(stage.epochs for stage in getattr(train, "stages", []))
+        if isinstance(train, Rounds):
+            most = train.rounds // train.every
+        assert len(record["validation curve"]) <= most
         assert "/" not in json.dumps(record["machine"])
         # The weights kept are those of the best epoch of all stages. (A bound is drawn anew.)
         if "validation nats" in record and record["validation curve"]:

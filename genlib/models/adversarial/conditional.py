@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from genlib.core.validation import check_count
 from genlib.models.adversarial.costs import Cost
-from genlib.models.adversarial.gan import GAN
+from genlib.models.adversarial.gan import GAN, check_settings
+from genlib.models.adversarial.networks import with_numbers
 
 
 class ConditionalGAN(GAN):
@@ -42,7 +43,7 @@ class ConditionalGAN(GAN):
     Raises
     ------
     TypeError, ValueError
-        ``classes`` is no integer of at least 2; or as for `GAN`.
+        ``classes`` is no integer of at least 2; see also `GAN`.
 
     Notes
     -----
@@ -74,6 +75,7 @@ class ConditionalGAN(GAN):
         classes: int,
         **settings: Any,
     ) -> None:
+        check_settings(ConditionalGAN, settings)
         check_count(classes, "classes", minimum=2)
         self.classes = classes
         super().__init__(generator, discriminator, cost, latent=latent, **settings)
@@ -90,10 +92,7 @@ class ConditionalGAN(GAN):
         return self._column(self.discriminator(self._with_labels(x, y)), x)
 
     def _with_labels(self, x: Tensor, y: Tensor) -> Tensor:
-        """``x`` with its one-hot labels behind it, in columns or in constant channels."""
-        told = F.one_hot(y, self.classes).to(x.dtype)
-        places = [1] * (x.dim() - 2)
-        return torch.cat([x, told.view(*told.shape, *places).expand(-1, -1, *x.shape[2:])], 1)
+        return with_numbers(x, F.one_hot(y, self.classes).to(x.dtype))
 
-    def _example_labels(self, n: int, device: torch.device) -> tuple[Tensor, ...]:
-        return (torch.zeros(n, dtype=torch.int64, device=device),)
+    def _example_labels(self, n: int, like: Tensor) -> tuple[Tensor, ...]:
+        return (torch.zeros(n, dtype=torch.int64, device=like.device),)

@@ -84,6 +84,10 @@ class Cost:
         the transport between p and q, and without a bound on its slope there is none.
     labels : LabelLoss or None
         For costs that teach the discriminator labels 1 and 0, which can be `smoothed`.
+    encoder : callable or None
+        Logits of real rows to the loss of a player that works on these, as the encoder of a
+        `genlib.models.adversarial.bi.BiGAN` does: what the generator's loss is with the roles of
+        p and q exchanged. Without it there are no such games.
 
     Examples
     --------
@@ -101,6 +105,7 @@ class Cost:
     generator: OfLogits
     optimum: OfLogits | None
     labels: LabelLoss | None = None
+    encoder: OfLogits | None = None
 
 
 # ---------------------------------------------------------------------- labels
@@ -314,6 +319,7 @@ def f_gan(divergence: str | FDivergence, *, non_saturating: bool = False) -> Cos
         discriminator=partial(_bound, divergence),
         generator=partial(_lowered, divergence, non_saturating),
         optimum=divergence.optimum,
+        encoder=partial(_lowered_by_encoder, divergence, non_saturating),
     )
 
 
@@ -327,6 +333,11 @@ def _lowered(divergence: FDivergence, non_saturating: bool, fake: Tensor) -> Ten
     return -of_fakes(fake).mean()
 
 
+def _lowered_by_encoder(divergence: FDivergence, non_saturating: bool, real: Tensor) -> Tensor:
+    of_real = divergence.penalty if non_saturating else divergence.activation
+    return of_real(real).mean()
+
+
 # ---------------------------------------------------------------------- the costs
 
 MINIMAX = Cost(
@@ -336,12 +347,14 @@ MINIMAX = Cost(
     generator=lambda fake: F.logsigmoid(-fake).mean(),
     optimum=lambda log_ratio: log_ratio,  # D = p / (p + q)
     labels=CROSS_ENTROPY,
+    encoder=lambda real: F.logsigmoid(real).mean(),
 )
 NON_SATURATING = replace(
     MINIMAX,
     name="non-saturating",
     formula="−E_p[log D] − E_q[log (1 − D)];  −E_q[log D];  D = σ(v)",
     generator=lambda fake: -F.logsigmoid(fake).mean(),
+    encoder=lambda real: -F.logsigmoid(-real).mean(),
 )
 LEAST_SQUARES = Cost(
     name="least-squares",
@@ -350,6 +363,7 @@ LEAST_SQUARES = Cost(
     generator=lambda fake: _squared_error(fake, 1.0).mean(),
     optimum=torch.sigmoid,  # v = p / (p + q)
     labels=SQUARED_ERROR,
+    encoder=lambda real: _squared_error(real, 0.0).mean(),
 )
 WASSERSTEIN = Cost(
     name="wasserstein",
@@ -357,6 +371,7 @@ WASSERSTEIN = Cost(
     discriminator=lambda real, fake: fake.mean() - real.mean(),
     generator=lambda fake: -fake.mean(),
     optimum=None,
+    encoder=lambda real: real.mean(),
 )
 HINGE = Cost(
     name="hinge",
@@ -364,6 +379,7 @@ HINGE = Cost(
     discriminator=lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
     generator=lambda fake: -fake.mean(),
     optimum=torch.sign,  # where p = q, anything in [−1, 1] is as good
+    encoder=lambda real: real.mean(),
 )
 
 COSTS = {

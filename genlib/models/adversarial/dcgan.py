@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from torch.optim import Adam
 
 from genlib.core.validation import check_choice, check_counts
 from genlib.models.adversarial.costs import Cost
-from genlib.models.adversarial.gan import GAN
-from genlib.models.adversarial.networks import (
-    ACTIVATIONS,
-    BATCH_NORM,
-    DCGANDiscriminator,
-    DCGANGenerator,
-)
+from genlib.models.adversarial.gan import GAN, check_settings
+from genlib.models.adversarial.networks import BATCH_NORM, DCGANDiscriminator, DCGANGenerator
+from genlib.nn.dense import ACTIVATIONS
 
 ADAM = partial(Adam, lr=2e-4, betas=(0.5, 0.999))
 
@@ -31,7 +28,7 @@ class DCGAN(GAN):
     Radford et al.: strided convolutions in place of pooling; batch norm in both; no hidden dense
     layers; ReLU in the generator, and tanh at its end; leaky ReLU in the discriminator. Each of
     them has a setting, so that it can be left out. Both players are trained by Adam with rate
-    0.0002 and β₁ = ½, unless ``fit`` is given another optimiser.
+    0.0002 and β₁ = ½, unless the model or ``fit`` is given another optimiser.
 
     Parameters
     ----------
@@ -49,10 +46,10 @@ class DCGAN(GAN):
         Rule 2.
     hidden : int
         Rule 3: units of a dense layer in each network, none with 0.
-    generator_activation, discriminator_activation : {"relu", "leaky_relu", "tanh"}
-        Rules 4 and 5.
-    discriminator_steps, generator_steps, smoothing, gradient_penalty
-        See `GAN`. A penalty excludes batch norm from the discriminator.
+    generator_activation, discriminator_activation : str
+        Rules 4 and 5; see `genlib.nn.dense`.
+    **settings
+        As for `GAN`. A gradient penalty excludes batch norm from the discriminator.
 
     Raises
     ------
@@ -90,11 +87,9 @@ class DCGAN(GAN):
         hidden: int = 0,
         generator_activation: str = "relu",
         discriminator_activation: str = "leaky_relu",
-        discriminator_steps: int = 1,
-        generator_steps: int = 1,
-        smoothing: float = 0.0,
-        gradient_penalty: float = 0.0,
+        **settings: Any,
     ) -> None:
+        check_settings(DCGAN, settings)
         check_counts(channels, "channels")
         check_choice(batch_norm, BATCH_NORM, "batch_norm")
         check_choice(generator_activation, ACTIVATIONS, "generator_activation")
@@ -116,15 +111,5 @@ class DCGAN(GAN):
             hidden=hidden,
             activation=discriminator_activation,
         )
-        super().__init__(
-            generator,
-            discriminator,
-            cost,
-            latent=latent,
-            discriminator_steps=discriminator_steps,
-            generator_steps=generator_steps,
-            smoothing=smoothing,
-            gradient_penalty=gradient_penalty,
-            discriminator_optimizer=ADAM,
-            generator_optimizer=ADAM,
-        )
+        adam = {"discriminator_optimizer": ADAM, "generator_optimizer": ADAM}
+        super().__init__(generator, discriminator, cost, latent=latent, **(adam | settings))

@@ -7,17 +7,15 @@ adversarial networks"; Gulrajani et al. (2017), "Improved training of Wasserstei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.distributions import constraints
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Adam
 
-from genlib.core import Density, Model, Player
+from genlib.core import Density, Player
 from genlib.core.fit import MakeOptimizer
 from genlib.core.random import normal, uniform
 from genlib.core.validation import (
@@ -27,30 +25,29 @@ from genlib.core.validation import (
     check_positive,
     check_tensor,
 )
-from genlib.models.adversarial.costs import COSTS, Cost, as_cost, smoothed
-from genlib.nn.dense import output_of
+from genlib.models.adversarial.costs import Cost, as_cost, smoothed
+from genlib.models.adversarial.game import (
+    Game,
+    check_modules,
+    check_unbounded,
+    has_batch_norm,
+    logits_of,
+    probed,
+    range_of,
+)
 from genlib.nn.modes import evaluating
 
 PATHS = ("spherical", "linear")
 
-_DRAWN_AT_ONCE = 1024  # events: those of a large sample are made in parts
-_RANGES = {  # of the last operation of a network
-    "SigmoidBackward0": constraints.unit_interval,
-    "TanhBackward0": constraints.interval(-1.0, 1.0),
-}
-_PROBABILITIES = {
-    "SigmoidBackward0": "a sigmoid",
-    "SoftmaxBackward0": "a softmax",
-    "LogSoftmaxBackward0": "a log-softmax",
-    "LogSigmoidBackward0": "a log-sigmoid",
-}
-_SAME_VALUES = (  # operations that only move numbers
-    *("Alias", "Clone", "Permute", "Reshape", "Select", "Slice", "Squeeze", "ToCopy"),
-    *("Transpose", "Unsqueeze", "UnsafeView", "View"),
+SETTINGS = (  # of every game, which the classes below hand on to `GAN`
+    *("discriminator_steps", "generator_steps", "smoothing", "gradient_penalty"),
+    *("discriminator_optimizer", "generator_optimizer"),
 )
 
+_DRAWN_AT_ONCE = 1024  # events: those of a large sample are made in parts
 
-class GAN(Model):
+
+class GAN(Game):
     """Generative adversarial network: x = G(z) with z ~ N(0, I), trained against a discriminator.
 
     The discriminator learns to tell the rows of the data from those of the generator, the generator
@@ -124,6 +121,7 @@ class GAN(Model):
         "for some that the generator maps near to x.",
     }
     _judge: ClassVar[str] = "discriminator"
+    _fewest_latent: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -140,7 +138,7 @@ class GAN(Model):
         generator_optimizer: MakeOptimizer | None = None,
     ) -> None:
         super().__init__()
-        check_count(latent, "latent")
+        check_count(latent, "latent", minimum=self._fewest_latent)
         check_count(discriminator_steps, f"{self._judge}_steps")
         check_count(generator_steps, "generator_steps")
         check_positive(gradient_penalty, "gradient_penalty", zero=True)
@@ -150,14 +148,10 @@ class GAN(Model):
         if smoothing != 0:
             self.cost = smoothed(self.cost, smoothing)
         self._makers = (discriminator_optimizer, generator_optimizer)
-        for name, network in ((self._judge, discriminator), ("generator", generator)):
-            if not isinstance(network, nn.Module):
-                raise TypeError(f"{name}: expected a torch.nn.Module, got {network!r:.60}.")
+        check_modules({self._judge: discriminator, "generator": generator})
         self.generator, self.discriminator = generator, discriminator
         self._check_networks()
-        # What is code, no file can hold; checkpoints compare it by its name.
-        self._own = [name for name, value in self.arguments.items() if _is_code(value)]
-        self.arguments = {name: _plain(value) for name, value in self.arguments.items()}
+        self._note_code()
 
     # ------------------------------------------------------------------ the game
 
@@ -191,10 +185,15 @@ class GAN(Model):
 
     def _told_apart(self, judge: Callable[[Tensor], Tensor], x: Tensor, fake: Tensor) -> Tensor:
         """Loss of a discriminator ``judge`` on real rows ``x`` and on generated ones."""
-        loss = self.cost.discriminator(judge(x), judge(fake))
-        if self.gradient_penalty:
-            loss = loss + self.gradient_penalty * gradient_penalty(judge, x, fake)
-        return loss
+        return self.cost.discriminator(judge(x), judge(fake)) + self._penalty(judge, x, fake)
+
+    def _penalty(
+        self, judge: Callable[[Tensor], Tensor], x: Tensor, fake: Tensor
+    ) -> Tensor | float:
+        """The weighted penalty on the slope of a discriminator ``judge``, where there is one."""
+        if not self.gradient_penalty:
+            return 0.0
+        return self.gradient_penalty * gradient_penalty(judge, x, fake)
 
     def _generated(self, z: Tensor) -> Tensor:
         """What the generator makes of ``z``; a conditional model takes labels as well."""
@@ -327,58 +326,26 @@ class GAN(Model):
         condition = self._condition(y, count)
         return () if condition is None else (condition,)
 
-    # ------------------------------------------------------------------ saving
-
-    def save(self, path: str | Path) -> None:
-        """Write the constructor's arguments and the weights to one safetensors file, atomically.
-
-        Raises
-        ------
-        TypeError
-            The model was made of networks or of a cost of your own, or of other code, which no file
-            can hold.
-        """
-        if self._own:
-            raise TypeError(
-                f"cannot save a {type(self).__name__}: expected a model that makes its networks "
-                f"itself, as gl.DCGAN does, got code of yours for {', '.join(self._own)}; write "
-                "safetensors.torch.save_file(model.state_dict(), path), and read it into a model "
-                "made in the same way: "
-                "model.load_state_dict(safetensors.torch.load_file(path))."
-            )
-        super().save(path)
-
     # ------------------------------------------------------------------ checks
 
     def _check_networks(self) -> None:
         """Raise unless the networks fit each other; note the shape and range of an event."""
-        if not set(self.generator.parameters()).isdisjoint(self.discriminator.parameters()):
-            raise ValueError(
-                f"generator, {self._judge}: expected networks without common parameters, whose "
-                "losses would pull them both ways."
-            )
         first = next(self.generator.parameters(), None)
         if first is None:
             raise ValueError("generator: expected a network with parameters to train, got none.")
-        z, told = torch.zeros(3, self.latent).to(first), self._example_labels(3, first.device)
-        x, last = _probed(self.generator, self._generated, (z, *told), "generator")
+        z, told = first.new_zeros(3, self.latent), self._example_labels(3, first)
+        x, last = self._tried_generator(z, *told)
         if x.dim() < 2 or len(x) != 3:
             raise ValueError(
                 f"generator: expected an event for each of 3 rows, shape (3, ...), got "
                 f"{tuple(x.shape)}."
             )
-        declared = getattr(self.generator, "support", None)
-        known = isinstance(declared, constraints.Constraint)
         self.event_shape = x.shape[1:]
-        self.support = declared if known else _RANGES.get(last, constraints.real)
-        _, last = _probed(self.discriminator, self._logits, (x, *told), self._judge)
-        if last in _PROBABILITIES:
-            raise ValueError(
-                f"{self._judge}: expected logits, any real numbers, got the values of "
-                f"{_PROBABILITIES[last]}; leave that last operation out, the cost takes the "
-                "number before it."
-            )
-        norms = [_has_batch_norm(part) for part in (self.generator, self.discriminator)]
+        self.support = range_of(self.generator, last)
+        beside = self._judged_beside(z, *told)
+        _, last = probed(self.discriminator, self._logits, (x, *beside), self._judge)
+        check_unbounded(last, self._judge)
+        norms = [has_batch_norm(part) for part in (self.generator, self.discriminator)]
         self._has_batch_norm = any(norms)
         if norms[1] and self.gradient_penalty:
             raise ValueError(
@@ -387,34 +354,39 @@ class GAN(Model):
                 "torch.nn.InstanceNorm2d."
             )
 
-    def _example_labels(self, n: int, device: torch.device) -> tuple[Tensor, ...]:
+    def _tried_generator(self, z: Tensor, *y: Tensor) -> tuple[Tensor, str]:
+        """What the generator says of examples; see `probed`."""
+        return probed(self.generator, self._generated, (z, *y), "generator")
+
+    def _example_labels(self, n: int, like: Tensor) -> tuple[Tensor, ...]:
         """Labels with which to try the networks; none but in a conditional model."""
         return ()
 
+    def _judged_beside(self, z: Tensor, *y: Tensor) -> tuple[Tensor, ...]:
+        """What the discriminator is told beside a row that was made of ``z`` and ``y``."""
+        return y
+
     def _column(self, out: object, x: Tensor) -> Tensor:
         """What the discriminator said of ``x``, checked to be one number a row, as (N,)."""
-        n = len(x)
-        if isinstance(out, Tensor) and out.shape in ((n,), (n, 1)):
-            return out.reshape(n).to(x.dtype)
+        return logits_of(out, x, self._judge)
+
+    def _parted(self, out: object, x: Tensor, further: int, what: str) -> tuple[Tensor, Tensor]:
+        """What a discriminator with ``further`` outputs said of ``x``: logits (N,), and these,
+        (N, further).
+        """
         if not isinstance(out, Tensor):
             raise TypeError(f"{self._judge}: expected one tensor, got {type(out).__name__}.")
-        mend = "; of two classes, the logit is the difference" if out.shape == (n, 2) else ""
-        raise ValueError(
-            f"{self._judge}: expected one logit a row, shape ({n},) or ({n}, 1), got "
-            f"{tuple(out.shape)}{mend}."
-        )
+        if out.shape != (len(x), 1 + further):
+            raise ValueError(
+                f"{self._judge}: expected a logit and {what} a row, shape ({len(x)}, "
+                f"{1 + further}), got {tuple(out.shape)}."
+            )
+        out = out.to(x.dtype)
+        return out[:, 0], out[:, 1:]
 
     def _check_latent(self, z: Tensor, name: str) -> None:
         shape = torch.Size([self.latent])
         check_event(z, shape, dtype=self.dtype, device=self.device, name=name)
-
-    def _check_batch_of_one(self, x: Tensor) -> None:
-        if len(x) == 1 and self._has_batch_norm and self.training:
-            raise ValueError(
-                "batch_size: expected batches of at least two rows for batch norm, got one; where "
-                "the last of an epoch is left with one, take another batch_size, or a DataLoader "
-                "with drop_last=True."
-            )
 
 
 class WGAN(GAN):
@@ -440,8 +412,11 @@ class WGAN(GAN):
         The critic's steps to one of the generator.
     gradient_penalty : float
         Weight λ of the penalty; positive, since nothing else bounds the critic.
-    critic_optimizer, generator_optimizer : callable, optional
-        As in `GAN`. Gulrajani et al. train both by Adam with ``lr=1e-4, betas=(0.0, 0.9)``.
+    critic_optimizer : callable, optional
+        As ``discriminator_optimizer`` in `GAN`. Gulrajani et al. train both players by Adam with
+        ``lr=1e-4, betas=(0.0, 0.9)``.
+    **settings
+        ``generator_steps``, ``generator_optimizer``; see `GAN`.
 
     Raises
     ------
@@ -465,8 +440,9 @@ class WGAN(GAN):
         critic_steps: int = 5,
         gradient_penalty: float = 10.0,
         critic_optimizer: MakeOptimizer | None = None,
-        generator_optimizer: MakeOptimizer | None = None,
+        **settings: Any,
     ) -> None:
+        check_settings(WGAN, settings, ("generator_steps", "generator_optimizer"))
         check_positive(gradient_penalty, "gradient_penalty")
         super().__init__(
             generator,
@@ -476,7 +452,7 @@ class WGAN(GAN):
             discriminator_steps=critic_steps,
             gradient_penalty=gradient_penalty,
             discriminator_optimizer=critic_optimizer,
-            generator_optimizer=generator_optimizer,
+            **settings,
         )
 
     @property
@@ -591,38 +567,16 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
     return 2 * torch.atan2(apart, together)
 
 
-def _probed(
-    network: nn.Module, function: Callable[..., object], given: Sequence[Tensor], name: str
-) -> tuple[Tensor, str]:
-    """What ``function``, which asks a network, says in evaluation mode of some rows, the first of
-    ``given``; and the name of the network's last operation.
+def check_settings(
+    kind: type[GAN], settings: Mapping[str, Any], known: Sequence[str] = SETTINGS
+) -> None:
+    """Raise where ``settings``, which the constructor of ``kind`` hands on to `GAN`, has others
+    than ``known`` ones.
     """
-    rows = given[0].detach().requires_grad_()
-    with torch.enable_grad():
-        out = output_of(network, function, [rows, *given[1:]], name)
-    if not out.requires_grad:
-        raise ValueError(f"{name}: expected outputs with a gradient, got some that are detached.")
-    node = out.grad_fn
-    while node is not None and node.name().startswith(_SAME_VALUES):
-        node = node.next_functions[0][0]
-    return out.detach(), "" if node is None else node.name()
-
-
-def _has_batch_norm(network: nn.Module) -> bool:
-    return any(isinstance(part, _BatchNorm) for part in network.modules())
-
-
-def _is_code(value: Any) -> bool:
-    """Whether an argument is a network, a function, or a cost that has no name in `COSTS`."""
-    if isinstance(value, Cost):
-        return COSTS.get(value.name) is not value
-    return callable(value) and not isinstance(value, Model)
-
-
-def _plain(value: Any) -> Any:
-    """An argument as checkpoints compare it: networks by their layers, costs by their names."""
-    if isinstance(value, Cost):
-        return value.name
-    if isinstance(value, nn.Module) and not isinstance(value, Model):
-        return repr(value)
-    return "a function" if _is_code(value) else value
+    own = [name for name in inspect.signature(kind).parameters if name != "settings"]
+    for name in settings:
+        if name not in known:
+            raise TypeError(
+                f"{name}: expected a setting of {kind.__name__}, which are "
+                f"{', '.join([*own, *(each for each in known if each not in own)])}."
+            )

@@ -16,14 +16,9 @@ from torch.distributions import constraints
 
 from genlib.core.shapes import as_shape, check_halvings, check_image_shape
 from genlib.core.validation import check_choice, check_count, check_counts, check_flag
-from genlib.nn.dense import dense
+from genlib.nn.dense import ACTIVATIONS, dense
 
 BATCH_NORM = ("both", "generator", "discriminator", "neither")
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.2),
-    "tanh": nn.Tanh,
-}
 
 _KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
 _STANDARD_DEVIATION = 0.02  # of the initial weights
@@ -37,7 +32,7 @@ def mlp_generator(
 ) -> nn.Sequential:
     """Dense layers from (N, latent) to (N, \\*shape), any real values: by default to the plane.
 
-    ``hidden`` are the units of the layers between, ``activation`` one of `genlib.nn.dense`.
+    ``hidden`` are the units of the layers between; for ``activation`` see `genlib.nn.dense`.
     """
     event = as_shape(shape)
     check_count(latent, "latent")
@@ -55,6 +50,14 @@ def mlp_discriminator(
     """Dense layers from (N, \\*shape) to logits (N, 1); see `mlp_generator`."""
     check_counts(hidden, "hidden")
     return nn.Sequential(nn.Flatten(), *dense([as_shape(shape).numel(), *hidden, 1], activation))
+
+
+def with_numbers(x: Tensor, numbers: Tensor) -> Tensor:
+    """Rows (N, D) with ``numbers`` (N, K) as further columns; or images (N, C, H, W) with them as
+    further channels that are constant over the image.
+    """
+    places = [1] * (x.dim() - 2)
+    return torch.cat([x, numbers.view(*numbers.shape, *places).expand(-1, -1, *x.shape[2:])], 1)
 
 
 class DCGANGenerator(nn.Sequential):
@@ -75,8 +78,8 @@ class DCGANGenerator(nn.Sequential):
         directions, and a convolution 3 × 3 follows.
     hidden : int
         Units of a dense layer before the convolutions; none with 0.
-    activation : {"relu", "leaky_relu", "tanh"}
-        After every layer but the last, whose tanh is mapped to [0, 1].
+    activation : str
+        After every layer but the last, whose tanh is mapped to [0, 1]; see `genlib.nn.dense`.
     """
 
     support = constraints.unit_interval
@@ -125,8 +128,8 @@ class DCGANDiscriminator(nn.Sequential):
         values.
     hidden : int
         Units of a dense layer after the convolutions; none with 0.
-    activation : {"relu", "leaky_relu", "tanh"}
-        A leaky one has the slope 0.2 below zero.
+    activation : str
+        See `genlib.nn.dense`.
     """
 
     def __init__(

@@ -7,15 +7,15 @@ chapter on it of document C.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from genlib.core.fit import MakeOptimizer
 from genlib.core.validation import check_count, check_positive
 from genlib.models.adversarial.costs import Cost
-from genlib.models.adversarial.gan import GAN
+from genlib.models.adversarial.gan import GAN, check_settings
 
 
 class UnrolledGAN(GAN):
@@ -44,10 +44,9 @@ class UnrolledGAN(GAN):
         k, zero or more.
     unroll_rate : float
         η.
-    discriminator_steps, smoothing, gradient_penalty
-        See `GAN`.
-    discriminator_optimizer, generator_optimizer : callable, optional
-        See `GAN`. They move the two networks; the steps ahead are plain gradient steps.
+    **settings
+        As for `GAN`. Optimisers move the two networks; the steps ahead are plain gradient steps.
+        Each of several ``generator_steps`` looks ahead from the discriminator as it is.
 
     Raises
     ------
@@ -70,25 +69,12 @@ class UnrolledGAN(GAN):
         latent: int,
         unroll: int = 5,
         unroll_rate: float = 0.1,
-        discriminator_steps: int = 1,
-        smoothing: float = 0.0,
-        gradient_penalty: float = 0.0,
-        discriminator_optimizer: MakeOptimizer | None = None,
-        generator_optimizer: MakeOptimizer | None = None,
+        **settings: Any,
     ) -> None:
+        check_settings(UnrolledGAN, settings)
         check_count(unroll, "unroll", minimum=0)
         check_positive(unroll_rate, "unroll_rate")
-        super().__init__(
-            generator,
-            discriminator,
-            cost,
-            latent=latent,
-            discriminator_steps=discriminator_steps,
-            smoothing=smoothing,
-            gradient_penalty=gradient_penalty,
-            discriminator_optimizer=discriminator_optimizer,
-            generator_optimizer=generator_optimizer,
-        )
+        super().__init__(generator, discriminator, cost, latent=latent, **settings)
         self.unroll, self.unroll_rate = unroll, unroll_rate
 
     def generator_loss(self, x: Tensor) -> Tensor:

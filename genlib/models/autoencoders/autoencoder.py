@@ -131,11 +131,11 @@ class Autoencoder(Reconstruction):
     channels : sequence of int
         Channels of the convolutions before them, each of which halves the sides of the image; none
         by default.
-    activation : {"relu", "tanh", "silu", "softplus", "sigmoid"}
+    activation : {"relu", "leaky_relu", "tanh", "silu", "softplus", "sigmoid"}
         Of the layers between x and code.
-    code_activation : {"linear", "relu", "tanh", "silu", "softplus", "sigmoid"}
+    code_activation : {"linear", "relu", "leaky_relu", "tanh", "silu", "softplus", "sigmoid"}
         Of the code itself.
-    output_activation : {"linear", "relu", "tanh", "silu", "softplus", "sigmoid"}
+    output_activation : {"linear", "relu", "leaky_relu", "tanh", "silu", "softplus", "sigmoid"}
         Of the decoder's last layer. In a stack, a layer that restores the codes of another has the
         ``code_activation`` of that one here: linear ones would make the stack's decoder linear.
     error : {"squared", "cross_entropy"}

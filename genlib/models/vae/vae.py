@@ -62,7 +62,7 @@ class VAE(LatentVariableModel):
     channels : sequence of int
         Channels of the convolutions before them, each of which halves the sides of the image; none
         by default.
-    activation : {"relu", "tanh", "silu", "softplus"}
+    activation : {"relu", "leaky_relu", "tanh", "silu", "softplus", "sigmoid"}
     likelihood : {"bernoulli", "gaussian", "logistic"}
         Of a value given z; see `genlib.nn.likelihoods`.
     scale : float, optional

@@ -223,3 +223,9 @@ class TestCheckpoints:
         torch.testing.assert_close(
             model.decode(z, LABELS), model.generator(torch.cat([z, told_now], 1))
         )
+
+    def test_a_model_in_a_lower_precision_is_told_labels_too(self):
+        """With one-hot labels in float32 its networks would be given float32."""
+        model = small().bfloat16()
+        x = model.sample(7, LABELS)
+        assert x.dtype == model.logits(x, LABELS).dtype == torch.bfloat16

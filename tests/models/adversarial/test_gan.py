@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -341,6 +342,9 @@ class TestCheckpoints:
             gl.DCGAN((1, 4, 4), 2, (3,), cost).save(tmp_path / "model")
         gl.DCGAN((1, 4, 4), 2, (3,), COSTS["hinge"]).save(tmp_path / "model")
         assert gl.load(tmp_path / "model").cost is COSTS["hinge"]
+        own = replace(COSTS["hinge"], generator=lambda fake: fake.square().mean())
+        with pytest.raises(TypeError, match=words):  # by a name that is known it is another one
+            gl.DCGAN((1, 4, 4), 2, (3,), own).save(tmp_path / "model")
 
         class Own(gl.GAN):
             def __init__(self, adam=None, layers=None):
@@ -687,6 +691,22 @@ class TestInversion:
         expected = torch.linalg.solve(a.T @ a + prior * torch.eye(3), a.T @ (x - b).T).T
         z = model.invert(x, prior=prior, steps=1500, starts=2)
         torch.testing.assert_close(z, expected, rtol=0, atol=1e-3)
+
+    def test_is_adam_whose_rate_falls_to_zero(self):
+        """Its five steps written out, the slope of ‖A z + b − x‖² being 2 Aᵀ (A z + b − x)."""
+        model, lr, steps = self.linear().double(), 0.05, 5
+        x, a, b = rows(4, 6).double(), model.generator.weight.detach(), model.generator.bias
+        z = model.noise(4, torch.Generator().manual_seed(3))
+        mean, square = torch.zeros_like(z), torch.zeros_like(z)
+        for step in range(steps):
+            slope = 2 * (z @ a.T + b.detach() - x) @ a
+            mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
+            unbiased = mean / (1 - 0.9 ** (step + 1)), square / (1 - 0.999 ** (step + 1))
+            rate = lr * (steps - step) / steps
+            z = z - rate * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
+        generator = torch.Generator().manual_seed(3)
+        found = model.invert(x, steps=steps, lr=lr, starts=1, generator=generator)
+        torch.testing.assert_close(found, z)
 
     def test_the_best_start_is_kept_for_each_row(self):
         """x = z³ − 3 z: from z < −1 or z > 1 the search of 2 or −2 ends in another minimum."""

@@ -12,6 +12,8 @@ import genlib as gl
 from genlib.models.adversarial.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
+    FromUnit,
+    ToUnit,
     mlp_discriminator,
     mlp_generator,
 )
@@ -69,6 +71,10 @@ class TestDCGANNetworks:
         layers = [*generator, *discriminator]
         strides = [layer.stride for layer in layers if hasattr(layer, "stride")]
         assert strides == [(2, 2)] * 4
+
+    def test_images_are_mapped_to_the_range_of_tanh_and_back(self):
+        unit, signed = torch.tensor([0.0, 0.25, 0.5, 1.0]), torch.tensor([-1.0, -0.5, 0.0, 1.0])
+        assert torch.equal(FromUnit()(unit), signed) and torch.equal(ToUnit()(signed), unit)
 
     @pytest.mark.parametrize("setting", ["strided", "batch_norm", "hidden", "activation"])
     def test_each_rule_can_be_left_out(self, setting):
@@ -142,6 +148,14 @@ class TestDCGAN:
             model.fit(torch.full((7, 1, 8, 8), -0.25))
         with pytest.raises(ValueError, match=r"expected shape \(N, 1, 8, 8\), got \(7, 64\)"):
             model.fit(x.flatten(1))
+
+    def test_the_generator_has_the_discriminator_s_channels_in_reverse(self):
+        model = gl.DCGAN(**SMALL)
+        widths = [
+            [tuple(p.shape[:2]) for p in network.parameters() if p.dim() == 4]
+            for network in (model.generator, model.discriminator)
+        ]
+        assert widths == [[(10, 6), (6, 1)], [(6, 1), (10, 6)]]  # transposed ones: in, out
 
     @pytest.mark.parametrize(
         ("batch_norm", "of"),
