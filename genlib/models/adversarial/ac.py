@@ -38,8 +38,8 @@ class ACGAN(ConditionalGAN):
     generator : torch.nn.Module
         (N, latent + classes) to events: the label stands behind z, one-hot.
     discriminator : torch.nn.Module
-        Events to (N, 1 + classes): the logit, then a score (no probability) for each class, whose softmax is
-        P(y | x).
+        Events to (N, 1 + classes): the logit, then a score for each class, no probability: their
+        softmax is P(y | x).
     cost : str or Cost
         See `GAN`.
     latent : int
