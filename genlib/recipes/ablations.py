@@ -83,7 +83,7 @@ RECIPES = (
     ),
     _part(
         name="parts_one_scale_deep",
-        title="PixelCNN++ with skip connections, one scale, three times the layers",
+        title="PixelCNN++ with skip connections, one scale, deeper",
         model=lambda: _plus_plus(1, 12, 3),
     ),
     _part(
