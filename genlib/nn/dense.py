@@ -21,7 +21,7 @@ ACTIVATIONS = {
     "softplus": nn.Softplus,
     "sigmoid": nn.Sigmoid,
 }
-_KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
+KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}  # it halves or doubles the sides
 
 
 def dense(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
@@ -58,7 +58,7 @@ class ConvolutionalEncoder(nn.Sequential):
         flat = channels[-1] * shape[1] * shape[2] // 4 ** len(channels)
         layers: list[nn.Module] = []
         for before, after in zip([shape[0], *channels[:-1]], channels, strict=True):
-            layers += [nn.Conv2d(before, after, **_KERNEL), ACTIVATIONS[activation]()]
+            layers += [nn.Conv2d(before, after, **KERNEL), ACTIVATIONS[activation]()]
         super().__init__(*layers, nn.Flatten(), *dense([flat, *sizes], activation))
 
 
@@ -83,7 +83,7 @@ class ConvolutionalDecoder(nn.Sequential):
             nn.Unflatten(1, first),
         ]
         for before, after in zip(channels, [*channels[1:], shape[0]], strict=True):
-            layers += [nn.ConvTranspose2d(before, after, **_KERNEL), ACTIVATIONS[activation]()]
+            layers += [nn.ConvTranspose2d(before, after, **KERNEL), ACTIVATIONS[activation]()]
         super().__init__(*layers[:-1])
 
 
@@ -145,6 +145,11 @@ def output_of(
             raise ValueError(
                 f"{name}: expected a network that takes {tuple(arguments[0].shape)}: {error}"
             ) from error
+    return one_tensor(out, name)
+
+
+def one_tensor(out: object, name: str) -> Tensor:
+    """What the network ``name`` said, checked to be one tensor."""
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
     return out

@@ -98,10 +98,7 @@ class BiGAN(GAN):
 
     def players(self) -> list[Player]:
         """Who moves: the discriminator, then the generator together with the encoder."""
-        judge, drawing = super().players()
-        encoding = [p for p in self.encoder.parameters() if p.requires_grad]
-        moved = [*drawing.parameters, *encoding]
-        return [judge, Player(drawing.name, moved, drawing.loss, drawing.steps, drawing.optimizer)]
+        return self._sides([self.discriminator], [self.generator, self.encoder])
 
     def discriminator_loss(self, x: Tensor) -> Tensor:
         """The discriminator's loss on the pairs (x, E(x)) and on as many of the generator's."""

@@ -22,7 +22,7 @@ from genlib.core.random import integers, uniform
 from genlib.core.shapes import as_shape
 from genlib.core.validation import check_count, check_event, check_positive
 from genlib.data.loaders import unpaired_loader
-from genlib.models.adversarial.costs import Cost, as_cost
+from genlib.models.adversarial.costs import Cost
 from genlib.models.adversarial.game import (
     Game,
     check_modules,
@@ -131,12 +131,12 @@ class CycleGAN(Game):
         check_positive(cycle, "cycle", zero=True)
         check_positive(identity, "identity", zero=True)
         check_count(pool, "pool", minimum=0)
-        check_count(discriminator_steps, "discriminator_steps")
-        check_count(generator_steps, "generator_steps")
+        self._set_rules(
+            cost,
+            (discriminator_steps, generator_steps),
+            (discriminator_optimizer, generator_optimizer),
+        )
         self.cycle, self.identity, self.pool = cycle, identity, pool
-        self.discriminator_steps, self.generator_steps = discriminator_steps, generator_steps
-        self.cost = as_cost(cost)
-        self._makers = (discriminator_optimizer, generator_optimizer)
         networks = {"to_y": to_y, "to_x": to_x}
         networks |= {"discriminator_y": discriminator_y, "discriminator_x": discriminator_x}
         check_modules(networks)
@@ -152,15 +152,7 @@ class CycleGAN(Game):
 
     def players(self) -> list[Player]:
         """Who moves: both discriminators, then both generators."""
-        judging, drawing = (
-            [p for network in pair for p in network.parameters() if p.requires_grad]
-            for pair in ((self.discriminator_y, self.discriminator_x), (self.to_y, self.to_x))
-        )
-        losses, (make_judge, make) = (self.discriminator_loss, self.generator_loss), self._makers
-        return [
-            Player("discriminator", judging, losses[0], self.discriminator_steps, make_judge),
-            Player("generator", drawing, losses[1], self.generator_steps, make),
-        ]
+        return self._sides([self.discriminator_y, self.discriminator_x], [self.to_y, self.to_x])
 
     def discriminator_loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Loss of both discriminators on rows of both sets and on translations of them or, in

@@ -18,7 +18,10 @@ from torch.nn import functional as F
 from genlib.core.validation import check_between, check_positive
 from genlib.models.adversarial.costs import Cost
 from genlib.models.adversarial.gan import GAN, SETTINGS, check_settings
+from genlib.nn.dense import one_tensor
 from genlib.nn.modes import evaluating
+
+_KNOWN = tuple(name for name in SETTINGS if name != "smoothing")  # there are no labels to smooth
 
 
 class Reconstructing(GAN, abstract=True):
@@ -41,9 +44,7 @@ class Reconstructing(GAN, abstract=True):
         return -(self._reconstructed(x) - x).abs().pow(self._power).flatten(1).mean(1)
 
     def _reconstructed(self, x: Tensor) -> Tensor:
-        out = self.discriminator(x)
-        if not isinstance(out, Tensor):
-            raise TypeError(f"{self._judge}: expected one tensor, got {type(out).__name__}.")
+        out = one_tensor(self.discriminator(x), self._judge)
         if out.shape != x.shape:
             raise ValueError(
                 f"{self._judge}: expected an autoencoder, whose outputs have the shape of its "
@@ -111,8 +112,7 @@ class EBGAN(Reconstructing):
         pulling_away: float = 0.0,
         **settings: Any,
     ) -> None:
-        known = [name for name in SETTINGS if name != "smoothing"]
-        check_settings(EBGAN, settings, known)
+        check_settings(EBGAN, settings, _KNOWN)
         check_positive(margin, "margin")
         check_positive(pulling_away, "pulling_away", zero=True)
         encoder = getattr(discriminator, "encoder", None)
@@ -202,8 +202,7 @@ class BEGAN(Reconstructing):
         balance_rate: float = 1e-3,
         **settings: Any,
     ) -> None:
-        known = [name for name in SETTINGS if name != "smoothing"]
-        check_settings(BEGAN, settings, known)
+        check_settings(BEGAN, settings, _KNOWN)
         check_between(diversity, 0, 1, "diversity")
         check_positive(balance_rate, "balance_rate")
         super().__init__(generator, discriminator, "wasserstein", latent=latent, **settings)

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genlib.core import Model
-from genlib.models.adversarial.costs import COSTS, Cost
-from genlib.nn.dense import output_of
+from genlib.core import Model, Player
+from genlib.core.fit import MakeOptimizer
+from genlib.core.validation import check_count
+from genlib.models.adversarial.costs import COSTS, Cost, as_cost
+from genlib.nn.dense import one_tensor, output_of
 
 _RANGES = {  # of the last operation of a network
     "SigmoidBackward0": constraints.unit_interval,
@@ -36,7 +38,34 @@ _SAME_VALUES = (  # operations that only move numbers
 class Game(Model, abstract=True):
     """A model of networks that are handed in, which no file can hold."""
 
+    _judge: ClassVar[str] = "discriminator"
     _has_batch_norm = False
+
+    def _set_rules(
+        self,
+        cost: str | Cost,
+        steps: tuple[int, int],
+        makers: tuple[MakeOptimizer | None, MakeOptimizer | None],
+    ) -> None:
+        """Take the cost, and of the judging and of the drawing side the steps a round and what
+        makes the optimiser.
+        """
+        for name, count in zip((self._judge, "generator"), steps, strict=True):
+            check_count(count, f"{name}_steps")
+        self.cost, self._makers = as_cost(cost), makers
+        self.discriminator_steps, self.generator_steps = steps
+
+    def _sides(self, judging: Sequence[nn.Module], drawing: Sequence[nn.Module]) -> list[Player]:
+        """Who moves: the networks that judge, as one player, and then those that draw."""
+        judged, drawn = (
+            [p for network in networks for p in network.parameters() if p.requires_grad]
+            for networks in (judging, drawing)
+        )
+        losses, (make_judge, make) = (self.discriminator_loss, self.generator_loss), self._makers
+        return [
+            Player(self._judge, judged, losses[0], self.discriminator_steps, make_judge),
+            Player("generator", drawn, losses[1], self.generator_steps, make),
+        ]
 
     def save(self, path: str | Path) -> None:
         """Write the constructor's arguments and the weights to one safetensors file, atomically.
@@ -124,9 +153,7 @@ def logits_of(out: object, x: Tensor, name: str, *, patches: bool = False) -> Te
     """What a discriminator said of ``x``, checked to be one number a row, as (N,); or, where there
     may be ``patches``, one channel of numbers (N, 1, h, w), as (N, h, w).
     """
-    n = len(x)
-    if not isinstance(out, Tensor):
-        raise TypeError(f"{name}: expected one tensor, got {type(out).__name__}.")
+    n, out = len(x), one_tensor(out, name)
     if out.shape in ((n,), (n, 1)):
         return out.reshape(n).to(x.dtype)
     if patches and out.dim() == 4 and out.shape[:2] == (n, 1):

@@ -25,7 +25,7 @@ from genlib.core.validation import (
     check_positive,
     check_tensor,
 )
-from genlib.models.adversarial.costs import Cost, as_cost, smoothed
+from genlib.models.adversarial.costs import Cost, smoothed
 from genlib.models.adversarial.game import (
     Game,
     check_modules,
@@ -35,6 +35,7 @@ from genlib.models.adversarial.game import (
     probed,
     range_of,
 )
+from genlib.nn.dense import one_tensor
 from genlib.nn.modes import evaluating
 
 PATHS = ("spherical", "linear")
@@ -120,7 +121,6 @@ class GAN(Game):
         "encode": "no network leads from an event back to latent variables; invert(x) searches "
         "for some that the generator maps near to x.",
     }
-    _judge: ClassVar[str] = "discriminator"
     _fewest_latent: ClassVar[int] = 1
 
     def __init__(
@@ -139,15 +139,15 @@ class GAN(Game):
     ) -> None:
         super().__init__()
         check_count(latent, "latent", minimum=self._fewest_latent)
-        check_count(discriminator_steps, f"{self._judge}_steps")
-        check_count(generator_steps, "generator_steps")
+        self._set_rules(
+            cost,
+            (discriminator_steps, generator_steps),
+            (discriminator_optimizer, generator_optimizer),
+        )
         check_positive(gradient_penalty, "gradient_penalty", zero=True)
         self.latent, self.gradient_penalty = latent, gradient_penalty
-        self.discriminator_steps, self.generator_steps = discriminator_steps, generator_steps
-        self.cost = as_cost(cost)
         if smoothing != 0:
             self.cost = smoothed(self.cost, smoothing)
-        self._makers = (discriminator_optimizer, generator_optimizer)
         check_modules({self._judge: discriminator, "generator": generator})
         self.generator, self.discriminator = generator, discriminator
         self._check_networks()
@@ -157,15 +157,7 @@ class GAN(Game):
 
     def players(self) -> list[Player]:
         """Who moves: the discriminator, then the generator."""
-        judged, drawing = (
-            [parameter for parameter in network.parameters() if parameter.requires_grad]
-            for network in (self.discriminator, self.generator)
-        )
-        losses, (make_judge, make) = (self.discriminator_loss, self.generator_loss), self._makers
-        return [
-            Player(self._judge, judged, losses[0], self.discriminator_steps, make_judge),
-            Player("generator", drawing, losses[1], self.generator_steps, make),
-        ]
+        return self._sides([self.discriminator], [self.generator])
 
     def discriminator_loss(self, x: Tensor, *y: Tensor) -> Tensor:
         """The discriminator's loss on real rows ``x`` and as many new ones of the generator."""
@@ -374,8 +366,7 @@ class GAN(Game):
         """What a discriminator with ``further`` outputs said of ``x``: logits (N,), and these,
         (N, further).
         """
-        if not isinstance(out, Tensor):
-            raise TypeError(f"{self._judge}: expected one tensor, got {type(out).__name__}.")
+        out = one_tensor(out, self._judge)
         if out.shape != (len(x), 1 + further):
             raise ValueError(
                 f"{self._judge}: expected a logit and {what} a row, shape ({len(x)}, "

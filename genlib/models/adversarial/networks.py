@@ -16,11 +16,10 @@ from torch.distributions import constraints
 
 from genlib.core.shapes import as_shape, check_halvings, check_image_shape
 from genlib.core.validation import check_choice, check_count, check_counts, check_flag
-from genlib.nn.dense import ACTIVATIONS, dense
+from genlib.nn.dense import ACTIVATIONS, KERNEL, dense
 
 BATCH_NORM = ("both", "generator", "discriminator", "neither")
 
-_KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
 _STANDARD_DEVIATION = 0.02  # of the initial weights
 
 
@@ -182,14 +181,14 @@ def _kinds(activation: str, batch_norm: bool) -> tuple[Callable[..., nn.Module],
 def _doubled(before: int, after: int, strided: bool, bias: bool) -> list[nn.Module]:
     """Layers that double the sides of an image."""
     if strided:
-        return [nn.ConvTranspose2d(before, after, **_KERNEL, bias=bias)]
+        return [nn.ConvTranspose2d(before, after, **KERNEL, bias=bias)]
     return [nn.Upsample(scale_factor=2), nn.Conv2d(before, after, 3, padding=1, bias=bias)]
 
 
 def _halved(before: int, after: int, strided: bool, bias: bool) -> list[nn.Module]:
     """Layers that halve the sides of an image."""
     if strided:
-        return [nn.Conv2d(before, after, **_KERNEL, bias=bias)]
+        return [nn.Conv2d(before, after, **KERNEL, bias=bias)]
     return [nn.Conv2d(before, after, 3, padding=1, bias=bias), nn.MaxPool2d(2)]
 
 
