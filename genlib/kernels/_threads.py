@@ -20,16 +20,21 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 
 
 def parallel_map(
-    function: Callable[[Part], Result], parts: Iterable[Part], *, serial: bool = False
+    function: Callable[[Part], Result],
+    parts: Iterable[Part],
+    device: torch.device,
+    *,
+    serial: bool = False,
 ) -> list[Result]:
     """``[function(part) for part in parts]`` without autograd, on as many threads as torch uses.
 
     The parts must be independent of each other. Torch's settings are left as they are. A part that
     is the only one runs where it is called, and torch may divide its operations; with ``serial`` it
-    has a thread of its own, where torch does not.
+    has a thread of its own, where torch does not. Where the tensors lie on another ``device`` than
+    the CPU, all runs where it is called: other threads do not know of the caller's stream.
     """
     parts = list(parts)
-    threads = min(torch.get_num_threads(), len(parts))
+    threads = min(torch.get_num_threads(), len(parts)) if device.type == "cpu" else 0
     apart = threads > 1 or (serial and threads == 1 < torch.get_num_threads())
     inference = torch.is_inference_mode_enabled()
 

@@ -146,7 +146,7 @@ def _in_blocks(x: Tensor, columns: int, logits_of, key: int, step: int) -> Tenso
         part = slice(first, min(first + size, rows))
         out[part] = _draw(logits_of(x[part]), key, step, first)
 
-    parallel_map(fill, range(0, rows, size))
+    parallel_map(fill, range(0, rows, size), x.device)
     return out
 
 

@@ -173,7 +173,7 @@ def _forward(x: Tensor, logits: Tensor, means: Tensor, log_scales: Tensor, level
         parts = (part[rows, ..., pixels] for part in (x, logits, means, log_scales))
         out[rows, pixels] = _block_log_prob(*parts, levels)
 
-    parallel_map(compute, _blocks(means))
+    parallel_map(compute, _blocks(means), x.device)
     return out
 
 
@@ -193,7 +193,7 @@ def _backward(
         for gradient, part in zip(out, _block_gradients(*parts, levels), strict=True):
             gradient[rows, ..., pixels] = part
 
-    parallel_map(compute, _blocks(means))
+    parallel_map(compute, _blocks(means), x.device)
     return out
 
 

@@ -172,7 +172,7 @@ def _features(m: Tensor) -> Tensor:
     if _on_triton(m):
         return _triton_features(m)
     out = m.new_zeros(m.shape[1], len(m))
-    parallel_map(partial(_part_features, out, _by_features(m)), _parts(m))
+    parallel_map(partial(_part_features, out, _by_features(m)), _parts(m), m.device)
     return out.T.contiguous()
 
 
@@ -181,14 +181,14 @@ def _gradient(g: Tensor, m: Tensor) -> Tensor:
         return _triton_gradient(g, m)
     values, g = _by_features(m), g.T.contiguous()
     out = torch.zeros_like(values)
-    parallel_map(partial(_part_gradient, out, g, values), _parts(m))
+    parallel_map(partial(_part_gradient, out, g, values), _parts(m), m.device)
     return out.permute(2, 1, 0).contiguous()
 
 
 def _second_gradients(v: Tensor, g: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     values, v, g = _by_features(m), _by_features(v), g.T.contiguous()
     dg, dm = torch.zeros_like(g), torch.zeros_like(values)
-    parallel_map(partial(_part_second_gradients, dg, dm, v, g, values), _parts(m))
+    parallel_map(partial(_part_second_gradients, dg, dm, v, g, values), _parts(m), m.device)
     return dg.T.contiguous(), dm.permute(2, 1, 0).contiguous()
 
 

@@ -82,7 +82,7 @@ def parallel_tempering(
             )
             swap = uniform(log_ratio.shape, log_ratio, generator).log() < log_ratio
             states[r], states[r + 1] = _exchanged(hot, cold, swap)
-            accepted[r] += swap.double().mean()
+            accepted[r] += swap.double().mean().cpu()
             tried[r] += 1
     return Tempered(states, accepted / tried.clamp_min(1))
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genlib.kernels.gmm import gmm_log_joint
 from genlib.models import GaussianMixture as Mixture
-from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
+from tests.benchmarks.harness import compare, memory_of, peak_memory, rounded
 
 GENLIB, PRODUCTS, EAGER = "genlib", "products alone", "eager torch"
 SKLEARN, SKLEARN_SINGLE = "scikit-learn, float64", "scikit-learn, float32"
@@ -143,7 +143,7 @@ def _measure_e_step(size: int, dims: int, components: int, rounds: int) -> dict[
     case = {"rows": size, "d": dims, "components": components, "task": "E-step"}
 
     def more(name: str, seconds: float) -> dict[str, object]:
-        return {"memory": in_fresh_process(_peak, size, dims, components, name)}
+        return {"memory": memory_of(_peak, size, dims, components, name, device="cuda")}
 
     return compare(case, _e_steps(size, dims, components), rounds, "cuda", more)
 

@@ -12,7 +12,7 @@ from sklearn.naive_bayes import BernoulliNB
 from torch import Tensor
 
 import genlib as gl
-from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
+from tests.benchmarks.harness import compare, memory_of, peak_memory, rounded
 
 GENLIB, SKLEARN, DEFAULT, EAGER = (
     "genlib",
@@ -58,7 +58,11 @@ def _measure(
     answer = contenders[GENLIB]()
 
     def more(name: str, seconds: float) -> dict[str, object]:
-        row = {"memory": in_fresh_process(_peak, task, rows, d, device, name)} if memory else {}
+        row = (
+            {"memory": memory_of(_peak, task, rows, d, device, name, device=device)}
+            if memory
+            else {}
+        )
         return row | {"error": rounded((contenders[name]() - answer).abs().max().item(), 2)}
 
     return compare({"task": task, "d": d}, contenders, rounds, device, more)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genlib.kernels.logistic_mixture import logistic_mixture_log_prob
-from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
+from tests.benchmarks.harness import compare, memory_of, peak_memory, rounded
 
 GENLIB, EAGER = "genlib", "eager torch"
 SHAPES = {"grey": (64, 1, 28), "colour": (16, 3, 32)}
@@ -45,7 +45,7 @@ def _measure(name: str, task: str, device: str, rounds: int, memory: bool) -> di
     truth = logistic_mixture_log_prob(*[part.double() for part in given], LEVELS)
 
     def more(who: str, seconds: float) -> dict[str, object]:
-        row = {"memory": in_fresh_process(_peak, name, task, device, who)} if memory else {}
+        row = {"memory": memory_of(_peak, name, task, device, who, device=device)} if memory else {}
         if task == TASKS[0]:
             row["error"] = rounded((contenders[who]().double() - truth).abs().max().item(), 2)
         return row

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genlib.data import strokes
 from genlib.kernels.nade import nade_logits, nade_logits_reference, nade_sample
-from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
+from tests.benchmarks.harness import compare, memory_of, peak_memory, rounded
 
 GENLIB, LOOP, WHOLE = "genlib", "loop over pixels", "vectorised torch"
 DENSE, PASSES = "all units for each pixel", "a full pass for each pixel"
@@ -52,7 +52,7 @@ def _measure(
     def more(name: str, seconds: float) -> dict[str, object]:
         row = {}
         if memory:
-            row["memory"] = in_fresh_process(_peak, task, device, size, hidden, name)
+            row["memory"] = memory_of(_peak, task, device, size, hidden, name, device=device)
         if truth is not None:
             row["error"] = rounded((contenders[name]() - truth).abs().max().item(), 2)
         return row

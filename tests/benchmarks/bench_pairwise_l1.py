@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genlib.kernels.pairwise_l1 import minibatch_features
-from tests.benchmarks.harness import compare, in_fresh_process, peak_memory, rounded
+from tests.benchmarks.harness import compare, memory_of, peak_memory, rounded
 
 GENLIB, EAGER, CDIST = "genlib", "eager torch", "torch.cdist"
 TASKS = ("features", "features and gradients")
@@ -43,7 +43,9 @@ def _measure(
     contenders, truth = _contenders(task, m), usual_expression(m.double())
 
     def more(who: str, seconds: float) -> dict[str, object]:
-        row = {"memory": in_fresh_process(_peak, shape, task, device, who)} if memory else {}
+        row = (
+            {"memory": memory_of(_peak, shape, task, device, who, device=device)} if memory else {}
+        )
         if task == TASKS[0]:
             row["error"] = rounded((contenders[who]().double() - truth).abs().max().item(), 2)
         return row

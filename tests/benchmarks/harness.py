@@ -93,6 +93,13 @@ def in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
         return pool.submit(function, *arguments).result()
 
 
+def memory_of(peak: Callable[..., T], *arguments: object, device: str) -> T:
+    """``peak(*arguments)``: on a CPU in a fresh process, while torch keeps the account of a GPU's
+    memory call by call.
+    """
+    return peak(*arguments) if device == "cuda" else in_fresh_process(peak, *arguments)
+
+
 def record(
     benchmark: str, device: str, results: Mapping[str, object], folder: Path = RESULTS
 ) -> Path:

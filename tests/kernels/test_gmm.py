@@ -192,7 +192,7 @@ class TestRounding:
 
 
 def test_no_array_of_all_rows_components_and_dimensions(monkeypatch):
-    monkeypatch.setattr(_blocks, "parallel_map", lambda function, parts: [*map(function, parts)])
+    monkeypatch.setattr(_blocks, "parallel_map", lambda f, parts, _: [*map(f, parts)])
     x, means, whiteners, log_peaks = arguments(5000, 20, 30)
     with Largest() as largest:
         _blocks.log_joint(x, means, whiteners, log_peaks)

@@ -237,7 +237,7 @@ def test_rows_that_run_in_circles_are_finished_by_ista(monkeypatch):
 def test_of_all_iterates_two_are_kept(monkeypatch):
     for module in (_blocks, active):
         monkeypatch.setattr(module, "_IN_CACHE", 2**12)
-        monkeypatch.setattr(module, "parallel_map", lambda function, parts: [*map(function, parts)])
+        monkeypatch.setattr(module, "parallel_map", lambda f, parts, _: [*map(f, parts)])
     x, a, sparsity = problem(4000, 8, 24)
     for solve in (lasso_ista, lasso_active_set):
         with Largest() as largest:

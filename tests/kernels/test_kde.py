@@ -406,7 +406,7 @@ def test_second_derivatives_are_refused():
 @pytest.mark.parametrize("d", [2, 12])
 def test_the_matrix_is_never_whole(d, monkeypatch):
     x, y = points(3000, 6000, d)
-    monkeypatch.setattr(_passes, "parallel_map", lambda f, parts, **_: list(map(f, parts)))
+    monkeypatch.setattr(_passes, "parallel_map", lambda f, parts, *_, **__: list(map(f, parts)))
     with Largest() as largest:
         f = _passes.forward(x, y, torch.tensor(0.4), None, False)
         _passes.backward(

@@ -191,9 +191,7 @@ def test_numbers_outside_the_unit_interval_decide_a_value():
 
 def test_the_states_are_never_all_in_memory(monkeypatch):
     given = arguments(300, 200, 64)
-    monkeypatch.setattr(
-        _passes, "parallel_map", lambda function, parts, serial: list(map(function, parts))
-    )
+    monkeypatch.setattr(_passes, "parallel_map", lambda f, parts, _, serial: list(map(f, parts)))
     with Largest() as largest:
         _passes.forward(*given)
         _passes.backward(torch.ones(300, 200), *given[:4], [False, True, True, True])

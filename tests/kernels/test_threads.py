@@ -2,12 +2,15 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
 
-from genlib.kernels._threads import parallel_map
+from genlib.kernels import _threads
 from tests.processes import run_python
+
+parallel_map = partial(_threads.parallel_map, device=torch.device("cpu"))
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -65,6 +68,21 @@ def test_a_part_that_fails_is_heard_and_the_threads_serve_again(threads):
     assert parallel_map(abs, [-1, -2]) == [1, 2]
 
 
+def test_what_lies_on_another_device_is_computed_where_it_is_asked_for(threads):
+    """Threads of their own would launch on another stream, and meet in libraries that are loaded
+    when they are first called.
+    """
+    here = threading.get_ident(), torch.get_num_threads()
+    for serial in (False, True):
+        found = parallel_map(
+            lambda _: (threading.get_ident(), torch.get_num_threads()),
+            range(4),
+            device=torch.device("cuda"),
+            serial=serial,
+        )
+        assert found == [here] * 4
+
+
 def test_nothing_is_recorded_for_autograd(threads):
     leaf = torch.ones(3, requires_grad=True)
     assert not any(r.requires_grad for r in parallel_map(lambda i: leaf * i, range(3)))
@@ -98,7 +116,9 @@ def test_a_forked_child_starts_threads_of_its_own():
     program = (
         "import os, warnings, torch\n"
         "warnings.simplefilter('ignore')\n"  # Python 3.12 warns of forks beside threads
-        "from genlib.kernels._threads import parallel_map\n"
+        "from functools import partial\n"
+        "from genlib.kernels import _threads\n"
+        "parallel_map = partial(_threads.parallel_map, device=torch.device('cpu'))\n"
         "torch.set_num_threads(2)\n"
         "assert parallel_map(abs, [-1, -2]) == [1, 2]\n"
         "child = os.fork()\n"

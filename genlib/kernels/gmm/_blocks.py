@@ -24,7 +24,7 @@ def log_joint(x: Tensor, means: Tensor, whiteners: Tensor, log_peaks: Tensor) ->
                 y = _whitened(x[part], means[ks], whiteners[ks])
                 out[part, ks] = _exponents(y, log_peaks[ks]).T
 
-    parallel_map(compute, _parts(x, means))
+    parallel_map(compute, _parts(x, means), x.device)
     return out
 
 
@@ -52,7 +52,8 @@ def gradients(
                         dx[part] -= pull.sum(0)
         return dm, dw
 
-    sums = [sum(each) for each in zip(*parallel_map(compute, _parts(x, means)), strict=True)]
+    parts = parallel_map(compute, _parts(x, means), x.device)
+    sums = [sum(each) for each in zip(*parts, strict=True)]
     return [dx, sums[0] if needs_means else x.new_empty(0), sums[1]]
 
 
@@ -63,7 +64,7 @@ def moments(
     log_p = x.new_empty(len(x))
 
     def compute(rows: slice) -> list[Tensor]:
-        totals = [torch.zeros(shape, dtype=torch.float64) for shape in _shapes(means)]
+        totals = [x.new_zeros(shape, dtype=torch.float64) for shape in _shapes(means)]
         for start in range(rows.start, rows.stop, _SUMMED):
             sums = [x.new_zeros(shape) for shape in _shapes(means)]
             chunk = x[start : min(start + _SUMMED, rows.stop)]
@@ -73,7 +74,7 @@ def moments(
                 total += each
         return totals
 
-    parts = parallel_map(compute, _parts(x, means))
+    parts = parallel_map(compute, _parts(x, means), x.device)
     return log_p, *(sum(each) for each in zip(*parts, strict=True))
 
 

@@ -53,7 +53,7 @@ def ista(
     for done in range(0, iterations, LOOK):
         count = min(LOOK, iterations - done)
         blocks = zip(*(part.split(size) for part in going), strict=True)
-        left = parallel_map(advance, (_State(*block) for block in blocks))
+        left = parallel_map(advance, (_State(*block) for block in blocks), x.device)
         going = _State(*(torch.cat(parts) for parts in zip(*left, strict=True)))
         if not len(going.row):
             break

@@ -62,7 +62,9 @@ def _operator(x, atoms, sparsity):
         codes, gram = x.new_empty(len(x), len(atoms)), atoms @ atoms.T
         blocks = torch.arange(len(x), device=x.device).split(max(64, _IN_CACHE // len(atoms)))
         left = torch.cat(
-            parallel_map(lambda row: _search(row, codes, x, atoms, gram, sparsity), blocks)
+            parallel_map(
+                lambda row: _search(row, codes, x, atoms, gram, sparsity), blocks, x.device
+            )
         )
         if len(left):  # the rounding of nearly dependent atoms has made them run in circles
             codes[left] = lasso_ista(x[left], atoms, sparsity, start=codes[left]).codes

@@ -48,7 +48,9 @@ def serially(function: Callable, numbers: int, *arguments):
     """
     if numbers < 2**15:
         return function(*arguments)
-    return parallel_map(lambda given: function(*given), [arguments], serial=True)[0]
+    return parallel_map(
+        lambda given: function(*given), [arguments], arguments[0].device, serial=True
+    )[0]
 
 
 def _by_differences(

@@ -47,7 +47,7 @@ def forward(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None, leave_one_out: bo
         return rows[~_accurate(form, points, f, weights, x.dtype)]
 
     def fails(make: Callable[[], Form]) -> bool:
-        (failed,) = parallel_map(partial(attempt, make), [sample], serial=True)
+        (failed,) = parallel_map(partial(attempt, make), [sample], x.device, serial=True)
         return 2 * len(failed) > len(sample)
 
     def compute(rows: Tensor) -> None:
@@ -61,7 +61,8 @@ def forward(x: Tensor, y: Tensor, h: Tensor, w: Tensor | None, leave_one_out: bo
         sample = rows[:: len(x) // 32]
         forms = [*dropwhile(fails, forms[:-1]), forms[-1]]
     parts = _parts(rows, y, most=len(rows))
-    parallel_map(compute, [block for part in parts for block in _tiles.row_blocks(part, y)])
+    blocks = [block for part in parts for block in _tiles.row_blocks(part, y)]
+    parallel_map(compute, blocks, x.device)
     return out
 
 
@@ -124,7 +125,8 @@ def backward(
     # Where f is −∞ nothing pulls: the gradient is taken as zero.
     finite = (f > -torch.inf).nonzero().squeeze(1)
     parts = _parts(finite, y, most=max(1, 2**26 // y.numel()))  # each has a gradient of y's size
-    gradients = [x_gradient, *map(sum, zip(*parallel_map(compute, parts), strict=True))]
+    sums = zip(*parallel_map(compute, parts, x.device), strict=True)
+    gradients = [x_gradient, *map(sum, sums)]
     if needs.h and h.dim() == 0:
         gradients[2] = gradients[2].sum()
     return [gradient.to(x.dtype) for gradient in gradients]

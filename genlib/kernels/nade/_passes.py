@@ -38,7 +38,7 @@ def sample(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
         return _blocks.sample(u, w, c, v, b)
     # A draw is some thousands of short operations, over which threads of Python, and torch's own,
     # would lose more in waiting for each other than they gain.
-    return parallel_map(lambda u: _blocks.sample(u, w, c, v, b), [u], serial=True)[0]
+    return parallel_map(lambda u: _blocks.sample(u, w, c, v, b), [u], u.device, serial=True)[0]
 
 
 def _over_rows(function: Callable[..., Result], *tensors: Tensor) -> list[Result]:
@@ -52,7 +52,7 @@ def _over_rows(function: Callable[..., Result], *tensors: Tensor) -> list[Result
     elif tensors[0].device.type == "cpu":
         count = min(torch.get_num_threads(), len(tensors[0]) // _blocks.ROWS)
         parts = zip(*(tensor.chunk(max(1, count)) for tensor in tensors), strict=True)
-        return parallel_map(lambda part: function(*part), parts, serial=True)
+        return parallel_map(lambda part: function(*part), parts, tensors[0].device, serial=True)
     else:
         parts = [tensors]
     return [function(*part) for part in parts]
