@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from genlib.recipes import RECIPES, Recipe, bounded_nats, label_errors, records
 from genlib.recipes.deep import squared_errors
 from genlib.recipes.images import labelled_nats
-from genlib.recipes.rings import modes
+from genlib.recipes.rings import modes_and_distances
 from genlib.recipes.text import bits_per_character
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
@@ -80,8 +80,13 @@ def _columns(recipes: list[Recipe]) -> Columns:
     if measure is bits_per_character:
         epochs: Columns = {"epochs": lambda _, record: str(len(record["validation curve"]))}
         return {"bits per character": _measured, **parameters, **epochs, **time}
-    if measure is modes:
-        return {"modes covered": _measured, "fewest to most": _range, **parameters, **time}
+    if measure is modes_and_distances:
+        return {
+            "modes covered": _measured,
+            "games with all eight": _all_eight,
+            "kernel distance": lambda _, record: f"{record['kernel distance']:.3f}",
+            **time,
+        }
     if measure is labelled_nats:
         return {
             "test nats": _measured,
@@ -124,8 +129,9 @@ def _further(_: Recipe, record: Record, *, name: str) -> str:
     return _with_error(record[name], record[f"standard error of {name}"])
 
 
-def _range(_: Recipe, record: Record) -> str:
-    return f"{record['fewest']:.0f} to {record['most']:.0f}"
+def _all_eight(_: Recipe, record: Record) -> str:
+    left = f", {record['diverged']:.0f} diverged" if record["diverged"] else ""
+    return f"{record['all eight']:.0f}{left}"
 
 
 def _bits(_: Recipe, record: Record) -> str:

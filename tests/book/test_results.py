@@ -96,12 +96,12 @@ def test_a_comparison_is_printed_in_bits_as_well():
     assert row[1:] == ["−97.48\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.23", "0.1794", "307,720"]
 
 
-def test_modes_are_told_with_their_range():
-    record = RECORD | {"measure": "modes covered", "modes covered": 2.1}
-    record |= {"standard error": 0.348, "fewest": 1.0, "most": 4.0}
+def test_modes_are_told_with_the_games_that_cover_all_and_the_distance():
+    record = RECORD | {"measure": "modes covered", "modes covered": 2.1, "standard error": 0.348}
+    record |= {"all eight": 1.0, "diverged": 2.0, "kernel distance": 0.5194}
     (row,) = (row for row in rows(RING, {"ring_minimax_slow": record}) if "not run yet" not in row)
     error = "2.10\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.35"
-    assert row[1:] == [error, "1 to 4", "307,720", "13 min, a processor, threads: 2"]
+    assert row[1:] == [error, "1, 2 diverged", "0.519", "13 min, a processor, threads: 2"]
 
 
 def test_a_bound_is_printed_with_its_divergence():

@@ -9,8 +9,21 @@ from torch import nn
 
 import genlib as gl
 from genlib import recipes
+from genlib.models.adversarial import gan
 from genlib.models.adversarial.costs import COSTS
-from genlib.recipes.rings import GAMES, PACES, TITLES, RingGANs, Rounds, modes, name_of
+from genlib.nn.minibatch import MinibatchDiscrimination
+from genlib.recipes import rings
+from genlib.recipes.rings import (
+    GAMES,
+    PACES,
+    SAMPLES,
+    TITLES,
+    RingGANs,
+    Rounds,
+    modes,
+    modes_and_distances,
+    name_of,
+)
 
 
 def networks(parts, copy_number):
@@ -41,20 +54,98 @@ def test_every_copy_is_a_network_of_its_own(model):
     assert model.sample(7).shape == (7, 3, 2)
 
 
-def test_losses_are_sums_over_copies_of_genlib_s(model):
-    x = torch.randn(3, 8, 2)
-    gl.seed(1)
-    found = [loss.item() for loss in model.losses(x)]
-    gl.seed(1)
-    wanted, noises = [0.0, 0.0], torch.randn(2, 3, 8, 4)
-    for player, z in enumerate(noises):
+class Networks(nn.Module):
+    """One copy's discriminator where it has minibatch features, of torch's and genlib's layers."""
+
+    def __init__(self, parts, k):
+        super().__init__()
+        self.hidden = nn.Sequential(*networks(parts[:4], k), nn.ReLU())
+        self.closeness = MinibatchDiscrimination(parts[6].shape[1], parts[6].shape[2] // 5, 5)
+        self.closeness.weight.data = parts[6][k].unflatten(1, (-1, 5)).clone()
+        self.last = networks(parts[4:6], k)
+
+    def forward(self, x):
+        return self.last(self.closeness(self.hidden(x)))
+
+
+def game_of(model, k):
+    """One copy as a game of the library."""
+    rules, latent = model.rules, model.latent
+    G = networks(model.generator, k)
+    D = (Networks if rules.features else networks)(list(model.discriminator), k)
+    if rules.unroll:
+        settings = {"unroll": rules.unroll, "unroll_rate": rules.unroll_rate}
+        return gl.UnrolledGAN(G, D, rules.cost, latent=latent, **settings)
+    return gl.GAN(G, D, rules.cost, latent=latent, gradient_penalty=rules.penalty)
+
+
+def drawing(monkeypatch, draws):
+    """Whoever asks for random numbers is given ``draws``, one after the other."""
+    left = iter(draws)
+    for module in (rings, gan):
+        monkeypatch.setattr(module, "normal", lambda shape, *_: next(left).reshape(shape))
+    monkeypatch.setattr(gan, "uniform", lambda shape, *_: next(left).reshape(shape))
+
+
+ALONE = [name for name in GAMES if name != "ahead-5"]
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_losses_and_slopes_are_those_of_each_copy_s_game(name, monkeypatch):
+    """In float64; ``ahead-5`` is no game of the library."""
+    gl.seed(0)
+    model = RingGANs(name, copies=3, latent=4, hidden=5).double()
+    x = torch.randn(3, 8, 2).double()
+    draws = {player: torch.randn(3, 8, 4).double() for player in "DG"}
+    mixing = torch.rand(24).double()
+    parts = {"D": model.discriminator, "G": model.generator}
+    for player, loss in (("D", model.discriminator_loss), ("G", model.generator_loss)):
+        drawing(monkeypatch, [draws[player], mixing])
+        total = loss(x)
+        slopes = torch.autograd.grad(total, list(parts[player]))
+        wanted = 0.0
         for k in range(3):
-            D, G = networks(model.discriminator, k), networks(model.generator, k)
-            real, fake = D(x[k]), D(G(z[k]))
-            cost = COSTS["non-saturating"]
-            loss = cost.generator(fake) if player else cost.discriminator(real, fake)
-            wanted[player] += loss.item()
-    assert found == pytest.approx(wanted, rel=1e-5)
+            game = game_of(model, k)
+            drawing(monkeypatch, [draws[player][k], mixing[8 * k : 8 * k + 8]])
+            each = (game.discriminator_loss if player == "D" else game.generator_loss)(x[k])
+            wanted += each.item()
+            first = {"D": game.discriminator, "G": game.generator}[player]
+            first = first.hidden[0] if isinstance(first, Networks) else first[0]
+            (own,) = torch.autograd.grad(each, first.weight)
+            torch.testing.assert_close(slopes[0][k].T, own, rtol=1e-8, atol=1e-10)
+        assert total.item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_looking_ahead_without_a_gradient_has_the_loss_and_another_slope(monkeypatch):
+    gl.seed(0)
+    model = RingGANs("unrolled-5", copies=2, latent=4, hidden=5).double()
+    x, z = torch.randn(2, 8, 2).double(), torch.randn(2, 8, 4).double()
+    found = []
+    for name in ("unrolled-5", "ahead-5"):
+        model.rules = GAMES[name]
+        drawing(monkeypatch, [z])
+        loss = model.generator_loss(x)
+        found.append((loss.item(), torch.autograd.grad(loss, model.generator[0])[0]))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-9)
+    assert not torch.allclose(found[0][1], found[1][1], rtol=1e-3)
+    model.rules = GAMES["ahead-5"]
+    drawing(monkeypatch, [z])
+    parts = model._ahead(x, model._fakes(x))  # as they are, whatever the generator does
+    drawing(monkeypatch, [z])
+    loss = model.rules.cost.generator
+    wanted = sum(loss(v) for v in model._judged(model._fakes(x), [p.detach() for p in parts]))
+    torch.testing.assert_close(found[1][1], torch.autograd.grad(wanted, model.generator[0])[0])
+
+
+def test_a_copy_s_rows_are_seen_by_its_discriminator_alone():
+    gl.seed(0)
+    model = RingGANs("minibatch", copies=2, latent=4, hidden=5)
+    x = torch.randn(6, 2, 2)
+    changed = x.clone()
+    changed[:, 1] += 1
+    assert torch.equal(model.logits(x)[:, 0], model.logits(changed)[:, 0])
+    changed[0, 0] += 1  # rows of one copy see each other
+    assert not torch.equal(model.logits(x)[1:, 0], model.logits(changed)[1:, 0])
 
 
 @pytest.mark.parametrize(
@@ -68,10 +159,10 @@ def test_losses_are_sums_over_copies_of_genlib_s(model):
 )
 def test_games_of_one_classifier_differ_in_the_generator_s_weights(name, weight):
     v = torch.linspace(-3, 3, 10).double().requires_grad_()
-    (slope,) = torch.autograd.grad(GAMES[name].generator(v), v)
+    (slope,) = torch.autograd.grad(GAMES[name].cost.generator(v), v)
     torch.testing.assert_close(-10 * slope, weight(v.detach()))
     pair = v.detach(), v.detach() + 1
-    assert GAMES[name].discriminator(*pair) == COSTS["minimax"].discriminator(*pair)
+    assert GAMES[name].cost.discriminator(*pair) == COSTS["minimax"].discriminator(*pair)
 
 
 def test_modes_are_counted_within_half_the_way_to_the_next(model):
@@ -83,10 +174,31 @@ def test_modes_are_counted_within_half_the_way_to_the_next(model):
     assert found["modes covered"].value.item() == pytest.approx((0 + 1 + 8) / 3)
     assert found["modes found"].value.item() == pytest.approx((0 + 0 + 8) / 3)
     assert (found["fewest"].value, found["most"].value, found["diverged"].value) == (0, 8, 0)
-    fake[2] = fake[2] * torch.nan
+    assert found["all eight"].value == 1
+    fake[2] = fake[2] * torch.nan  # it counts for nothing but this
     found = modes(model, gl.data.ring(scale=0.1).dataset(100))
-    assert found["modes covered"].value.item() == pytest.approx(1 / 3)
-    assert found["diverged"].value == 1
+    assert found["modes covered"].value.item() == pytest.approx(1 / 2)
+    assert (found["all eight"].value, found["diverged"].value) == (0, 1)
+    fake[1] = fake[1] * 1e9
+    with pytest.raises(ValueError, match="two copies that have not diverged, got 1"):
+        modes(model, gl.data.ring(scale=0.1).dataset(100))
+
+
+def test_distances_are_those_of_each_copy_from_rows_of_their_own(model):
+    data = gl.data.ring(scale=0.1).dataset(60)
+    drawn = model.sample(SAMPLES)
+    model._sample = lambda n, generator: drawn
+    found = modes_and_distances(model, data)
+    for name, rows in (("kernel distance", data.test), ("validation kernel distance", data.valid)):
+        each = [
+            gl.metrics.kernel_distance(drawn[:, k], rows, "gaussian", 0.3).value for k in range(3)
+        ]
+        assert found[name].value.item() == pytest.approx(torch.stack(each).mean().item())
+
+
+def test_rates_fall_to_zero_over_the_second_half():
+    rounds = Rounds(rounds=8)
+    assert [rounds._factor(i) for i in range(9)] == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0]
 
 
 def test_a_player_with_a_rate_of_zero_stays(model, tmp_path):
@@ -104,6 +216,7 @@ def test_there_is_a_recipe_for_each_game_and_pace():
     names = {name_of(game, pace) for game in TITLES for pace in PACES}
     assert names <= set(recipes.RECIPES) and set(TITLES) == set(GAMES)
     recipe = recipes.RECIPES["ring_classifier_forward_kl_slow"]
-    assert isinstance(recipe.model, partial) and recipe.train.discriminator_rate == 1e-4
+    assert isinstance(recipe.model, partial)
+    assert (recipe.train.rate, recipe.train.discriminator_rate) == PACES["slow"] == (1e-3, 1e-4)
     with pytest.raises(ValueError, match="game: expected one of"):
         RingGANs("forward")
