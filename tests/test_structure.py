@@ -40,6 +40,7 @@ FAMILIES = (
     "sparse_coding",
     "autoencoders",
     "boltzmann",
+    "classifier",
     "adversarial",
     "frame",
     "patches",

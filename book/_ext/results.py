@@ -14,6 +14,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from genlib.recipes import RECIPES, Recipe, bounded_nats, label_errors, records
+from genlib.recipes.adversarial import PICTURES, labels_named, stacked_modes
 from genlib.recipes.deep import squared_errors
 from genlib.recipes.images import labelled_nats
 from genlib.recipes.rings import modes_and_distances
@@ -22,7 +23,12 @@ from genlib.recipes.text import bits_per_character
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
 BENCHMARK = re.compile(r"<!-- benchmark: (.+?) -->")
 BENCHMARKS = Path(__file__).parents[2] / "tests" / "benchmarks" / "results"
-MEASURED = {label_errors: "test errors, %", squared_errors: "squared test error"}
+MEASURED = {
+    label_errors: "test errors, %",
+    squared_errors: "squared test error",
+    labels_named: "test labels named",
+    stacked_modes: "modes of 1,000",
+}
 TIMED = """\
 | contender | seconds | times genlib |
 |---|---:|---:|
@@ -80,6 +86,14 @@ def _columns(recipes: list[Recipe]) -> Columns:
     if measure is bits_per_character:
         epochs: Columns = {"epochs": lambda _, record: str(len(record["validation curve"]))}
         return {"bits per character": _measured, **parameters, **epochs, **time}
+    if recipes[0].group == PICTURES:
+        return {
+            "Fréchet distance": _measured,
+            "precision": lambda _, record: f"{record['precision']:.2f}",
+            "recall": lambda _, record: f"{record['recall']:.2f}",
+            **parameters,
+            **time,
+        }
     if measure is modes_and_distances:
         return {
             "modes covered": _measured,

@@ -10,6 +10,7 @@ from genlib.data.loaders import binarizing_loader, unpaired_loader
 from genlib.data.mail import Mail, mail
 from genlib.data.patterns import bars_and_stripes
 from genlib.data.planar import checkerboard, grid, pinwheel, ring, spirals, two_moons
+from genlib.data.stacked import stacked
 from genlib.data.storage import DataUnavailableError
 from genlib.data.stroke_digits import strokes
 
@@ -42,6 +43,7 @@ __all__ = [
     "ring",
     "sms_spam",
     "spirals",
+    "stacked",
     "strokes",
     "text",
     "textures",

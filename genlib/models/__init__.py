@@ -43,6 +43,7 @@ from genlib.models.boltzmann import (
     DeepAutoencoder,
     GaussianRBM,
 )
+from genlib.models.classifier import Classifier
 from genlib.models.density import Gaussian, Histogram, KNearest, Laplace, Parzen
 from genlib.models.flows import RealNVP
 from genlib.models.graphical import (
@@ -84,6 +85,7 @@ __all__ = [
     "Categorical",
     "CausalTransformer",
     "ClassificationRBM",
+    "Classifier",
     "ConditionalGAN",
     "ConditionalVAE",
     "ContractiveAutoencoder",

@@ -7,6 +7,7 @@ devices.
 
 from genlib.recipes import (
     ablations,
+    adversarial,
     boltzmann,
     deep,
     features,
@@ -31,7 +32,18 @@ from genlib.recipes.recipe import (
 
 RECIPES = {
     recipe.name: recipe
-    for module in (mnist, latent, images, features, boltzmann, deep, ablations, text, rings)
+    for module in (
+        mnist,
+        latent,
+        images,
+        features,
+        boltzmann,
+        deep,
+        ablations,
+        text,
+        rings,
+        adversarial,
+    )
     for recipe in module.RECIPES
 }
 

@@ -44,6 +44,7 @@ MODELS = {
     "GaussianRBM": lambda: gl.GaussianRBM(4, 3),
     "DBN": lambda: gl.DBN([4, 3, 2]),
     "DeepAutoencoder": lambda: gl.DeepAutoencoder([4, 3, 2]),
+    "Classifier": lambda: gl.Classifier((1, 2, 2), 3, (4,), 5),
     "DCGAN": lambda: gl.DCGAN((1, 2, 2), 3, (4,)),
     "StackedAutoencoder": lambda: gl.StackedAutoencoder([gl.Autoencoder(4, 3, ())], 2),
 }
