@@ -355,7 +355,6 @@ PACES = {  # rates of the generator and the discriminator
     "slow": (1e-3, 1e-4),
     "low": (1e-4, 1e-4),
 }
-WITH_A_SLOW_OPPONENT = ("unrolled-1", "unrolled-10", "ahead-5")  # else not played: they take long
 _SAID = {"equal": "equal rates", "slow": "a slow discriminator", "low": "low rates"}
 
 
@@ -377,5 +376,5 @@ RECIPES = tuple(
     )
     for pace, rates in PACES.items()
     for game, title in TITLES.items()
-    if pace == "slow" or game not in WITH_A_SLOW_OPPONENT
+    if pace != "low" or game not in HELP
 )
