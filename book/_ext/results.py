@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from genlib.recipes import RECIPES, Recipe, bounded_nats, label_errors, records
 from genlib.recipes.deep import squared_errors
 from genlib.recipes.images import labelled_nats
-from genlib.recipes.rings import modes
+from genlib.recipes.rings import modes_and_distances
 from genlib.recipes.text import bits_per_character
 
 PLACEHOLDER = re.compile(r"<!-- results: (.+?) -->")
@@ -80,8 +80,15 @@ def _columns(recipes: list[Recipe]) -> Columns:
     if measure is bits_per_character:
         epochs: Columns = {"epochs": lambda _, record: str(len(record["validation curve"]))}
         return {"bits per character": _measured, **parameters, **epochs, **time}
-    if measure is modes:
-        return {"modes covered": _measured, "fewest to most": _range, **parameters, **time}
+    if measure is modes_and_distances:
+        all_eight: Columns = {"all eight": lambda _, record: f"{record['all eight']:.0f} of 10"}
+        return {
+            "modes covered": _measured,
+            "fewest to most": _range,
+            **all_eight,
+            "kernel distance": _distance,
+            **time,
+        }
     if measure is labelled_nats:
         return {
             "test nats": _measured,
@@ -128,12 +135,18 @@ def _range(_: Recipe, record: Record) -> str:
     return f"{record['fewest']:.0f} to {record['most']:.0f}"
 
 
+def _distance(_: Recipe, record: Record) -> str:
+    names = "kernel distance", "standard error of kernel distance"
+    return _with_error(*(record[name] for name in names), digits=3)
+
+
 def _bits(_: Recipe, record: Record) -> str:
     return f"{-record['nats'] / record['dimensions'] / math.log(2):.4f}"
 
 
-def _with_error(value: float, error: float) -> str:
-    return f"{_minus(value)} ± {error:.2f}".replace(" ", "\N{NO-BREAK SPACE}")
+def _with_error(value: float, error: float, digits: int = 2) -> str:
+    told = f"{_minus(value, digits)} ± {error:.{digits}f}"
+    return told.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _time(record: Record) -> str:
@@ -145,8 +158,8 @@ def _where(record: Record) -> str:
     return machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
 
 
-def _minus(nats: float) -> str:
-    return f"{nats:.2f}".replace("-", "−")
+def _minus(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def expand(app: Sphinx, page: str, source: list[str]) -> None:

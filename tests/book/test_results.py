@@ -7,7 +7,7 @@ from book._ext.results import BENCHMARK, BENCHMARKS, PLACEHOLDER, table, timings
 from genlib.recipes import RECIPES, records
 from genlib.recipes.ablations import PHOTOGRAPHS
 from genlib.recipes.images import LABELLED
-from genlib.recipes.rings import RING
+from genlib.recipes.rings import RING, STABLE
 from genlib.recipes.text import TEXT
 from tools import ROOT
 
@@ -98,10 +98,16 @@ def test_a_comparison_is_printed_in_bits_as_well():
 
 def test_modes_are_told_with_their_range():
     record = RECORD | {"measure": "modes covered", "modes covered": 2.1}
-    record |= {"standard error": 0.348, "fewest": 1.0, "most": 4.0}
-    (row,) = (row for row in rows(RING, {"ring_minimax_slow": record}) if "not run yet" not in row)
-    error = "2.10\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.35"
-    assert row[1:] == [error, "1 to 4", "307,720", "13 min, a processor, threads: 2"]
+    record |= {"standard error": 0.348, "fewest": 1.0, "most": 4.0, "all eight": 0.0}
+    record |= {"kernel distance": 0.5591, "standard error of kernel distance": 0.094}
+    for group, name in ((RING, "ring_minimax_slow"), (STABLE, "ring_smoothed_slow")):
+        (row,) = (row for row in rows(group, {name: record}) if "not run yet" not in row)
+        covered, distance = (
+            f"{value}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{error}"
+            for value, error in (("2.10", "0.35"), ("0.559", "0.094"))
+        )
+        told = [covered, "1 to 4", "0 of 10", distance, "13 min, a processor, threads: 2"]
+        assert row[1:] == told
 
 
 def test_a_bound_is_printed_with_its_divergence():
