@@ -54,8 +54,7 @@ WRONG = {
             "gap = value(x).mean() - value(y).mean()",
             "gap = value(y).mean() - value(x).mean()",
         ),
-        "no penalty": ("50 * excess.square().mean()", "0 * excess.square().mean()"),
-        "a price that is too low": ("50 * excess", "0.1 * excess"),
+        "a price that is too low": ("100 * excess", "0.1 * excess"),
         "the slope for its excess": (".clamp(min=0)", ".clamp(min=-9)"),
         "a straight line": """
 def critic(x, y):
@@ -128,7 +127,7 @@ def ahead(x, fake, parts, judge, k, rate, alpha):
 """,
         "binary cross-entropy": """
 def ahead(x, fake, parts, judge, k, rate, alpha):
-    cost = nn.functional.binary_cross_entropy_with_logits
+    cost = torch.nn.functional.binary_cross_entropy_with_logits
     rows = fake.clone().requires_grad_(True)
     now = [p.clone().requires_grad_(True) for p in parts]
     for _ in range(k):

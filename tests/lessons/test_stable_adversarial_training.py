@@ -9,6 +9,7 @@ import torch
 from scipy import integrate, stats
 from torch import nn
 
+from genlib.models.adversarial.costs import COSTS, smoothed
 from tests.lessons.definitions import definitions, run_cell
 
 TWO = [(0.65, stats.norm(-1.5, 0.6)), (0.35, stats.norm(1.5, 0.6))]
@@ -18,6 +19,10 @@ LESSON = "18_stable_adversarial_training"
 @pytest.fixture
 def lesson():
     return definitions(LESSON)
+
+
+def smooth(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 16), nn.Tanh(), nn.Linear(16, outputs)).double()
 
 
 def logistic(t):
@@ -212,6 +217,13 @@ def test_costs_by_numbers(lesson):
     }
     for name, value in wanted.items():
         assert lesson[name](*rows).item() == pytest.approx(value)
+    for name, (loss, cost) in lesson["GAMES"].items():
+        theirs = COSTS[name]
+        assert loss(*rows).item() == pytest.approx(theirs.discriminator(*rows).item())
+        assert cost(rows[1]).item() == pytest.approx(theirs.generator(rows[1]).item())
+    for alpha, beta in ((0.1, 0.0), (0.2, 0.3)):
+        wanted_loss = smoothed(COSTS["minimax"], alpha, beta).discriminator(*rows).item()
+        assert lesson["smoothed_loss"](*rows, alpha, beta).item() == pytest.approx(wanted_loss)
     generators = {
         "minimax": sum(math.log(1 - logistic(v)) for v in fake) / 2,
         "non-saturating": sum(-math.log(logistic(v)) for v in fake) / 2,
@@ -220,6 +232,16 @@ def test_costs_by_numbers(lesson):
     }
     for name, value in generators.items():
         assert lesson["GAMES"][name][1](rows[1]).item() == pytest.approx(value)
+
+
+@pytest.mark.covers("G10")
+def test_a_sample_has_the_least_squares_weight_of_the_text(lesson):
+    """−(dc/dv) dv*/d log u with v* = σ(log u) is D (1 − D)²."""
+    log_u = torch.linspace(-6, 6, 61).double().requires_grad_()
+    cost = lesson["GAMES"]["least-squares"][1](log_u.sigmoid())
+    (slope,) = torch.autograd.grad(cost, log_u)
+    D = log_u.detach().sigmoid()
+    torch.testing.assert_close(-61 * slope, D * (1 - D) ** 2)
 
 
 @pytest.mark.covers("G10")
@@ -296,7 +318,7 @@ def test_generators_come_nearer_and_a_rate_of_zero_leaves_them(lesson):
 @pytest.mark.parametrize("k", [0, 1, 3])
 def test_unrolled_losses_step_by_step_and_their_slopes_by_differences(lesson, k):
     torch.manual_seed(0)
-    G, D = lesson["smooth"](2, 2), lesson["smooth"](2, 1)
+    G, D = smooth(2, 2), smooth(2, 1)
     x, z = torch.randn(5, 2).double(), torch.randn(4, 2).double()
 
     def by_steps(G):
@@ -330,7 +352,7 @@ def test_unrolled_losses_step_by_step_and_their_slopes_by_differences(lesson, k)
 @pytest.mark.covers("G09")
 def test_taken_as_given_the_slope_is_that_of_a_fixed_discriminator(lesson):
     torch.manual_seed(0)
-    G, D = lesson["smooth"](2, 2), lesson["smooth"](2, 1)
+    G, D = smooth(2, 2), smooth(2, 1)
     x, z = torch.randn(5, 2).double(), torch.randn(4, 2).double()
     other = copy.deepcopy(D)
     optimizer = torch.optim.SGD(other.parameters(), lr=0.3)

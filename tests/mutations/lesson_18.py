@@ -1,4 +1,4 @@
-"""Lesson 18: rules of moving, smoothed labels, norms, costs, the penalty, looking ahead, batches."""
+"""Lesson 18: rules of moving, smoothed labels, norms, a penalty, looking ahead, batches."""
 
 from tests.mutations.changes import changes
 
