@@ -50,10 +50,7 @@ WRONG = {
         ),
     },
     "critic": {
-        "the other way round": (
-            "gap = value(x).mean() - value(y).mean()",
-            "gap = value(y).mean() - value(x).mean()",
-        ),
+        "the other way round": ("loss = -rise @ heights", "loss = rise @ heights"),
         "a price that is too low": ("100 * excess", "0.1 * excess"),
         "a straight line": """
 def critic(x, y):
@@ -75,7 +72,7 @@ def critic(x, y):
 
     return value
 """,
-        "values, not a function": ("return value\n", "return value(x)\n"),
+        "values, not a function": ("lambda rows: steps(rows) @ heights", "steps(x) @ heights"),
     },
     "settle": {
         "both at once": [(_SECOND, "        ahead = ahead\n"), (_AHEAD, "        ahead = x, y\n")],
