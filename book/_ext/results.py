@@ -98,7 +98,7 @@ def _columns(recipes: list[Recipe]) -> Columns:
         return {
             "modes covered": _measured,
             "games with all eight": _all_eight,
-            "kernel distance": lambda _, record: f"{record['kernel distance']:.3f}",
+            "kernel distance": _distance,
             **time,
         }
     if measure is labelled_nats:
@@ -148,12 +148,17 @@ def _all_eight(_: Recipe, record: Record) -> str:
     return f"{record['all eight']:.0f}{left}"
 
 
+def _distance(_: Recipe, record: Record) -> str:
+    names = "kernel distance", "standard error of kernel distance"
+    return _with_error(*(record[name] for name in names), digits=3)
+
+
 def _bits(_: Recipe, record: Record) -> str:
     return f"{-record['nats'] / record['dimensions'] / math.log(2):.4f}"
 
 
-def _with_error(value: float, error: float) -> str:
-    return f"{_minus(value)} ± {error:.2f}".replace(" ", "\N{NO-BREAK SPACE}")
+def _with_error(value: float, error: float, digits: int = 2) -> str:
+    return f"{_minus(value, digits)} ± {error:.{digits}f}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _time(record: Record) -> str:
@@ -165,8 +170,8 @@ def _where(record: Record) -> str:
     return machine.get("gpu") or f"{machine['processor']}, threads: {machine['threads']}"
 
 
-def _minus(nats: float) -> str:
-    return f"{nats:.2f}".replace("-", "−")
+def _minus(nats: float, digits: int = 2) -> str:
+    return f"{nats:.{digits}f}".replace("-", "−")
 
 
 def expand(app: Sphinx, page: str, source: list[str]) -> None:

@@ -99,9 +99,11 @@ def test_a_comparison_is_printed_in_bits_as_well():
 def test_modes_are_told_with_the_games_that_cover_all_and_the_distance():
     record = RECORD | {"measure": "modes covered", "modes covered": 2.1, "standard error": 0.348}
     record |= {"all eight": 1.0, "diverged": 2.0, "kernel distance": 0.5194}
+    record |= {"standard error of kernel distance": 0.0944}
     (row,) = (row for row in rows(RING, {"ring_minimax_slow": record}) if "not run yet" not in row)
     error = "2.10\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.35"
-    assert row[1:] == [error, "1, 2 diverged", "0.519", "13 min, a processor, threads: 2"]
+    distance = "0.519\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.094"
+    assert row[1:] == [error, "1, 2 diverged", distance, "13 min, a processor, threads: 2"]
 
 
 def test_a_bound_is_printed_with_its_divergence():

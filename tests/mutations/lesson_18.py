@@ -1,0 +1,167 @@
+"""Lesson 18: rules of moving, smoothed labels, norms, a penalty, looking ahead, batches."""
+
+from tests.mutations.changes import changes
+
+MUTATIONS = changes(
+    "18",
+    "lessons/18_stable_adversarial_training/lesson.ipynb",
+    "tests/lessons/test_stable_adversarial_training.py",
+    (
+        "orders: the other player second",
+        'min over D:\\", J.amin(0).max()',
+        'min over D:\\", J.amax(0).min()',
+        "test_orders_and_mixtures_of_the_game_of_the_slides",
+    ),
+    (
+        "simultaneous: both go down",
+        "return x - rate * y, y + rate * x\\n",
+        "return x - rate * y, y - rate * x\\n",
+        "test_a_step_of_each_rule_by_numbers",
+    ),
+    (
+        "alternating: both at once",
+        '    x = x - rate * y\\n",\n    "    return x, y + rate * x',
+        '    x_ = x - rate * y\\n",\n    "    return x_, y + rate * x',
+        "test_a_step_of_each_rule_by_numbers",
+    ),
+    (
+        "extragradient: from the place ahead",
+        "return x - rate * ahead_y, y + rate * ahead_x",
+        "return ahead_x - rate * ahead_y, ahead_y + rate * ahead_x",
+        "test_a_step_of_each_rule_by_numbers",
+        "test_orbits_leave_circle_and_arrive_at_the_rates_of_the_text",
+    ),
+    (
+        "data: the modes' weights exchanged",
+        "left = math.log(0.65) + gaussian",
+        "left = math.log(0.35) + gaussian",
+        "test_samples_have_the_density",
+    ),
+    (
+        "smoothed loss: one term for real rows",
+        "for_real = -(1 - alpha) * logsigmoid(real) - alpha * logsigmoid(-real)",
+        "for_real = -(1 - alpha) * logsigmoid(real)",
+        "test_the_smoothed_loss_and_its_best_discriminator",
+    ),
+    (
+        "smoothed loss: the labels of generated rows exchanged",
+        "-beta * logsigmoid(fake) - (1 - beta) * logsigmoid(-fake)",
+        "-beta * logsigmoid(-fake) - (1 - beta) * logsigmoid(fake)",
+        "test_the_smoothed_loss_and_its_best_discriminator",
+    ),
+    (
+        "best D: without the label of generated rows",
+        "return (1 - alpha) * share + beta * (1 - share)",
+        "return (1 - alpha) * share + beta * share",
+        "test_the_smoothed_loss_and_its_best_discriminator",
+    ),
+    (
+        "accuracy: errors counted",
+        "torch.where(real, p.exp(), q.exp())",
+        "torch.where(real, q.exp(), p.exp())",
+        "test_accuracy_counts_both_kinds",
+    ),
+    (
+        "weight: the denominator without u",
+        "(((1 - alpha) * u + beta) * (u + 1))",
+        "((1 - alpha + beta) * (u + 1))",
+        "test_pulls_are_slopes_of_the_cost_of_samples_moved_by_hand",
+    ),
+    (
+        "weight: without what both labels leave",
+        "return u * (1 - alpha - beta) /",
+        "return u * (1 - alpha) /",
+        "test_pulls_are_slopes_of_the_cost_of_samples_moved_by_hand",
+    ),
+    (
+        "pull: the sign",
+        "return -integral(log_q.exp() * weight(",
+        "return integral(log_q.exp() * weight(",
+        "test_pulls_are_slopes_of_the_cost_of_samples_moved_by_hand",
+    ),
+    (
+        "norms: the deviation, not its root",
+        "return (x - mean) / (variance + 1e-5).sqrt()",
+        "return (x - mean) / (variance + 1e-5)",
+        "test_norms_by_loops_over_rows",
+    ),
+    (
+        "reference norm: the batch's own mean",
+        "return scaled(x, reference.mean(0), reference.var(0, correction=0))",
+        "return scaled(x, x.mean(0), reference.var(0, correction=0))",
+        "test_norms_by_loops_over_rows",
+    ),
+    (
+        "virtual norm: the reference and the whole batch, as in document C",
+        "rows = [torch.cat([reference, row[None]]) for row in x]",
+        "rows = [torch.cat([reference, x]) for row in x]",
+        "test_norms_by_loops_over_rows",
+        "test_a_row_of_virtual_batch_norm_is_bounded_and_sees_no_neighbour",
+    ),
+    (
+        "layers: the reference stays behind",
+        "x, r = norm(x, r).relu(), reference_norm(r, r).relu()",
+        "x, r = norm(x, r).relu(), r.relu()",
+        "test_the_reference_goes_through_the_layers_by_its_own_statistics",
+    ),
+    (
+        "penalty: a mixing number for each value",
+        "t = torch.rand(len(x), 1)  # one number a row",
+        "t = torch.rand(x.shape)  # one number a row",
+        "test_the_penalty_takes_one_norm_and_one_mixing_number_a_row",
+    ),
+    (
+        "penalty: one norm for the batch",
+        "return (slope.norm(dim=1) - 1).square().mean()",
+        "return (slope.norm() - 1).square().mean()",
+        "test_the_penalty_takes_one_norm_and_one_mixing_number_a_row",
+    ),
+    (
+        "penalty: no graph",
+        'create_graph=True)\\n",\n    "    return (slope',
+        'create_graph=False)\\n",\n    "    return (slope',
+        "test_the_penalty_can_be_trained",
+    ),
+    (
+        "least squares: without the half",
+        "return (real - 1).square().mean() / 2 + fake",
+        "return (real - 1).square().mean() + fake",
+        "test_costs_by_numbers",
+    ),
+    (
+        "critic: the sign",
+        "return fake.mean() - real.mean()",
+        "return real.mean() - fake.mean()",
+        "test_costs_by_numbers",
+    ),
+    (
+        "games: a layer less rectified",
+        "x = torch.baddbmm(b, x, w).relu()",
+        "x = torch.baddbmm(b, x, w)",
+        "test_many_networks_are_each_their_own",
+    ),
+    (
+        "unrolled: up the discriminator's loss",
+        "parts = {name: part - rate * slope for",
+        "parts = {name: part + rate * slope for",
+        "test_unrolled_losses_step_by_step_and_their_slopes_by_differences",
+    ),
+    (
+        "unrolled: no gradient through the steps",
+        "seen = fake if through_steps else fake.detach()",
+        "seen = fake.detach()",
+        "test_unrolled_losses_step_by_step_and_their_slopes_by_differences",
+    ),
+    (
+        "closeness: the row itself counted",
+        "return distance.neg().exp().sum(1) - 1  # without",
+        "return distance.neg().exp().sum(1)  # without",
+        "test_closeness_by_loops",
+    ),
+    (
+        "closeness: squares",
+        "distance = (M[:, None] - M[None]).abs().sum(3)",
+        "distance = (M[:, None] - M[None]).square().sum(3)",
+        "test_closeness_by_loops",
+    ),
+)
