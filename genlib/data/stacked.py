@@ -51,13 +51,16 @@ def stacked(data: Dataset, n: int = 10_000, seed: int = 0) -> Dataset:
     if len(shape) != 3 or shape[0] != 1 or data.labels is None or len(data.splits.items()) < 3:
         raise ValueError(
             "data: expected grey images (N, 1, H, W) with labels in three splits, got "
-            f"{tuple(data.train.shape)} in {len(data.splits.items())}, "
+            f"{tuple(data.train.shape)} in {len(data.splits.items())} splits, "
             f"{'without' if data.labels is None else 'with'} labels."
         )
     check_count(n, "n", minimum=10, maximum=MOST_VALUES // (_COLOURS * shape.numel()))
     generator, held_out = seeded(seed), n // 10
     sizes = {"train": n - 2 * held_out, "valid": held_out, "test": held_out}
-    classes = int(data.labels.train.max()) + 1
+    given = torch.cat([part.flatten() for _, part in data.labels.items()])
+    if given.min() < 0:
+        raise ValueError(f"data: expected labels 0, 1, …, got {given.min().item()}.")
+    classes = int(given.max()) + 1
     images, labels = {}, {}
     for name, rows in data.splits.items():
         chosen = torch.randint(len(rows), (sizes[name], _COLOURS), generator=generator)

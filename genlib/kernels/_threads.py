@@ -31,7 +31,8 @@ def parallel_map(
     The parts must be independent of each other. Torch's settings are left as they are. A part that
     is the only one runs where it is called, and torch may divide its operations; with ``serial`` it
     has a thread of its own, where torch does not. Where the tensors lie on another ``device`` than
-    the CPU, all runs where it is called: other threads do not know of the caller's stream.
+    the CPU, all runs where it is called: other threads do not know of the caller's stream, and
+    libraries that are loaded on first use may not be called first by several at once.
     """
     parts = list(parts)
     threads = min(torch.get_num_threads(), len(parts)) if device.type == "cpu" else 0

@@ -72,6 +72,14 @@ class Classifier(Model):
         self.body = ConvolutionalEncoder(self.event_shape, channels, [features])
         self.head = nn.Linear(features, classes)
 
+    def check_batch(self, *batch: Tensor, name: str = "x") -> None:
+        """Raise unless this is a batch of images and their labels, (x, y)."""
+        if len(batch) != 2:
+            raise ValueError(
+                f"{name}: expected images with labels, as in fit(x, y), got no labels."
+            )
+        super().check_batch(*batch, name=name)
+
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Mean cross-entropy of the labels, in nats."""
         return F.cross_entropy(self._logits(x), y)

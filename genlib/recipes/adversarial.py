@@ -1,8 +1,8 @@
 """Adversarial networks of pictures that genlib draws itself, and the classifiers that judge them.
 
-The classifiers, and the games of digits and of faces, take minutes to an hour on one core; the
-games of stacked digits are for a GPU. `pretrained` loads what came to whose weights come with the
-library.
+The classifiers take minutes on one core, the games of digits and of faces up to an hour; the games
+of stacked digits are for a GPU. The weights of the classifiers come with the library: see
+`pretrained`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim import Adam
 
 from genlib.core import Estimate, History, WeightAverage
-from genlib.data import Dataset, Splits, cartoon_faces, stacked, strokes
+from genlib.data import Dataset, cartoon_faces, stacked, strokes
 from genlib.data.cartoon_faces import HAIR
 from genlib.metrics import frechet_corrected, precision_recall
 from genlib.models import DCGAN, GAN, WGAN, Classifier, UnrolledGAN
+from genlib.models.adversarial.dcgan import ADAM
 from genlib.models.adversarial.networks import DCGANDiscriminator, DCGANGenerator
 from genlib.recipes.recipe import (
     ROWS_AT_ONCE,
@@ -78,18 +78,12 @@ def _digits() -> Dataset:
 
 def attributes(faces: Dataset) -> Dataset:
     """Faces whose label tells three attributes: 4 · hair + 2 · glasses + (smile > 0), 0 … 15."""
-    told = (faces.factors[name] for name in ("hair", "glasses", "smile"))
-    labels = {
-        split: 4 * hair + 2 * glasses + (smile > 0).long()
-        for split, hair, glasses, smile in zip(
-            dict(faces.splits.items()), *(_parts(each) for each in told), strict=True
-        )
-    }
-    return replace(faces, labels=Splits(**labels))
+    hair, glasses, smile = (faces.factors[name] for name in ("hair", "glasses", "smile"))
 
+    def told(split: str, kind: Tensor) -> Tensor:
+        return 4 * kind + 2 * getattr(glasses, split) + (getattr(smile, split) > 0).long()
 
-def _parts(values: Splits) -> list[Tensor]:
-    return [part for _, part in values.items()]
+    return replace(faces, labels=hair.map(told))
 
 
 def _faces() -> Dataset:
@@ -127,12 +121,10 @@ def fidelity(model: GAN, data: Dataset, *, judge: str) -> dict[str, Estimate]:
     classifier = pretrained(judge).to(data.train.device)
     sets = data.train[:_SAMPLES], model.sample(_SAMPLES)
     rows, drawn = (torch.cat([classifier.encode(p) for p in x.split(ROWS_AT_ONCE)]) for x in sets)
-    # Features that are never active have no variance.
-    alive = rows.std(0) > 0
     found = precision_recall(rows, drawn)
     none = torch.zeros(())
     return {
-        "Fréchet distance": frechet_corrected(rows[:, alive].double(), drawn[:, alive].double()),
+        "Fréchet distance": frechet_corrected(rows.double(), drawn.double()),
         "precision": Estimate(torch.tensor(found.precision), none),
         "recall": Estimate(torch.tensor(found.recall), none),
     }
@@ -166,8 +158,7 @@ def _networks(batch_norm: bool) -> tuple[DCGANGenerator, DCGANDiscriminator]:
     return generator, DCGANDiscriminator(shape, (16, 32), batch_norm=batch_norm)
 
 
-_RATE = partial(Adam, lr=2e-4, betas=(0.5, 0.999))
-_BOTH = {"discriminator_optimizer": _RATE, "generator_optimizer": _RATE}
+_BOTH = {"discriminator_optimizer": ADAM, "generator_optimizer": ADAM}
 
 
 def _plain() -> GAN:
@@ -179,7 +170,7 @@ def _unrolled() -> GAN:
 
 
 def _wasserstein() -> GAN:
-    optimizers = {"critic_optimizer": _RATE, "generator_optimizer": _RATE}
+    optimizers = {"critic_optimizer": ADAM, "generator_optimizer": ADAM}
     return WGAN(*_networks(False), latent=64, **optimizers)
 
 
@@ -192,7 +183,7 @@ _judge = partial(
 )
 _picture = partial(
     Recipe,
-    metric="Fréchet distance of features, less its bias",
+    metric="Fréchet distance of features from those of training rows, less its bias",
     train=Play(40),
     group=PICTURES,
 )
@@ -235,5 +226,10 @@ RECIPES = (
     ),
     _stack(name="stacked_plain", title="non-saturating", model=_plain),
     _stack(name="stacked_unrolled", title="unrolled, 5 steps", model=_unrolled),
-    _stack(name="stacked_wgan_gp", title="Wasserstein with gradient penalty", model=_wasserstein),
+    _stack(
+        name="stacked_wgan_gp",
+        title="Wasserstein with gradient penalty",
+        model=_wasserstein,
+        train=Play(125),  # a round takes five batches: as many steps of the generator
+    ),
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -269,11 +270,21 @@ def run(
     model = recipe.model().to(device)
     history = recipe.train(model, data, folder, progress=progress)
     if parallel.rank() == 0:
-        model.save(folder / "model.safetensors")
+        _keep(model, folder / "model.safetensors")
     record = _record(recipe, data, model, history, seed_number, device)
     if parallel.rank() == 0:
         write_json(folder / "record.json", record)
     return record
+
+
+def _keep(model: Model, path: Path) -> None:
+    """Write the model; of one whose networks were handed to it, so that no file could say how to
+    make them, the weights alone.
+    """
+    try:
+        model.save(path)
+    except TypeError:
+        save_file({name: part.contiguous() for name, part in model.state_dict().items()}, path)
 
 
 def records() -> dict[str, dict[str, object]]:

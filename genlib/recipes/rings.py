@@ -1,8 +1,10 @@
 """What makes the modes collapse, and what helps? Small adversarial games on a ring, ten at a time.
 
-All networks, first weights, rows and budgets are the same; what changes is what the two players
-minimise, how they move, and how fast. Each recipe trains ten games at once, which differ in their
-first weights and in their draws; the error of a figure is that of ten games.
+Networks and numbers of rounds are the same, and first weights and rows too where the players draw
+as often; what changes is what the two players minimise, how they move, and how fast. (Minibatch
+features enlarge a discriminator's last layer.) Each recipe trains ten games at once, which differ
+in their first weights and in their draws; the error of a figure is that of the games that have not
+diverged.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ from genlib.core.random import normal
 from genlib.core.validation import check_choice, check_count
 from genlib.data import Dataset, ring
 from genlib.kernels import minibatch_features
-from genlib.metrics import count_modes, kernel_distance
+from genlib.metrics import ModeCount, count_modes, kernel_distance
 from genlib.models.adversarial.costs import COSTS, MINIMAX, Cost, smoothed
 from genlib.models.adversarial.gan import gradient_penalty
 from genlib.recipes.recipe import Recipe, mean_of_rows
 
 RING, STABLE = "adversarial networks on a ring", "what helps adversarial networks on a ring"
 
+_MODES = 8
 SCALE, SAMPLES, ENOUGH = 0.1, 2500, 25  # enough samples are one in a hundred
 NEAR = {"covered": 0.75, "found": 3 * SCALE}  # neighbours on the ring are 1.53 apart
 BANDWIDTH = 0.3  # of the kernel distance: it sees modes, and how wide they are
@@ -117,7 +120,8 @@ class RingGANs(Model, abstract=True):  # not one to be loaded: it is here to be 
     ) -> None:
         super().__init__()
         check_choice(game, GAMES, "game")
-        for name, value in (("copies", copies), ("latent", latent), ("hidden", hidden)):
+        check_count(copies, "copies", minimum=2)  # one would have no error
+        for name, value in (("latent", latent), ("hidden", hidden)):
             check_count(value, name)
         self.rules, self.copies, self.latent = GAMES[game], copies, latent
         self.event_shape = (copies, 2)
@@ -130,7 +134,9 @@ class RingGANs(Model, abstract=True):  # not one to be loaded: it is here to be 
             self.discriminator.append(nn.Parameter(closeness))
 
     def logits(self, x: Tensor) -> Tensor:
-        """What each copy's discriminator says of its point: (N, copies, 2) → (N, copies)."""
+        """What each copy's discriminator says of its point: (N, copies, 2) → (N, copies). With
+        minibatch features it depends on the copy's other points.
+        """
         self.check(x)
         return self._judged(x.transpose(0, 1)).squeeze(2).T
 
@@ -236,6 +242,10 @@ class Rounds:
     every: int = 1000
     batch_size: int = 64
 
+    def __post_init__(self) -> None:
+        for name in ("rounds", "every", "batch_size"):
+            check_count(getattr(self, name), name)
+
     def __call__(
         self, model: RingGANs, data: Dataset, folder: Path, *, progress: bool | None = None
     ) -> History:
@@ -258,8 +268,9 @@ class Rounds:
                 schedule.step()
             if number % self.every == 0:
                 seconds, start = time.perf_counter() - start, time.perf_counter()
-                covered = modes(model, data)["modes covered"].value
-                history.append(epoch=number // self.every, seconds=seconds, valid=-covered.item())
+                counts = [near.modes for near in _near(_left(model), data, NEAR["covered"])]
+                covered = sum(counts) / max(1, len(counts))
+                history.append(epoch=number // self.every, seconds=seconds, valid=-covered)
         return history
 
     def _factor(self, number: int) -> float:
@@ -279,18 +290,19 @@ def modes(model: RingGANs, data: Dataset) -> dict[str, Estimate]:
     ValueError
         Fewer than two copies are left.
     """
-    centres = ring(scale=SCALE).centres.to(data.test)
-    left = _left(model)
-    near = {
-        name: [count_modes(x, centres, radius, ENOUGH) for x in left]
-        for name, radius in NEAR.items()
-    }
+    return _modes_of(_left(model), model.copies, data)
+
+
+def _modes_of(left: list[Tensor], copies: int, data: Dataset) -> dict[str, Estimate]:
+    if len(left) < 2:
+        raise ValueError(f"model: expected two copies that have not diverged, got {len(left)}.")
+    near = {name: _near(left, data, radius) for name, radius in NEAR.items()}
     covered, found = (_column(each.modes for each in near[name]) for name in NEAR)
     counts = {
         "fewest": covered.min(),
         "most": covered.max(),
-        "all eight": (covered == len(centres)).sum(),
-        "diverged": torch.tensor(model.copies - len(left)),
+        "all eight": (covered == _MODES).sum(),
+        "diverged": torch.tensor(copies - len(left)),
     }
     return {
         "modes covered": mean_of_rows(covered),
@@ -306,7 +318,7 @@ def modes_and_distances(model: RingGANs, data: Dataset) -> dict[str, Estimate]:
     """
     left = _left(model)
     rows = {"validation kernel distance": data.valid, "kernel distance": data.test}
-    return modes(model, data) | {
+    return _modes_of(left, model.copies, data) | {
         name: mean_of_rows(
             _column(kernel_distance(x, y[:SAMPLES], "gaussian", BANDWIDTH).value for x in left)
         )
@@ -318,10 +330,12 @@ def _left(model: RingGANs) -> list[Tensor]:
     """Samples of each copy that has not diverged."""
     # Not by `sample`, which refuses all copies where one of them has diverged.
     drawn = model._sample(SAMPLES, None).detach().unbind(1)
-    left = [x for x in drawn if x.isfinite().all() and x.abs().max() < FAR]
-    if len(left) < 2:
-        raise ValueError(f"model: expected two copies that have not diverged, got {len(left)}.")
-    return left
+    return [x for x in drawn if x.isfinite().all() and x.abs().max() < FAR]
+
+
+def _near(left: list[Tensor], data: Dataset, radius: float) -> list[ModeCount]:
+    centres = ring(scale=SCALE).centres.to(data.test)
+    return [count_modes(x, centres, radius, ENOUGH) for x in left]
 
 
 def _column(values: Iterable[float]) -> Tensor:
@@ -371,7 +385,7 @@ RECIPES = tuple(
         model=partial(RingGANs, game),
         train=Rounds(*rates),
         measure=modes_and_distances,
-        metric="modes covered, of eight, mean of ten games",
+        metric="modes covered, of eight, mean of the games that did not diverge",
         group=STABLE if game in HELP else RING,
     )
     for pace, rates in PACES.items()

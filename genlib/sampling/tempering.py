@@ -66,10 +66,12 @@ def parallel_tempering(
     check_count(steps, "steps")
     if len(states) != len(at):
         raise ValueError(f"states: expected one for each of {len(at)} betas, got {len(states)}.")
-    chains = [len(path.energy(state, beta)) for state, beta in zip(states, at, strict=True)]
+    energies = [path.energy(state, beta) for state, beta in zip(states, at, strict=True)]
+    chains = [len(each) for each in energies]
     if len(set(chains)) > 1:
         raise ValueError(f"states: expected equally many chains in each, got {chains}.")
-    states, accepted, tried = list(states), torch.zeros(len(at) - 1), torch.zeros(len(at) - 1)
+    states, tried = list(states), torch.zeros(len(at) - 1)
+    accepted = torch.zeros(len(at) - 1, device=energies[0].device)
     for step in range(steps):
         states = [path.step(state, b, generator) for state, b in zip(states, at, strict=True)]
         for r in range(step % 2, len(at) - 1, 2):
@@ -82,9 +84,9 @@ def parallel_tempering(
             )
             swap = uniform(log_ratio.shape, log_ratio, generator).log() < log_ratio
             states[r], states[r + 1] = _exchanged(hot, cold, swap)
-            accepted[r] += swap.double().mean().cpu()
+            accepted[r] += swap.double().mean()
             tried[r] += 1
-    return Tempered(states, accepted / tried.clamp_min(1))
+    return Tempered(states, accepted.cpu() / tried.clamp_min(1))
 
 
 def _exchanged(a: Any, b: Any, swap: Tensor) -> tuple[Any, Any]:

@@ -1,6 +1,9 @@
-"""What models answer on a GPU is what they answer on a CPU, and what they draw lies there too."""
+"""What models answer on a GPU is what they answer on a CPU, and what they draw lies there too.
+Without a GPU both are the CPU, and the tests say only that they run.
+"""
 
 import inspect
+import math
 
 import pytest
 import torch
@@ -9,8 +12,7 @@ import genlib as gl
 from tests.models.adversarial.games import GAMES, batch_for
 from tests.models.test_door import MODELS, asks, good_rows
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-DEVICE = "cuda"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 MORE = {
     "BernoulliMixture": lambda: gl.BernoulliMixture(2),
@@ -82,15 +84,19 @@ def test_training_there(name, tmp_path):
     gl.seed(0)
     model = ALL[name]().to(DEVICE)
     x = good_rows(model).to(DEVICE)
-    rows = (x, (x[:, 0] > 0).long()) if isinstance(model, gl.NaiveBayes) else (x,)
+    labels = (x.flatten(1)[:, 0] > 0.5).long()
+    rows = (x, labels) if isinstance(model, gl.NaiveBayes | gl.Classifier) else (x,)
     gradients = "epochs" in inspect.signature(model.fit).parameters
     gradients &= not model.fitted_buffers and "table" not in dir(model)
     history = model.fit(*rows, **({"epochs": 2, "batch_size": 8} if gradients else {}))
-    assert all(row["loss"] == row["loss"] for row in history if "loss" in row)
+    assert all(math.isfinite(value) for row in history for value in row.values())
     assert {value.device.type for value in model.state_dict().values()} <= {DEVICE}
     model.save(tmp_path / "model")
-    pairs = zip(gl.load(tmp_path / "model").parameters(), model.parameters(), strict=True)
-    assert all(torch.equal(kept, own.cpu()) for kept, own in pairs)
+    kept, own = gl.load(tmp_path / "model").state_dict(), model.state_dict()
+    names = own.keys() - model._training_names()
+    assert names
+    for name in names:
+        assert torch.equal(kept[name].nan_to_num(-7.0), own[name].cpu().nan_to_num(-7.0)), name
 
 
 @pytest.mark.parametrize("name", GAMES)

@@ -37,6 +37,16 @@ def test_draws_are_independent_equally_likely_and_repeat_with_the_seed(digits):
     assert not torch.equal(data.train, gl.data.stacked(digits, 20_000, seed=1).train)
 
 
+def test_the_number_of_classes_is_that_of_all_splits():
+    grey = torch.rand(6, 1, 4, 4)
+    labels = gl.data.Splits(torch.tensor([0, 1]), torch.tensor([2, 0]), torch.tensor([1, 1]))
+    data = gl.data.Dataset(grey[:2], grey[2:4], grey[4:], labels=labels)
+    assert set(gl.data.stacked(data, 10).labels.test.tolist()) == {9 + 3 + 1}
+    shifted = gl.data.Splits(*(part - 1 for _, part in labels.items()))
+    with pytest.raises(ValueError, match="expected labels 0, 1, …, got -1"):
+        gl.data.stacked(dataclasses.replace(data, labels=shifted), 10)
+
+
 def test_what_cannot_be_stacked_is_refused(digits):
     bare = dataclasses.replace(digits, labels=None)
     halved = gl.data.Dataset(digits.train, labels=gl.data.Splits(digits.labels.train))

@@ -56,6 +56,12 @@ def test_questions_that_it_cannot_answer_and_settings_that_it_cannot_have(model)
     ):
         with pytest.raises((TypeError, ValueError), match=re.escape(words)):
             gl.Classifier(**({"shape": (1, 8, 8)} | settings))
+    for given in ({}, {"valid": torch.rand(4, 2, 8, 8).double()}):
+        rows = [torch.rand(4, 2, 8, 8).double(), torch.tensor([0, 1, 2, 0])]
+        with pytest.raises(ValueError, match="expected images with labels"):
+            model.fit(*rows[: 1 + len(given)], epochs=1, **given)
+    with pytest.raises(ValueError, match="x: "):
+        model.predict_proba(2 + torch.rand(2, 2, 8, 8).double())
     with pytest.raises(ValueError, match="x: "):
         model.encode(2 + torch.rand(2, 2, 8, 8).double())
     with pytest.raises(ValueError, match="y"):

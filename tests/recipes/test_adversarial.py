@@ -1,9 +1,11 @@
 """What the recipes of adversarial networks measure, against data that are known."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import genlib as gl
 from genlib import recipes
@@ -44,7 +46,7 @@ def test_attributes_of_faces_are_told_in_one_label():
 def test_shipped_classifiers_name_new_rows(digits):
     unseen = gl.data.strokes(1000, seed=1)
     found = labels_named(recipes.pretrained("strokes_classifier"), unseen)
-    assert found["labels named"].value > 0.97  # 100 test rows of 0.995: beyond four errors
+    assert found["labels named"].value > 0.95  # 100 test rows of 0.995: five misses, 2 in 10,000
     faces = attributes(gl.data.cartoon_faces(1000, seed=1))
     found = labels_named(recipes.pretrained("faces_classifier"), faces)
     assert found["labels named"].value > 0.87
@@ -75,11 +77,12 @@ def test_stacked_modes_are_counted_with_their_divergence(digits):
     grey = {k: digits.train[digits.labels.train == k][:1] for k in range(10)}
     judge = recipes.pretrained("strokes_classifier")
     assert [int(judge.predict(grey[k])) for k in range(10)] == list(range(10))
-    pictures = [(1, 2, 3), (1, 2, 3), (1, 2, 3), (9, 0, 5)]
+    pictures = [(1, 2, 3), (9, 2, 3), (1, 0, 3), (1, 2, 5)] + 4 * [(1, 2, 3)]
     rows = torch.cat([torch.cat([grey[k] for k in each], 1) for each in pictures])
-    found = stacked_modes(Repeats(rows), digits)
-    assert found["modes"].value == 2
-    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    generator = Repeats(rows)
+    found = stacked_modes(generator, digits)
+    assert generator.start == 25_600 and found["modes"].value == 4
+    entropy = -(5 / 8 * math.log(5 / 8) + 3 / 8 * math.log(1 / 8))
     assert found["KL"].value.item() == pytest.approx(math.log(1000) - entropy, abs=1e-5)
 
 
@@ -106,5 +109,28 @@ def test_games_of_stacked_digits_differ_as_they_say(name):
     model = recipes.RECIPES[name].model()
     kinds = {"stacked_plain": gl.GAN, "stacked_unrolled": gl.UnrolledGAN}
     assert type(model) is kinds.get(name, gl.WGAN) and model.event_shape == (3, 28, 28)
+    steps = {player.name: player.steps for player in model.players()}
     if name == "stacked_unrolled":
         assert model.unroll == 5
+    if name == "stacked_wgan_gp":
+        assert steps["critic"] == 5 and model.gradient_penalty == 10
+    # As many steps of every generator: a round takes as many batches as its player with most steps.
+    assert recipes.RECIPES[name].train.epochs == 25 * max(steps.values())
+
+
+@pytest.mark.parametrize("name", ["strokes_dcgan", "stacked_plain", "stacked_wgan_gp"])
+def test_a_game_can_be_run_to_its_record(name, tmp_path):
+    """On few rows, for one epoch; not every game can be saved as a model."""
+    recipe = recipes.RECIPES[name]
+    few = gl.data.strokes(160)
+    data = gl.data.stacked(few, 80) if name.startswith("stacked") else few
+    short = dataclasses.replace(
+        recipe,
+        data=lambda: data,
+        train=Play(1, batch_size=16),
+        measure=lambda model, data: {"n": gl.Estimate(torch.tensor(1.0), torch.tensor(0.0))},
+    )
+    record = recipes.run(short, tmp_path, progress=False)
+    assert record["n"] == 1 and (tmp_path / "model.safetensors").exists()
+    if name.startswith("stacked"):
+        recipe.model().load_state_dict(load_file(tmp_path / "model.safetensors"))

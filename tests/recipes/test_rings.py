@@ -1,11 +1,13 @@
 """Many small games at once are what each would be by itself."""
 
 import copy
+import dataclasses
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import softplus
 
 import genlib as gl
 from genlib import recipes
@@ -195,6 +197,117 @@ def test_distances_are_those_of_each_copy_from_rows_of_their_own(model):
             gl.metrics.kernel_distance(drawn[:, k], rows, "gaussian", 0.3).value for k in range(3)
         ]
         assert found[name].value.item() == pytest.approx(torch.stack(each).mean().item())
+
+
+def test_a_mode_counts_with_one_sample_in_a_hundred_at_the_right_distance(model):
+    """25 of 2,500 are enough, 24 are not; 0.3 is near, 0.31 is covered and not found."""
+    centres = gl.data.ring(scale=0.1).centres.float()
+
+    def strays(n, distance):
+        x = centres[:1].repeat(2500, 1)
+        x[:n] = centres[1] + torch.tensor([distance, 0.0])
+        return x
+
+    data = gl.data.ring(scale=0.1).dataset(100)
+    for n, distance, covered, found, share in (
+        (25, 0.29, 2, 2, 1.0),
+        (24, 0.29, 1, 1, 1.0),
+        (25, 0.31, 2, 1, 2475 / 2500),
+    ):
+        x = torch.stack([strays(n, distance)] * 3, 1)
+        model._sample = lambda n, generator, x=x: x
+        told = modes(model, data)
+        assert told["modes covered"].value == covered and told["modes found"].value == found
+        assert told["share near a mode"].value.item() == pytest.approx(share)
+
+
+def test_rounds_are_those_of_plain_loops(tmp_path):
+    """Two steps of the discriminator a round, each on new rows; rates that fall; Adam at 0.5."""
+    data = gl.data.ring(scale=0.1).dataset(200)
+
+    def made():
+        gl.seed(0)
+        model = RingGANs("non-saturating", copies=2, latent=3, hidden=4)
+        model.rules = dataclasses.replace(model.rules, discriminator_steps=2)
+        return model
+
+    model, other = made(), made()
+    gl.seed(1)
+    history = Rounds(2e-2, 1e-2, rounds=4, every=2, batch_size=5)(model, data, tmp_path)
+    gl.seed(1)
+    adams = {
+        name: torch.optim.Adam(getattr(other, name).parameters(), lr=1.0, betas=(0.5, 0.999))
+        for name in ("discriminator", "generator")
+    }
+    told = []
+    for number in range(4):
+        for name, rate, times in (("discriminator", 1e-2, 2), ("generator", 2e-2, 1)):
+            for _ in range(times):
+                x = data.train[torch.randint(len(data.train), (2, 5))]
+                adams[name].param_groups[0]["lr"] = rate * min(1, 2 * (1 - number / 4))
+                parameters = list(getattr(other, name).parameters())
+                slopes = torch.autograd.grad(getattr(other, f"{name}_loss")(x), parameters)
+                for parameter, slope in zip(parameters, slopes, strict=True):
+                    parameter.grad = slope
+                adams[name].step()
+        if number % 2:
+            told.append(-modes(other, data)["modes covered"].value.item())
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert [row["valid"] for row in history] == told
+
+
+def test_no_rounds_are_refused():
+    for name in ("rounds", "every", "batch_size"):
+        with pytest.raises(ValueError, match=f"{name}: "):
+            Rounds(**{name: 0})
+
+
+def test_games_are_those_that_their_names_say():
+    """How each is played, and what its players make of two rows, written out."""
+    v, w = torch.tensor([0.7]), torch.tensor([-0.4])  # logits of a real and of a generated row
+    discriminators = {
+        "smoothed": 0.9 * softplus(-v) + 0.1 * softplus(v) + softplus(w),
+        "least-squares": ((v - 1) ** 2 + w**2) / 2,
+        "wasserstein": w - v,
+    }
+    generators = {"least-squares": (w - 1) ** 2 / 2, "wasserstein": -w}
+    rules = {  # steps of the discriminator, penalty, steps ahead, through them, features
+        "smoothed": (1, 0, 0, True, 0),
+        "least-squares": (1, 0, 0, True, 0),
+        "five-steps": (5, 0, 0, True, 0),
+        "wasserstein": (5, 10, 0, True, 0),
+        "minibatch": (1, 0, 0, True, 8),
+        "unrolled-1": (1, 0, 1, True, 0),
+        "unrolled-5": (1, 0, 5, True, 0),
+        "unrolled-10": (1, 0, 10, True, 0),
+        "ahead-5": (1, 0, 5, False, 0),
+    }
+    assert set(rules) == set(HELP)
+    for name, expected in rules.items():
+        rule = GAMES[name]
+        found = rule.discriminator_steps, rule.penalty, rule.unroll, rule.through, rule.features
+        assert found == expected and rule.unroll_rate == 0.1
+        told = rule.cost.discriminator(v, w), rule.cost.generator(w)
+        wanted = discriminators.get(name, softplus(-v) + softplus(w))
+        torch.testing.assert_close(told[0], wanted.squeeze())
+        torch.testing.assert_close(told[1], generators.get(name, softplus(-w)).squeeze())
+        assert recipes.RECIPES[name_of(name, "slow")].group == rings.STABLE != rings.RING
+    assert PACES["equal"] == (1e-3, 1e-3) and PACES["low"] == (1e-4, 1e-4)
+    assert Rounds() == Rounds(1e-3, 1e-3, 12_000, 1000, 64)
+
+
+def test_first_weights_differ_between_copies_and_are_of_the_right_size():
+    gl.seed(0)
+    model = RingGANs("minibatch", copies=40, latent=4, hidden=64)
+    for parts, inputs in ((model.generator, (4, 64, 64)), (model.discriminator, (2, 64, 72))):
+        for weight, n in zip(parts[:6:2], inputs, strict=True):
+            assert weight.abs().max() <= n**-0.5
+            assert weight.std().item() == pytest.approx((3 * n) ** -0.5, rel=0.1)
+            assert not torch.equal(weight[0], weight[1])
+    assert model.discriminator[6].std().item() == pytest.approx(1 / 8, rel=0.05)
+    with pytest.raises(ValueError, match="copies"):
+        RingGANs(copies=1)
 
 
 def test_rates_fall_to_zero_over_the_second_half():
