@@ -57,6 +57,20 @@ def critic(x, y):
     sign = 1.0 if x.mean() > y.mean() else -1.0
     return lambda rows: sign * rows
 """,
+        "a single kink": """
+def critic(x, y):
+    kinks = [(sign, centre) for sign in (-1, 1) for centre in torch.linspace(-4, 4, 81)]
+    gaps = [s * ((x - c).abs().mean() - (y - c).abs().mean()) for s, c in kinks]
+    sign, centre = kinks[int(torch.stack(gaps).argmax())]
+    return lambda rows: sign * (rows - centre).abs()
+""",
+        "Gaussians with the moments of both": """
+def critic(x, y):
+    line = torch.linspace(-7, 7, 1401).double()
+    F, H = (torch.special.ndtr((line - each.mean()) / each.std()) for each in (x, y))
+    values = torch.cumulative_trapezoid((H - F).sign(), line)
+    return lambda rows: values[((rows + 7) * 100).long().clamp(0, 1399)]
+""",
         "a classifier's logit": """
 def critic(x, y):
     edges = torch.linspace(-6, 6, 25).double()
@@ -98,6 +112,7 @@ def settle(gradients, x, y):
     return sum(p[0] for p in places) / 1500, sum(p[1] for p in places) / 1500
 """,
         "too few steps": ("range(1000)", "range(60)"),
+        "steps that are too short for the slowest direction": ("rate = 0.3", "rate = 0.21"),
         "more calls than allowed": ("range(1000)", "range(1001)"),
     },
 }
