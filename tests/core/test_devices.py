@@ -10,7 +10,7 @@ import torch
 
 import genlib as gl
 from tests.models.adversarial.games import GAMES, batch_for
-from tests.models.test_door import MODELS, asks, good_rows
+from tests.models.test_door import MODELS, asks, fitted, good_rows
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -31,17 +31,6 @@ def _in_full_precision(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-def fitted(name):
-    gl.seed(0)
-    model = ALL[name]()
-    x = good_rows(model)
-    if isinstance(model, gl.NaiveBayes):
-        model.fit(x, (x[:, 0] > 0).long())
-    elif model.fitted_buffers or "table" in dir(model):
-        model.fit(x)
-    return model.eval(), x
-
-
 def tensors(answer):
     """The tensors in an answer, which is one, or several."""
     if isinstance(answer, torch.Tensor):
@@ -51,7 +40,7 @@ def tensors(answer):
 
 @pytest.mark.parametrize("name", ALL)
 def test_answers_are_those_of_the_cpu(name):
-    model, x = fitted(name)
+    model, x = fitted(name, ALL)
     with torch.no_grad():
         expected = {question: tensors(ask()) for question, ask in asks(model, x)}
         model, x = model.to(DEVICE), x.to(DEVICE)
@@ -66,7 +55,7 @@ def test_answers_are_those_of_the_cpu(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_samples_lie_there_and_are_drawn_by_its_generator(name):
-    model, _ = fitted(name)
+    model, _ = fitted(name, ALL)
     if not model.answers("sample"):
         pytest.skip("does not sample")
     model = model.to(DEVICE)

@@ -63,9 +63,9 @@ def good_rows(model, n=40):
     return draw((n, *shape), generator=generator)
 
 
-def fitted(name):
+def fitted(name, models=MODELS):
     gl.seed(0)
-    model = MODELS[name]()
+    model = models[name]()
     x = good_rows(model)
     if isinstance(model, gl.NaiveBayes):
         model.fit(x, (x[:, 0] > 0).long())

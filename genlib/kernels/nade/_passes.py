@@ -34,10 +34,8 @@ def sample(u: Tensor, w: Tensor, c: Tensor, v: Tensor, b: Tensor) -> Tensor:
     """Zeros and ones, (N, D)."""
     if _on_triton(u):
         return _gpu.sample(u, w, c, v, b)
-    if u.device.type != "cpu":
-        return _blocks.sample(u, w, c, v, b)
-    # A draw is some thousands of short operations, over which threads of Python, and torch's own,
-    # would lose more in waiting for each other than they gain.
+    # On a CPU, a draw is some thousands of short operations, over which threads of Python, and
+    # torch's own, would lose more in waiting for each other than they gain.
     return parallel_map(lambda u: _blocks.sample(u, w, c, v, b), [u], u.device, serial=True)[0]
 
 
